@@ -1,0 +1,65 @@
+"""MESSAGE-INTEGRITY of both generations, FINGERPRINT, and the keys behind them (RFC 8489 sections 9, 14.5 to 14.7)."""
+
+import enum
+import hashlib
+import hmac
+import zlib
+from dataclasses import dataclass
+
+from fairlead.stun.attributes import MESSAGE_INTEGRITY, MESSAGE_INTEGRITY_SHA256, Attribute
+
+FINGERPRINT_XOR = 0x5354554E
+
+
+@dataclass(frozen=True, slots=True)
+class Integrity:
+    """One generation of message integrity: its attribute, its hash, and the lengths it may have on the wire."""
+
+    attribute: Attribute[bytes]
+    digest: str
+    lengths: frozenset[int]
+    size: int
+
+
+SHA1 = Integrity(MESSAGE_INTEGRITY, "sha1", frozenset({20}), 20)
+#: May be cut to any multiple of 4 down to 16 (RFC 8489 section 14.6).
+SHA256 = Integrity(MESSAGE_INTEGRITY_SHA256, "sha256", frozenset(range(16, 33, 4)), 32)
+
+#: By attribute type, so that the generation of a request is a look-up.
+GENERATIONS = {generation.attribute.type: generation for generation in (SHA1, SHA256)}
+
+
+class PasswordAlgorithm(enum.IntEnum):
+    """How a long-term key comes from a password (RFC 8489 section 18.5)."""
+
+    MD5 = 0x0001
+    SHA256 = 0x0002
+
+
+def long_term_key(username: str, realm: str, password: str, algorithm: PasswordAlgorithm) -> bytes:
+    """The key of RFC 8489 section 9.2.2: 16 bytes with MD5, 32 with SHA-256."""
+    text = f"{username}:{realm}:{password}".encode()
+    if algorithm is PasswordAlgorithm.MD5:
+        return hashlib.md5(text, usedforsecurity=False).digest()
+    return hashlib.sha256(text).digest()
+
+
+def userhash(username: str, realm: str) -> bytes:
+    """The 32 bytes of USERHASH (RFC 8489 section 14.4)."""
+    return hashlib.sha256(f"{username}:{realm}".encode()).digest()
+
+
+def with_length(message: bytes, end: int) -> bytes:
+    """The first bytes of a message up to an attribute, its length field set as if it ended at `end`."""
+    return message[:2] + (end - 20).to_bytes(2) + message[4:]
+
+
+def compute(integrity: Integrity, key: bytes, message: bytes, offset: int, size: int) -> bytes:
+    """The HMAC over all before `offset`, where the attribute stands (or is to stand), cut to `size` bytes."""
+    covered = with_length(message[:offset], offset + 4 + size)
+    return hmac.digest(key, covered, integrity.digest)[:size]
+
+
+def fingerprint(message: bytes, offset: int) -> int:
+    """The value of a FINGERPRINT that stands (or is to stand) at `offset` (RFC 8489 section 14.7)."""
+    return zlib.crc32(with_length(message[:offset], offset + 8)) ^ FINGERPRINT_XOR

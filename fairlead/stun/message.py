@@ -1,0 +1,181 @@
+"""Whole messages: bytes to Message, and attributes to bytes (RFC 8489 sections 5, 6.1 and 14).
+
+Message.visible is the only way to attributes. It ends where integrity protection ends: nothing that an attacker
+could have appended behind MESSAGE-INTEGRITY is ever seen, except the stronger integrity and FINGERPRINT.
+"""
+
+import hmac
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+from fairlead.reasons import Reason
+from fairlead.stun.attributes import FINGERPRINT, MESSAGE_INTEGRITY, MESSAGE_INTEGRITY_SHA256, Attribute
+from fairlead.stun.header import (
+    COOKIE_BYTES,
+    HEADER,
+    HEADER_LENGTH,
+    MAGIC_COOKIE,
+    Class,
+    DecodeError,
+    message_type,
+    split_message_type,
+)
+from fairlead.stun.integrity import Integrity, compute, fingerprint
+
+T = TypeVar("T")
+
+
+class RawAttribute(NamedTuple):
+    """One attribute as it stands in the message: type, where its header begins, its value without padding."""
+
+    type: int
+    offset: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One decoded message. `visible` keeps order and duplicates; of duplicates the first counts.
+
+    `mask` is the cookie (or, of an RFC 3489 client, what stands in its place) and the transaction id: 16 bytes.
+    """
+
+    data: bytes
+    method: int
+    message_class: Class
+    mask: bytes
+    visible: tuple[RawAttribute, ...]
+
+    @property
+    def transaction_id(self) -> bytes:
+        return self.mask[4:]
+
+    @property
+    def is_classic(self) -> bool:
+        """Whether an RFC 3489 client sent it, which knows no cookie."""
+        return self.mask[:4] != COOKIE_BYTES
+
+    def has(self, attribute: Attribute[Any]) -> bool:
+        return any(raw.type == attribute.type for raw in self.visible)
+
+    def first(self, attribute: Attribute[T]) -> T | None:
+        """The value of the first such attribute, None without one; raises AttributeValueError on a bad value."""
+        for raw in self.visible:
+            if raw.type == attribute.type:
+                return attribute.decode(raw.value, self.mask)
+        return None
+
+    def all(self, attribute: Attribute[T]) -> list[T]:
+        """All values of an attribute in their order; raises AttributeValueError on a bad one."""
+        return [attribute.decode(raw.value, self.mask) for raw in self.visible if raw.type == attribute.type]
+
+    def unknown(self, known: Collection[int]) -> tuple[int, ...]:
+        """Types that must be understood and are not among `known` (RFC 8489 section 6.3.1), each once."""
+        return tuple(dict.fromkeys(raw.type for raw in self.visible if raw.type < 0x8000 and raw.type not in known))
+
+    def is_intact(self, integrity: Integrity, key: bytes) -> bool:
+        """Whether the first attribute of this generation is there and is right; in constant time."""
+        for raw in self.visible:
+            if raw.type == integrity.attribute.type:
+                size = len(raw.value)
+                if size not in integrity.lengths:
+                    return False
+                return hmac.compare_digest(compute(integrity, key, self.data, raw.offset, size), raw.value)
+        return False
+
+
+def decode(data: bytes, classic: bool = False) -> Message:
+    """Reads one message that fills `data` exactly; `classic` admits RFC 3489 clients too.
+
+    Raises DecodeError when the bytes are no STUN message: wrong first bits, lengths or cookie, an attribute that
+    leaves the message, a FINGERPRINT that does not match.
+    """
+    if len(data) < HEADER_LENGTH:
+        raise DecodeError(Reason.NOT_STUN if data else Reason.EMPTY)
+    kind, length, cookie = HEADER.unpack_from(data)
+    if kind >= 0x4000:
+        raise DecodeError(Reason.NOT_STUN)
+    if length & 3 or length != len(data) - HEADER_LENGTH:
+        raise DecodeError(Reason.MALFORMED)
+    if cookie != MAGIC_COOKIE and not classic:
+        raise DecodeError(Reason.BAD_COOKIE)
+    method, message_class = split_message_type(kind)
+    return Message(data, method, message_class, data[4:20], _visible(data))
+
+
+#: What may still be seen behind each of the attributes that end the protected part.
+_SEEN_BEHIND = {
+    MESSAGE_INTEGRITY.type: frozenset({MESSAGE_INTEGRITY_SHA256.type, FINGERPRINT.type}),
+    MESSAGE_INTEGRITY_SHA256.type: frozenset({FINGERPRINT.type}),
+    FINGERPRINT.type: frozenset[int](),
+}
+
+
+def _visible(data: bytes) -> tuple[RawAttribute, ...]:
+    found = []
+    seen: frozenset[int] | None = None
+    offset, end = HEADER_LENGTH, len(data)
+    while offset < end:
+        kind = data[offset] << 8 | data[offset + 1]
+        start = offset + 4
+        stop = start + (data[offset + 2] << 8 | data[offset + 3])
+        if stop > end:
+            raise DecodeError(Reason.MALFORMED)
+        if seen is None or kind in seen:
+            found.append(RawAttribute(kind, offset, data[start:stop]))
+            if kind in _SEEN_BEHIND:
+                seen = _SEEN_BEHIND[kind]
+                if kind == FINGERPRINT.type:
+                    _check_fingerprint(data, offset, stop)
+        offset = stop + (-stop & 3)
+    return tuple(found)
+
+
+def _check_fingerprint(data: bytes, offset: int, stop: int) -> None:
+    if stop - offset != 8:
+        raise DecodeError(Reason.MALFORMED)
+    if int.from_bytes(data[offset + 4 : stop]) != fingerprint(data, offset):
+        raise DecodeError(Reason.BAD_FINGERPRINT)
+
+
+class Signature(NamedTuple):
+    """What a message is signed with: a generation of integrity and its key."""
+
+    integrity: Integrity
+    key: bytes
+
+
+def encode(
+    method: int,
+    message_class: Class,
+    mask: bytes,
+    attributes: Iterable[tuple[Attribute[Any], Any]] = (),
+    signature: Signature | None = None,
+    with_fingerprint: bool = False,
+) -> bytes:
+    """Writes a message: `mask` is cookie and transaction id as in Message, padding is zero.
+
+    Integrity comes behind all attributes, FINGERPRINT last.
+    """
+    body = bytearray(HEADER_LENGTH)
+    for attribute, value in attributes:
+        _append(body, attribute.type, attribute.encode(value, mask))
+    body[:2] = message_type(method, message_class).to_bytes(2)
+    body[4:20] = mask
+    if signature is not None:
+        integrity, key = signature
+        _append(body, integrity.attribute.type, compute(integrity, key, bytes(body), len(body), integrity.size))
+    if with_fingerprint:
+        _append(body, FINGERPRINT.type, fingerprint(bytes(body), len(body)).to_bytes(4))
+    body[2:4] = (len(body) - HEADER_LENGTH).to_bytes(2)
+    return bytes(body)
+
+
+def _append(body: bytearray, kind: int, value: bytes) -> None:
+    body += kind.to_bytes(2) + len(value).to_bytes(2) + value + bytes(-len(value) & 3)
+
+
+def new_mask(transaction_id: bytes) -> bytes:
+    """The mask of a message that begins a transaction; 12 unpredictable bytes."""
+    return COOKIE_BYTES + transaction_id

@@ -1,0 +1,1 @@
+"""The operator's command: fairlead up | check | creds. Stands above the daemons; nothing imports it."""

@@ -1,0 +1,1 @@
+"""stund: answers STUN Binding requests (RFC 8489)."""

@@ -1,0 +1,1 @@
+"""Who moves the bytes: one contract, and the engines that keep it."""

@@ -1,0 +1,1 @@
+"""RFC 8656 without I/O: messages and the time go in, effects come out."""

@@ -1,0 +1,108 @@
+"""What the core asks the shell to do, in this order. An effect that can fail is answered by an input:
+OpenRelaySocket by Relay.relay_socket_opened or Relay.relay_socket_failed."""
+
+import enum
+from typing import NamedTuple
+
+from fairlead.datagram import Address, FiveTuple, Via
+from turnd.routes import RelayId, Route
+
+
+class Send(NamedTuple):
+    """A reply (or Data indication) to a client, out of the listener or stream that its request came in by."""
+
+    via: Via
+    five_tuple: FiveTuple
+    data: bytes
+
+
+class OpenRelaySocket(NamedTuple):
+    """Bind a relay socket; to be answered before the next input."""
+
+    relay: RelayId
+    address: Address
+
+
+class AttachClient(NamedTuple):
+    """From now on the relay socket belongs to this client."""
+
+    relay: RelayId
+    five_tuple: FiveTuple
+    via: Via
+
+
+class CloseRelaySocket(NamedTuple):
+    relay: RelayId
+
+
+class SetRoute(NamedTuple):
+    route: Route
+
+
+class ClearRoute(NamedTuple):
+    route: Route
+
+
+class SendFromRelay(NamedTuple):
+    """Application data of a Send indication that the engine handed up."""
+
+    relay: RelayId
+    peer: Address
+    data: bytes
+    dont_fragment: bool
+
+
+class EndReason(enum.StrEnum):
+    """Why an allocation ended."""
+
+    CLIENT = "client"
+    EXPIRED = "expired"
+    DISCONNECTED = "disconnected"
+    REVOKED = "revoked"
+    ADMIN = "admin"
+    CREDENTIAL_EXPIRED = "credential_expired"
+    SHUTDOWN = "shutdown"
+
+
+class Allocated(NamedTuple):
+    """Tells the world of a new allocation."""
+
+    allocation: int
+    username: str
+    five_tuple: FiveTuple
+    relayed: tuple[Address, ...]
+
+
+class Ended(NamedTuple):
+    """Tells the world that an allocation is gone; its usage is what closing its relay sockets returned."""
+
+    allocation: int
+    username: str
+    five_tuple: FiveTuple
+    relays: tuple[RelayId, ...]
+    reason: EndReason
+    seconds: float
+
+
+class Refused(NamedTuple):
+    """Tells the world that an authenticated request was refused, and why."""
+
+    method: int
+    username: str
+    five_tuple: FiveTuple
+    code: int
+    reason: str
+
+
+Effect = (
+    Send
+    | OpenRelaySocket
+    | AttachClient
+    | CloseRelaySocket
+    | SetRoute
+    | ClearRoute
+    | SendFromRelay
+    | Allocated
+    | Ended
+    | Refused
+)
