@@ -1,0 +1,63 @@
+# Every verb a person types here. `make up` and `make test` need Python 3.11, make and a package index; nothing else.
+
+.DEFAULT_GOAL := help
+.PHONY: help up test check bench lock clean
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+SOURCES := fairlead fairlead_cli stund turnd signal_api
+CHECKED := $(SOURCES) $(wildcard bench) tests
+
+help:  ## Lists the verbs
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+up: $(VENV)/run.stamp  ## Runs stund, turnd and signal-api; arguments for `fairlead up` go into ARGS
+	@exec $(BIN)/fairlead up $(ARGS)
+
+test: $(VENV)/dev.stamp  ## Runs the tests; ARGS narrows them down, as in ARGS="tests/stund -x"
+	@tools/install-programs tests/programs.txt
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/dev.stamp  ## Format, lint, types, import contracts
+	$(BIN)/ruff format --check $(CHECKED)
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/mypy $(CHECKED)
+	$(BIN)/lint-imports
+
+bench: $(VENV)/dev.stamp  ## Measures the relay against coturn; ARGS are those of `python -m bench relay`
+	@tools/install-programs tests/programs.txt
+	@$(BIN)/python -m bench relay --vs coturn $(ARGS)
+
+# uv resolves for every platform at once. Neither the index nor a machine's wheel folder is written down.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml --group build
+
+lock: $(VENV)/dev.stamp  ## Renews requirements/ from pyproject.toml; UPGRADE=--upgrade takes the newest of everything
+	$(LOCK) $(UPGRADE) --output-file requirements/run.txt
+	$(LOCK) $(UPGRADE) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+
+clean:  ## Removes the environment and every cache
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find $(CHECKED) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is as new as the lock that it installed, so the second run of a verb starts at once.
+# The checkout itself is installed last: editable, from the pinned build tools, fetching nothing.
+define install
+	$(PIP) install --require-hashes --requirement requirements/$(1).txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+endef
+
+$(BIN)/python:
+	@tools/make-environment $(VENV)
+
+$(VENV)/run.stamp: requirements/run.txt pyproject.toml | $(BIN)/python
+	@echo "installing what Fairlead runs on into $(VENV)"
+	@$(call install,run)
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
+	@echo "installing what Fairlead is developed with into $(VENV)"
+	@$(call install,dev)
+	@touch $@ $(VENV)/run.stamp
