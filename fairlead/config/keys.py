@@ -1,0 +1,86 @@
+"""The keys that all daemons share."""
+
+from collections import Counter
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from fairlead.config.schema import PathSetting, Settings
+
+#: The sections of the file, by the daemon that reads them.
+SECTIONS = ("stund", "turnd", "signal_api")
+
+
+class LogSettings(Settings):
+    """How and what is logged, to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    #: auto: console on a terminal, JSON elsewhere
+    format: Literal["auto", "json", "console"] = "auto"
+    #: cut the last octet of IPv4 addresses and the last 80 bits of IPv6 addresses
+    mask_addresses: bool = False
+
+
+class NamedSecret(Settings):
+    """A secret that time-limited credentials are made with; the name is a metric label."""
+
+    name: str = Field(pattern=r"^[a-z0-9_-]{1,32}$")
+    value: SecretStr = Field(min_length=1)
+
+
+class User(Settings):
+    """A user with a password of its own."""
+
+    name: str = Field(min_length=1, max_length=508)
+    password: SecretStr = Field(min_length=1)
+
+
+class AuthSettings(Settings):
+    """Who may relay."""
+
+    realm: str = Field(default="fairlead", min_length=1, max_length=127)
+    secrets: tuple[NamedSecret, ...] = ()
+    users: tuple[User, ...] = ()
+    #: seconds that a credential lives that we issue
+    credential_lifetime: int = Field(default=3600, ge=1)
+    #: shared by daemons that answer under one name; without it each start has its own
+    nonce_key: SecretStr | None = Field(default=None, min_length=16)
+
+    @field_validator("secrets", "users")
+    @classmethod
+    def _names_differ(cls, rows: tuple[NamedSecret | User, ...]) -> tuple[NamedSecret | User, ...]:
+        twice = [name for name, times in Counter(row.name for row in rows).items() if times > 1]
+        if twice:
+            raise ValueError(f"the name {twice[0]!r} stands twice; give each its own name")
+        return rows
+
+
+class TlsSettings(Settings):
+    """The certificate chain and its key, in PEM files; without them nothing listens for TLS."""
+
+    certificate: PathSetting | None = None
+    key: PathSetting | None = None
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> "TlsSettings":
+        if (self.certificate is None) != (self.key is None):
+            given, missing = ("key", "certificate") if self.certificate is None else ("certificate", "key")
+            raise ValueError(f"{given} is set and {missing} is not; set both, or none for no TLS")
+        return self
+
+
+class LinkSettings(Settings):
+    """The Unix socket that joins turnd and signal_api on one machine."""
+
+    socket: PathSetting | None = None
+
+
+class SharedSettings(Settings):
+    """Everything outside the daemons' sections."""
+
+    log: LogSettings = LogSettings()
+    auth: AuthSettings = AuthSettings()
+    tls: TlsSettings = TlsSettings()
+    link: LinkSettings = LinkSettings()
+    #: the name or address that clients are told
+    public_host: str | None = Field(default=None, min_length=1)

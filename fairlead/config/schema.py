@@ -1,0 +1,107 @@
+"""Settings models, and what pydantic does not answer about them: which keys are known at a place, which are secret."""
+
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, model_validator
+
+from fairlead.config.problems import Key
+from fairlead.datagram import Address, parse_address
+
+
+class Settings(BaseModel):
+    """The base of every settings model: unknown keys are errors, values never change, errors never quote input."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_section(cls, data: Any) -> Any:
+        """A section whose keys are all commented out is null in YAML and means the defaults."""
+        return {} if data is None else data
+
+
+def _against_the_file(path: Path, info: ValidationInfo) -> Path:
+    base: Path | None = (info.context or {}).get("base")
+    return base / path if base is not None else path
+
+
+#: A path; a relative one counts from the directory of the configuration file.
+PathSetting = Annotated[Path, AfterValidator(_against_the_file)]
+
+
+def _parses(text: str) -> str:
+    parse_address(text)
+    return text
+
+
+#: `HOST:PORT` with an IP address; port 0 lets the system choose.
+AddressSetting = Annotated[str, AfterValidator(_parses)]
+
+
+class DaemonSettings(Settings):
+    """The keys that every daemon's section has."""
+
+    ops: AddressSetting = "127.0.0.1:0"
+    #: seconds from the signal to drain until the daemon stops with whatever is still open
+    drain_deadline: float = Field(default=10.0, ge=0)
+
+    @property
+    def ops_address(self) -> Address:
+        return parse_address(self.ops)
+
+
+class Shape(NamedTuple):
+    """What an annotation comes down to: a model, a list or mapping of an inner annotation, or a plain value."""
+
+    model: type[BaseModel] | None = None
+    items: Any = None
+    is_secret: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        return self.model is None and self.items is None
+
+
+def shape(annotation: Any) -> Shape:
+    """Looks through Annotated and Optional; of a union of models none is chosen."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return shape(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        inner = [argument for argument in arguments if argument is not type(None)]
+        return shape(inner[0]) if len(inner) == 1 else Shape()
+    if origin in (list, tuple, set, frozenset):
+        return Shape(items=arguments[0])
+    if origin is dict:
+        return Shape(items=arguments[1])
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return Shape(model=annotation)
+    return Shape(is_secret=annotation is SecretStr)
+
+
+def shape_at(model: type[BaseModel], key: Key) -> Shape | None:
+    """The shape of the value at a key inside a model; None for a key that the model does not know."""
+    found = Shape(model=model)
+    for part in key:
+        if found.model is not None:
+            known = found.model.model_fields.get(str(part))
+            if known is None:
+                return None
+            found = shape(known.annotation)
+        elif found.items is not None:
+            found = shape(found.items)
+        else:
+            return None
+    return found
+
+
+def known_keys(model: type[BaseModel]) -> Iterator[str]:
+    """The keys that may be written in a model's section; a secret `x` may also be given as `x_file`."""
+    for name, known in model.model_fields.items():
+        yield name
+        if shape(known.annotation).is_secret:
+            yield f"{name}_file"
