@@ -70,16 +70,16 @@ class Allocated(NamedTuple):
     allocation: int
     username: str
     five_tuple: FiveTuple
-    relayed: tuple[Address, ...]
+    relayed: Address
 
 
 class Ended(NamedTuple):
-    """Tells the world that an allocation is gone; its usage is what closing its relay sockets returned."""
+    """Tells the world that an allocation is gone; its usage is what closing its relay socket returned."""
 
     allocation: int
     username: str
     five_tuple: FiveTuple
-    relays: tuple[RelayId, ...]
+    relay: RelayId
     reason: EndReason
     seconds: float
 

@@ -1,0 +1,142 @@
+"""The `turnd` section of the configuration."""
+
+import ipaddress
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from fairlead.config import AddressSetting, DaemonSettings, Settings
+from turnd.dataplane.choice import EngineChoice
+from turnd.protocol.peer_policy import parse_entry
+from turnd.protocol.settings import ChannelRange, Expiry
+
+
+def _is_host(text: str) -> str:
+    return str(ipaddress.ip_address(text))
+
+
+def _one_per_family(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    if len({":" in host for host in hosts}) < len(hosts):
+        raise ValueError("two addresses of one family; relaying uses one IPv4 and one IPv6 address")
+    return hosts
+
+
+_PORT_RANGE = re.compile(r"(\d{1,5})-(\d{1,5})")
+
+
+def _is_port_range(text: str) -> str:
+    match = _PORT_RANGE.fullmatch(text)
+    if match is None or not 0 < int(match[1]) <= int(match[2]) <= 65535:
+        raise ValueError("no range of ports; write it as FIRST-LAST, from 1 to 65535")
+    return text
+
+
+def _is_peer_entry(text: str) -> str:
+    parse_entry(text)
+    return text
+
+
+Host = Annotated[str, AfterValidator(_is_host)]
+Hosts = Annotated[tuple[Host, ...], AfterValidator(_one_per_family)]
+PeerEntries = tuple[Annotated[str, AfterValidator(_is_peer_entry)], ...]
+
+
+class RelaySettings(Settings):
+    """Where relay sockets are bound, and what clients are told."""
+
+    #: at most one per family; empty: the machine's first address that is not loopback, else loopback
+    address: Hosts = ()
+    #: what clients are told instead, behind a 1:1 NAT; at most one per family
+    advertise: Hosts = ()
+    ports: Annotated[str, AfterValidator(_is_port_range)] = "49152-65535"
+    #: seconds that a freed port rests before its next owner
+    port_hold: float = Field(default=30, ge=0)
+
+    @property
+    def port_range(self) -> tuple[int, int]:
+        first, _, last = self.ports.partition("-")
+        return int(first), int(last)
+
+
+class LifetimeSettings(Settings):
+    """Seconds that an allocation lives without a refresh."""
+
+    default: int = Field(default=600, ge=1)
+    max: int = Field(default=3600, ge=1)
+
+
+class PeerSettings(Settings):
+    """Whom clients may reach: addresses, CIDR blocks, FROM-TO ranges, or class words such as `private`."""
+
+    allow: PeerEntries = ()
+    deny: PeerEntries = ()
+
+
+class QuotaSettings(Settings):
+    """How much there may be; 0 is no limit for the first three."""
+
+    allocations: int = Field(default=0, ge=0)
+    per_user: int = Field(default=64, ge=0)
+    per_source: int = Field(default=0, ge=0)
+    #: allocations beyond per_user and per_source while they are younger than burst_seconds
+    burst: int = Field(default=32, ge=0)
+    burst_seconds: float = Field(default=30, ge=0)
+    #: per allocation
+    permissions: int = Field(default=256, ge=1)
+    channels: int = Field(default=256, ge=1)
+
+
+class BucketSettings(Settings):
+    """A token bucket per source prefix; rate 0 switches it off."""
+
+    rate: float = Field(ge=0)
+    burst: int = Field(ge=1)
+
+
+class LimitSettings(Settings):
+    """Unauthenticated replies a second, per source (/32, /64)."""
+
+    challenges: BucketSettings = BucketSettings(rate=100, burst=500)
+    failures: BucketSettings = BucketSettings(rate=20, burst=40)
+    #: buckets of each kind; more sources than this share them
+    buckets: int = Field(default=65536, ge=1)
+
+
+class StreamSettings(Settings):
+    """TCP and TLS clients."""
+
+    #: connections that have not authenticated yet: in all, and per source
+    half_open: int = Field(default=1000, ge=1)
+    half_open_per_source: int = Field(default=64, ge=1)
+    #: seconds from the connection to the first allocation
+    authentication_timeout: float = Field(default=10, gt=0)
+    #: bytes waiting for a slow client, above which relayed data is dropped
+    queue: int = Field(default=262144, ge=4096)
+
+
+class BufferSettings(Settings):
+    """SO_RCVBUF and SO_SNDBUF of the UDP sockets in bytes; 0 leaves the system's default."""
+
+    receive: int = Field(default=0, ge=0)
+    send: int = Field(default=0, ge=0)
+
+
+class TurndSettings(DaemonSettings):
+    """All of the section."""
+
+    listen: tuple[str, ...] = ("udp://*:3478", "tcp://*:3478")
+    #: used when tls.certificate is set
+    listen_tls: tuple[str, ...] = ("tls://*:5349",)
+    ops: AddressSetting = "127.0.0.1:9478"
+    drain_deadline: float = Field(default=3600, ge=0)
+    engine: EngineChoice = EngineChoice.AUTO
+    relay: RelaySettings = RelaySettings()
+    lifetime: LifetimeSettings = LifetimeSettings()
+    channel_range: ChannelRange = ChannelRange.WIDE
+    expiry: Expiry = Expiry.ALLOCATE
+    peers: PeerSettings = PeerSettings()
+    quotas: QuotaSettings = QuotaSettings()
+    limits: LimitSettings = LimitSettings()
+    streams: StreamSettings = StreamSettings()
+    buffers: BufferSettings = BufferSettings()

@@ -1,0 +1,27 @@
+"""Which engine runs: asked for and missing is a refusal to start, never a silent second best."""
+
+import enum
+
+from turnd.dataplane.contract import DataPlane, EngineSettings
+from turnd.dataplane.python import PythonEngine
+
+
+class EngineChoice(enum.StrEnum):
+    """`auto` takes the fastest engine that this installation has."""
+
+    AUTO = "auto"
+    PYTHON = "python"
+    NATIVE = "native"
+
+
+class EngineMissing(Exception):
+    """The engine that the configuration asks for is not installed; the text says what to do."""
+
+
+def make_engine(choice: EngineChoice, settings: EngineSettings) -> DataPlane:
+    """The engine of that name; raises EngineMissing."""
+    if choice is EngineChoice.NATIVE:
+        raise EngineMissing(
+            "turnd.engine: native: this installation was built without the native engine; set engine: auto or python"
+        )
+    return PythonEngine(settings)

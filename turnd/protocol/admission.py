@@ -1,0 +1,117 @@
+"""The gate before every handler but Binding: authentication, unknown attributes, the allocation of the 5-tuple
+(RFC 8489 sections 9.2.4 and 6.3.1, RFC 8656 section 5).
+
+Up to the moment that a request is authenticated nothing is remembered of it but a step in tables of a fixed size.
+"""
+
+from collections.abc import Callable
+
+from fairlead.clock import Now
+from fairlead.datagram import Datagram
+from fairlead.reasons import Reason
+from fairlead.stun import attributes as stun
+from fairlead.stun.header import Class, Method
+from fairlead.stun.integrity import SHA1
+from fairlead.stun.message import Message
+from turnd.protocol.allocations import Allocation
+from turnd.protocol.authentication import Account, Challenge, check
+from turnd.protocol.effects import Effect
+from turnd.protocol.limiter import source_prefix
+from turnd.protocol.outcome import Outcome, conclude, drop
+from turnd.protocol.replies import Refusal, Request, error_values, reply, unknown_attributes
+from turnd.protocol.settings import Expiry
+from turnd.protocol.state import State
+
+Handler = Callable[[State, Datagram, Message, Now], tuple[Effect, ...]]
+RequestHandler = Callable[[State, Request], Outcome]
+AllocationHandler = Callable[[State, Request, Allocation], Outcome]
+
+#: The attributes that turnd understands in a request, of those that must be understood.
+KNOWN = frozenset(
+    attribute.type
+    for attribute in (
+        stun.USERNAME,
+        stun.MESSAGE_INTEGRITY,
+        stun.MESSAGE_INTEGRITY_SHA256,
+        stun.REALM,
+        stun.NONCE,
+        stun.CHANNEL_NUMBER,
+        stun.LIFETIME,
+        stun.XOR_PEER_ADDRESS,
+        stun.REQUESTED_ADDRESS_FAMILY,
+        stun.EVEN_PORT,
+        stun.REQUESTED_TRANSPORT,
+        stun.DONT_FRAGMENT,
+        stun.RESERVATION_TOKEN,
+    )
+)
+
+
+def authenticated(handle: RequestHandler) -> Handler:
+    """A handler for requests that prove who sends them; all others are challenged, or met with silence."""
+
+    def gate(state: State, datagram: Datagram, message: Message, now: Now) -> tuple[Effect, ...]:
+        verdict = _authenticate(state, datagram, message, now)
+        if isinstance(verdict, Challenge):
+            return _challenge(state, datagram, message, verdict, now)
+        if verdict.secret_name is not None:
+            state.counters.secret_matches[verdict.secret_name] += 1
+        request = Request(message, datagram, verdict, SHA1, now)
+        return conclude(state, request, _handle(state, request, handle))
+
+    return gate
+
+
+def on_allocation(handle: AllocationHandler) -> RequestHandler:
+    """A handler for requests that concern the allocation of their 5-tuple, which its own user sends."""
+
+    def find(state: State, request: Request) -> Outcome:
+        allocation = state.allocations.by_five_tuple.get(request.datagram.five_tuple)
+        if allocation is None:
+            return Refusal(437, "this 5-tuple has no allocation")
+        if allocation.account.username != request.account.username:
+            return Refusal(441, "the allocation belongs to another user name")
+        return handle(state, request, allocation)
+
+    return find
+
+
+def _handle(state: State, request: Request, handle: RequestHandler) -> Outcome:
+    unknown = request.message.unknown(KNOWN)
+    if unknown:
+        return unknown_attributes(unknown)
+    try:
+        return handle(state, request)
+    except stun.AttributeValueError as error:
+        return Refusal(400, str(error))
+
+
+def _authenticate(state: State, datagram: Datagram, message: Message, now: Now) -> Account | Challenge:
+    allocation = state.allocations.by_five_tuple.get(datagram.five_tuple)
+    keeps_key = state.settings.expiry is not Expiry.REFRESH or message.method != Method.REFRESH
+    known = allocation.account if allocation is not None and keeps_key else None
+    return check(message, datagram.five_tuple.client, state.authenticator, state.nonces, known, now)
+
+
+def _challenge(
+    state: State, datagram: Datagram, message: Message, challenge: Challenge, now: Now
+) -> tuple[Effect, ...]:
+    """The unsigned error that asks for better credentials, as long as its source has not had too many of them."""
+    client = datagram.five_tuple.client
+    counters = state.counters
+    counters.auth_failures[challenge.failure] += 1
+    prefix = source_prefix(client.host)
+    if challenge.username is None:
+        allowed = state.challenges.allow(prefix, now)
+    else:
+        allowed = state.failures.allow(prefix + challenge.username.encode(), now)
+    if not allowed:
+        counters.challenges_suppressed += 1
+        return drop(state, Reason.RATE_LIMITED)
+    counters.challenges_sent += 1
+    counters.count_reply(message.method, datagram.five_tuple.transport, challenge.code)
+    refusal = Refusal(challenge.code, challenge.failure)
+    if challenge.code != 400:
+        nonce = state.nonces.mint(client, now)
+        refusal = refusal._replace(attributes=((stun.REALM, state.settings.realm), (stun.NONCE, nonce)))
+    return (reply(datagram, message, Class.ERROR, error_values(refusal)),)

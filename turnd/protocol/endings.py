@@ -1,0 +1,51 @@
+"""How things end: allocations by any cause, permissions, channels and reservations by their time.
+
+The mirror is cleared first, then the port goes back, and there it is held back for longer than any mirror lags:
+a late packet never reaches the next owner of a port.
+"""
+
+from fairlead.clock import Now
+from turnd.protocol.allocations import Allocation, AllocationDue, Due, PermissionDue, ReservationDue
+from turnd.protocol.effects import ClearRoute, CloseRelaySocket, Effect, Ended, EndReason
+from turnd.protocol.state import State
+
+
+def end(state: State, allocation: Allocation, reason: EndReason, now: Now) -> tuple[Effect, ...]:
+    """Ends an allocation; closing its relay socket withdraws its routes with it."""
+    state.allocations.remove(allocation)
+    state.quotas.release(allocation.claim)
+    state.ports[allocation.family].release(allocation.relay.address.port, now)
+    state.counters.allocations_ended[reason] += 1
+    age = now.monotonic - allocation.created
+    return (
+        CloseRelaySocket(allocation.relay.id),
+        Ended(allocation.id, allocation.account.username, allocation.five_tuple, allocation.relay.id, reason, age),
+    )
+
+
+def expire(state: State, now: Now) -> tuple[Effect, ...]:
+    """Ends all whose time has come."""
+    effects: list[Effect] = []
+    for due in state.allocations.deadlines.due(now):
+        effects += _end_due(state, due, now)
+    return tuple(effects)
+
+
+def _end_due(state: State, due: Due, now: Now) -> tuple[Effect, ...]:
+    if isinstance(due, ReservationDue):
+        return _end_reservation(state, due.token, now)
+    allocation = state.allocations.by_id.get(due.id)
+    if allocation is None:  # It ended in this very sweep, and took what it had with it.
+        return ()
+    if isinstance(due, AllocationDue):
+        return end(state, allocation, EndReason.EXPIRED, now)
+    if isinstance(due, PermissionDue):
+        return (ClearRoute(state.allocations.forbid(allocation, due.host)),)
+    return (ClearRoute(state.allocations.unbind(allocation, due.number)),)
+
+
+def _end_reservation(state: State, token: bytes, now: Now) -> tuple[Effect, ...]:
+    reservation = state.allocations.unreserve(token)
+    state.quotas.release(reservation.claim)
+    state.ports[reservation.relay.address.family].release(reservation.relay.address.port, now)
+    return (CloseRelaySocket(reservation.relay.id),)

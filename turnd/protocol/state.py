@@ -1,0 +1,52 @@
+"""All that the relay knows, in one place that every handler is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fairlead.clock import Entropy
+from fairlead.datagram import Address, Family
+from turnd.protocol.allocations import Allocations
+from turnd.protocol.authentication import Authenticator
+from turnd.protocol.counters import ProtocolCounters
+from turnd.protocol.limiter import BucketTable
+from turnd.protocol.nonces import NonceMint
+from turnd.protocol.peer_policy import PeerPolicy
+from turnd.protocol.ports import PortPool
+from turnd.protocol.quotas import Quotas
+from turnd.protocol.settings import Settings
+from turnd.routes import RelayId
+
+if TYPE_CHECKING:
+    from turnd.protocol.allocate import Opening
+
+
+@dataclass(slots=True)
+class State:
+    """The rules and the books of one relay.
+
+    `challenges` bounds unauthenticated replies per source prefix, `failures` those to wrong passwords.
+    """
+
+    settings: Settings
+    entropy: Entropy
+    authenticator: Authenticator
+    nonces: NonceMint
+    policy: PeerPolicy
+    ports: dict[Family, PortPool]
+    quotas: Quotas
+    challenges: BucketTable
+    failures: BucketTable
+    draining: bool = False
+    counters: ProtocolCounters = field(default_factory=ProtocolCounters)
+    allocations: Allocations = field(default_factory=Allocations)
+    #: Allocates whose relay socket the shell has not bound yet
+    openings: dict[RelayId, Opening] = field(default_factory=dict)
+
+    def bound_peer(self, peer: Address) -> Address:
+        """A peer as our sockets know it: a client that was told our public address means the one behind the NAT."""
+        for host in self.settings.hosts.values():
+            if peer.host == host.told:
+                return Address(host.bound, peer.port)
+        return peer

@@ -1,0 +1,126 @@
+"""turnd's loop: the only room that sees both the core and the engine.
+
+What the engine hands up goes into the core; the effects that come back are carried out here, in their order.
+"""
+
+import asyncio
+import errno
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from fairlead.clock import Now
+from fairlead.datagram import Datagram, FiveTuple
+from turnd.dataplane.contract import DataPlane, HandUp, StreamData, Usage
+from turnd.protocol import effects as do
+from turnd.protocol.relay import Relay
+from turnd.protocol.effects import Effect
+from turnd.streams import Streams
+
+#: What becomes of an allocation, told to whoever watches (the link to signal_api, the log).
+Event = do.Allocated | do.Ended | do.Refused
+Watcher = Callable[[Event, Usage | None], None]
+
+
+class TurnServer:
+    """Joins a core, an engine and the streams in one event loop; `clock` reads the time for the core."""
+
+    def __init__(self, relay: Relay, engine: DataPlane, streams: Streams, clock: Callable[[], Now]) -> None:
+        self.relay = relay
+        self.engine = engine
+        self.watchers: list[Watcher] = []
+        self._streams = streams
+        self._clock = clock
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_usage: dict[int, Usage] = {}
+        self._carry_out: dict[type[Any], Callable[[Any], None]] = {
+            do.Send: self._send,
+            do.OpenRelaySocket: self._open_relay_socket,
+            do.AttachClient: lambda effect: engine.set_client(*effect),
+            do.CloseRelaySocket: self._close_relay_socket,
+            do.SetRoute: lambda effect: engine.set_route(effect.route),
+            do.ClearRoute: lambda effect: engine.clear_route(effect.route),
+            do.SendFromRelay: lambda effect: engine.send_from_relay(*effect),
+            do.Allocated: self._allocated,
+            do.Ended: self._ended,
+            do.Refused: lambda effect: self._tell(effect, None),
+        }
+
+    def start(self) -> None:
+        """Begins to serve; the engine's listeners are open already."""
+        asyncio.get_running_loop().add_reader(self.engine.fileno(), self._engine_is_ready)
+
+    def stop(self) -> None:
+        """Ends every allocation and gives the sockets back."""
+        self.execute(self.relay.end(lambda allocation: True, do.EndReason.SHUTDOWN, self._clock()))
+        asyncio.get_running_loop().remove_reader(self.engine.fileno())
+        if self._timer is not None:
+            self._timer.cancel()
+        self.engine.close()
+
+    def receive_from_stream(self, datagram: Datagram) -> None:
+        """One framed message of a stream client: the engine forwards it, or the core takes it."""
+        self._take(self.engine.deliver(datagram))
+
+    def stream_closed(self, five_tuple: FiveTuple) -> None:
+        self.execute(self.relay.disconnected(five_tuple, self._clock()))
+
+    def execute(self, effects: Iterable[Effect]) -> None:
+        """Carries effects out in their order, those that they lead to included, and sets the timer anew."""
+        for effect in effects:
+            self._carry_out[type(effect)](effect)
+        self._arm_timer()
+
+    def _engine_is_ready(self) -> None:
+        self._take(self.engine.turn())
+
+    def _take(self, handed_up: Iterable[HandUp]) -> None:
+        for item in handed_up:
+            if isinstance(item, StreamData):
+                self._streams.write(item.via, item.data)
+            else:
+                self.execute(self.relay.receive(item, self._clock()))
+
+    def _arm_timer(self) -> None:
+        """One timer, at the core's next deadline. The loop's clock is the monotonic clock that the core is told."""
+        deadline = self.relay.deadline()
+        if self._timer is not None:
+            if deadline == self._timer.when():
+                return
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None:
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        self.execute(self.relay.expire(self._clock()))
+
+    def _send(self, effect: do.Send) -> None:
+        if effect.five_tuple.transport.is_stream:
+            self._streams.write(effect.via, effect.data)
+        else:
+            self.engine.send(*effect)
+
+    def _open_relay_socket(self, effect: do.OpenRelaySocket) -> None:
+        """The answer goes into the core at once: before the next message, as the core wants it."""
+        try:
+            self.engine.open_relay(effect.relay, effect.address)
+        except OSError as error:
+            answer = self.relay.relay_socket_failed(effect.relay, error.errno == errno.EADDRINUSE)
+        else:
+            answer = self.relay.relay_socket_opened(effect.relay)
+        self.execute(answer)
+
+    def _close_relay_socket(self, effect: do.CloseRelaySocket) -> None:
+        self._last_usage[effect.relay] = self.engine.close_relay(effect.relay)
+
+    def _allocated(self, effect: do.Allocated) -> None:
+        self._streams.establish(effect.five_tuple)
+        self._tell(effect, None)
+
+    def _ended(self, effect: do.Ended) -> None:
+        self._tell(effect, self._last_usage.get(effect.relay))
+
+    def _tell(self, event: Event, usage: Usage | None) -> None:
+        for watcher in self.watchers:
+            watcher(event, usage)
