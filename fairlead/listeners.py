@@ -1,0 +1,132 @@
+"""Where a daemon listens: `udp://HOST:PORT` entries, and the sockets that are bound for them."""
+
+import errno
+import socket
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
+
+from pydantic import PlainSerializer, PlainValidator
+
+from fairlead.config import Key, SettingError
+from fairlead.datagram import Address, Family, Transport, parse_address
+from fairlead.port_holders import port_holder
+from fairlead.udp import socket_name
+
+#: Every address of the machine, in both families.
+EVERYWHERE = "*"
+
+_BACKLOG = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One entry: the transport, an IP address or EVERYWHERE, and the port (0 lets the system choose)."""
+
+    transport: Transport
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.transport}://{host}:{self.port}"
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The addresses to bind: one, or the wildcard of each family."""
+        hosts = ("0.0.0.0", "::") if self.host == EVERYWHERE else (self.host,)  # noqa: S104  # that is what * says
+        return tuple(Address(host, self.port) for host in hosts)
+
+
+def parse_listener(text: str) -> Listener:
+    """Reads `udp://*:3478`, `tcp://192.0.2.1:3478`, `tls://[2001:db8::1]:5349`; raises ValueError with a sentence."""
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme not in tuple(Transport):
+        known = ", ".join(f"{transport}://" for transport in Transport)
+        raise ValueError(f"{text!r} is no listener; write TRANSPORT://HOST:PORT with one of {known}")
+    if rest.startswith(f"{EVERYWHERE}:"):
+        port = parse_address("[::]" + rest.removeprefix(EVERYWHERE)).port
+        return Listener(Transport(scheme), EVERYWHERE, port)
+    address = parse_address(rest)
+    return Listener(Transport(scheme), address.host, address.port)
+
+
+def _listener(given: object) -> Listener:
+    return given if isinstance(given, Listener) else parse_listener(str(given))
+
+
+#: A listener in a settings model, written as text.
+ListenerSetting = Annotated[Listener, PlainValidator(_listener), PlainSerializer(str)]
+
+
+class Buffers(NamedTuple):
+    """SO_RCVBUF and SO_SNDBUF in bytes; 0 leaves the system's."""
+
+    receive: int = 0
+    send: int = 0
+
+
+SYSTEM_BUFFERS = Buffers()
+
+
+def bind(listener: Listener, key: Key, buffers: Buffers = SYSTEM_BUFFERS) -> list[socket.socket]:
+    """Binds every socket of an entry, non-blocking; streams are listening. `key` says where the entry is configured.
+
+    `*` leaves IPv6 out where the kernel has none. Raises SettingError with what is in the way and the remedy; nothing
+    stays bound then.
+    """
+    bound: list[socket.socket] = []
+    try:
+        for address in listener.addresses:
+            try:
+                bound.append(_bind(listener.transport, address, buffers))
+            except OSError as error:
+                if listener.host == EVERYWHERE and _no_ipv6(address, error):
+                    continue
+                raise SettingError(key, *_explain(listener, address, error)) from error
+    except SettingError:
+        for sock in bound:
+            sock.close()
+        raise
+    return bound
+
+
+def _bind(transport: Transport, address: Address, buffers: Buffers) -> socket.socket:
+    family = socket.AF_INET6 if address.family is Family.IPV6 else socket.AF_INET
+    kind = socket.SOCK_STREAM if transport.is_stream else socket.SOCK_DGRAM
+    sock = socket.socket(family, kind)
+    try:
+        sock.setblocking(False)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if buffers.receive:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffers.receive)
+        if buffers.send:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers.send)
+        if transport.is_stream:
+            # Connections of the last process in TIME-WAIT must not keep this one from starting.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(socket_name(address))
+        if transport.is_stream:
+            sock.listen(_BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _no_ipv6(address: Address, error: OSError) -> bool:
+    return address.family is Family.IPV6 and error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+
+
+def _explain(listener: Listener, address: Address, error: OSError) -> tuple[str, str]:
+    """What is wrong with an address that cannot be bound, and the remedy."""
+    if error.errno == errno.EADDRINUSE:
+        holder = port_holder(listener.transport.is_stream, address)
+        by = holder or "another process (run as root to see which)"
+        return f"{listener.transport}://{address} is taken by {by}", "stop it, or write another port"
+    if error.errno == errno.EACCES:
+        remedy = "write a port above 1023, or give the process CAP_NET_BIND_SERVICE"
+        return f"port {address.port} needs a privilege", remedy
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"this machine has no address {address.host}", "write one of its own, or * for all of them"
+    return f"{listener.transport}://{address} cannot be bound ({error.strerror})", "write another address"
