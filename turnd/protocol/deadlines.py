@@ -5,8 +5,6 @@ import itertools
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-from fairlead.clock import Now
-
 K = TypeVar("K", bound=Hashable)
 
 #: Dead rows are swept out when they outnumber the living ones and this floor.
@@ -52,15 +50,15 @@ class Deadlines(Generic[K]):
             heapq.heappop(self._heap)
         return None
 
-    def due(self, now: Now) -> list[K]:
-        """Takes out and returns the keys whose moment has come, the earliest first; ties in the order they were set."""
-        keys = []
-        while self._heap and self._heap[0][0] <= now.monotonic:
-            _, serial, key = heapq.heappop(self._heap)
-            if self._living.get(key) == serial:
-                del self._living[key]
-                keys.append(key)
-        return keys
+    def pop_due(self, moment: float) -> K | None:
+        """Takes out and returns the earliest key whose deadline is at or before the moment; ties in the order in
+        which they were set. One at a time, since what follows from one may clear the next."""
+        when = self.next()
+        if when is None or when > moment:
+            return None
+        key = heapq.heappop(self._heap)[2]
+        del self._living[key]
+        return key
 
     def _sweep(self) -> None:
         if len(self._heap) > 2 * len(self._living) + _FLOOR:

@@ -40,14 +40,6 @@ class Limits(NamedTuple):
     channels_per_allocation: int = 0
 
 
-class Claim(NamedTuple):
-    """One allocation's share of the quotas, to be given back by Quotas.release when it ends."""
-
-    user_id: str
-    source: bytes
-    at: float
-
-
 class _Tally(Generic[K]):
     """When the living claims of each key were made, in order."""
 
@@ -68,8 +60,12 @@ class _Tally(Generic[K]):
         self._times.setdefault(key, []).append(at)
 
     def remove(self, key: K, at: float) -> None:
-        times = self._times[key]
-        del times[bisect_left(times, at)]
+        times = self._times.get(key, [])
+        index = bisect_left(times, at)
+        # What was never claimed cannot be given back: the numbers would be wrong for ever.
+        if index == len(times) or times[index] != at:
+            raise ValueError(f"{key!r} has no claim made at {at}")
+        del times[index]
         if not times:
             del self._times[key]
 
@@ -91,8 +87,9 @@ class Quotas:
         """Allocations of one user id."""
         return self._users.count(user_id)
 
-    def claim(self, user_id: str, host: str, now: Now) -> Claim | QuotaScope:
-        """Room for one more allocation of this user at this client host, or the limit that forbids it (486)."""
+    def claim(self, user_id: str, host: str, now: Now) -> QuotaScope | None:
+        """Takes room for one more allocation of this user at this client host; returns the limit that forbids it
+        (486), having taken nothing."""
         limits, source = self.limits, source_prefix(host)
         old = now.monotonic - limits.burst_seconds
         if limits.allocations and self._total >= limits.allocations:
@@ -104,10 +101,10 @@ class Quotas:
         self._total += 1
         self._users.add(user_id, now.monotonic)
         self._sources.add(source, now.monotonic)
-        return Claim(user_id, source, now.monotonic)
+        return None
 
-    def release(self, claim: Claim) -> None:
-        """Gives a claim back; once, by the end of its allocation."""
-        self._users.remove(claim.user_id, claim.at)
-        self._sources.remove(claim.source, claim.at)
+    def release(self, user_id: str, host: str, at: float) -> None:
+        """Gives back, once, what was claimed for this user at this host at the monotonic time `at`."""
+        self._users.remove(user_id, at)
+        self._sources.remove(source_prefix(host), at)
         self._total -= 1

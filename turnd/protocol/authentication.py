@@ -1,0 +1,191 @@
+"""Who sends a request: the long-term credential mechanism (RFC 8489 section 9.2) over static users and time-limited
+credentials at once.
+
+Nothing tells a wrong password from an unknown user: both get the same answer after the same work.
+"""
+
+import enum
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from fairlead.clock import Now
+from fairlead.credentials import parse_username, password_for
+from fairlead.datagram import Address
+from fairlead.stun.attributes import NONCE, REALM, USERNAME, AttributeValueError
+from fairlead.stun.integrity import SHA1, Integrity, PasswordAlgorithm, long_term_key
+from fairlead.stun.message import Message, Signature
+from turnd.protocol.nonces import NonceMint
+from turnd.protocol.revocations import Revocations
+
+
+class AuthFailure(enum.StrEnum):
+    """Why a request is not taken for authentic."""
+
+    #: It carries no integrity: how every client begins.
+    MISSING = "missing"
+    #: It carries integrity without USERNAME, REALM or NONCE, or one of them cannot be read.
+    INCOMPLETE = "incomplete"
+    WRONG_REALM = "wrong_realm"
+    UNKNOWN_USER = "unknown_user"
+    BAD_INTEGRITY = "bad_integrity"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    #: Ours, and too old.
+    STALE_NONCE = "stale_nonce"
+    #: Made up, or given to another address and port.
+    BAD_NONCE = "bad_nonce"
+
+
+class Algorithm(NamedTuple):
+    """How a request is protected: the generation of its integrity, and how the key comes from the password."""
+
+    integrity: Integrity
+    password: PasswordAlgorithm
+
+
+#: What we accept, the strongest first; a request is judged by the first whose attribute it carries.
+ALGORITHMS = (Algorithm(SHA1, PasswordAlgorithm.MD5),)
+
+
+class Account(NamedTuple):
+    """Somebody who has proved who they are, and the key that proved it.
+
+    `user_id` is what quotas count: the id inside a time-limited username, else the whole username. `secret_name`
+    says which secret made the password, None for a static user; `expires` is Unix time in seconds, None for never.
+    """
+
+    username: str
+    user_id: str
+    key: bytes
+    secret_name: str | None = None
+    expires: int | None = None
+    integrity: Integrity = SHA1
+
+    @property
+    def signature(self) -> Signature:
+        """What replies to this account are signed with."""
+        return Signature(self.integrity, self.key)
+
+
+class Challenge(NamedTuple):
+    """The error to answer with: 401 and 438 come with REALM and a fresh NONCE, 400 without (RFC 8489 section 9.2.4).
+
+    `username` is whom the request claims to come from, None when it does not claim anything.
+    """
+
+    code: int
+    failure: AuthFailure
+    username: str | None = None
+
+
+class Secret(NamedTuple):
+    """A secret that time-limited credentials are minted with, under the name that metrics call it by."""
+
+    name: str
+    value: bytes
+
+
+class Authenticator:
+    """Knows the keys of static users and the secrets of time-limited ones; passwords are not kept.
+
+    Secrets are tried in their order, so the current one comes first. A static user hides a time-limited one of the
+    same name. `revocations` may be handed on from one authenticator to the next when a configuration is reloaded.
+    """
+
+    def __init__(
+        self,
+        realm: str,
+        users: Mapping[str, str],
+        secrets: Iterable[Secret],
+        revocations: Revocations | None = None,
+    ) -> None:
+        self.realm = realm
+        self.revocations = Revocations() if revocations is None else revocations
+        self._secrets = tuple(secrets)
+        self._users = {
+            (algorithm.password, username): long_term_key(username, realm, password, algorithm.password)
+            for username, password in users.items()
+            for algorithm in ALGORITHMS
+        }
+
+    def revoke(self, name: str, until: float) -> None:
+        """Refuses a username or user id until this Unix time."""
+        self.revocations.add(name, until)
+
+    def is_revoked(self, account: Account, now: Now) -> bool:
+        """Whether the account's username or user id is refused at this time."""
+        return self.revocations.covers(account.username, now) or self.revocations.covers(account.user_id, now)
+
+    def authenticate(self, message: Message, username: str, algorithm: Algorithm, now: Now) -> Account | AuthFailure:
+        """Whose message it is. The nonce is not looked at."""
+        is_known = False
+        for account in self._candidates(username, algorithm):
+            is_known = True
+            if message.is_intact(algorithm.integrity, account.key):
+                return self._in_force(account, now)
+        if is_known:
+            return AuthFailure.BAD_INTEGRITY
+        # As much work as for a user that is known, thrown away: anybody may sign with a key of zeros.
+        message.is_intact(algorithm.integrity, bytes(16))
+        return AuthFailure.UNKNOWN_USER
+
+    def _candidates(self, username: str, algorithm: Algorithm) -> Iterator[Account]:
+        """The accounts that the username may belong to, each made when it is asked for."""
+        key = self._users.get((algorithm.password, username))
+        if key is not None:
+            yield Account(username, username, key, integrity=algorithm.integrity)
+            return
+        limited = parse_username(username)
+        if limited is None:
+            return
+        for name, secret in self._secrets:
+            key = long_term_key(username, self.realm, password_for(secret, username), algorithm.password)
+            yield Account(username, limited.user_id or username, key, name, limited.expires, algorithm.integrity)
+
+    def _in_force(self, account: Account, now: Now) -> Account | AuthFailure:
+        if account.expires is not None and account.expires <= now.wall:
+            return AuthFailure.EXPIRED
+        return AuthFailure.REVOKED if self.is_revoked(account, now) else account
+
+
+def check(
+    request: Message,
+    client: Address,
+    authenticator: Authenticator,
+    nonces: NonceMint,
+    known: Account | None,
+    now: Now,
+) -> Account | Challenge:
+    """The steps of RFC 8489 section 9.2.4 in their order, which puts the nonce last: 438 is for those whose password
+    is right.
+
+    `known` is the account of the living allocation on the request's 5-tuple. Its key stands for its username, so
+    that the allocation outlives the expiry of its credential and the secret that made it.
+    """
+    algorithm = next((row for row in ALGORITHMS if request.has(row.integrity.attribute)), None)
+    if algorithm is None:
+        return Challenge(401, AuthFailure.MISSING)
+    try:
+        username, realm, nonce = request.first(USERNAME), request.first(REALM), request.first(NONCE)
+    except AttributeValueError:
+        return Challenge(400, AuthFailure.INCOMPLETE)
+    if username is None or realm is None or nonce is None:
+        return Challenge(400, AuthFailure.INCOMPLETE, username)
+    if realm != authenticator.realm:
+        return Challenge(401, AuthFailure.WRONG_REALM, username)
+    if known is not None and known.username == username:
+        account = _recognise(request, known, authenticator, now)
+    else:
+        account = authenticator.authenticate(request, username, algorithm, now)
+    if isinstance(account, AuthFailure):
+        return Challenge(401, account, username)
+    if not nonces.check(nonce, client, now):
+        is_ours = nonces.issued_at(nonce, client) is not None
+        return Challenge(438, AuthFailure.STALE_NONCE if is_ours else AuthFailure.BAD_NONCE, username)
+    return account
+
+
+def _recognise(request: Message, known: Account, authenticator: Authenticator, now: Now) -> Account | AuthFailure:
+    if not request.is_intact(known.integrity, known.key):
+        return AuthFailure.BAD_INTEGRITY
+    return AuthFailure.REVOKED if authenticator.is_revoked(known, now) else known

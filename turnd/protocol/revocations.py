@@ -1,0 +1,35 @@
+"""Names that are refused before their time: usernames and user ids, each until a moment of its own."""
+
+import heapq
+
+from fairlead.clock import Now
+
+
+class Revocations:
+    """At most `size` names. One more makes room by forgetting the one that would be forgotten next anyway."""
+
+    def __init__(self, size: int = 65536) -> None:
+        self._size = size
+        self._until: dict[str, float] = {}
+        self._order: list[tuple[float, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+    def add(self, name: str, until: float) -> None:
+        """Refuses the name until this Unix time, or longer where it already was."""
+        if until <= self._until.get(name, float("-inf")):
+            return
+        self._until[name] = until
+        heapq.heappush(self._order, (until, name))
+        while len(self._until) > self._size or len(self._order) > 2 * self._size:
+            self._forget_first()
+
+    def covers(self, name: str, now: Now) -> bool:
+        """Whether the name is refused at this time."""
+        return now.wall < self._until.get(name, float("-inf"))
+
+    def _forget_first(self) -> None:
+        until, name = heapq.heappop(self._order)
+        if self._until.get(name) == until:
+            del self._until[name]
