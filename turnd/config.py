@@ -4,11 +4,12 @@ import ipaddress
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from fairlead.config import AddressSetting, DaemonSettings, Settings
+from fairlead.listeners import ListenerSetting, parse_listener
 from turnd.dataplane.choice import EngineChoice
-from turnd.protocol.peer_policy import parse_entry
+from turnd.protocol.peer_policy import PeerPolicy
 from turnd.protocol.settings import ChannelRange, Expiry
 
 
@@ -32,14 +33,8 @@ def _is_port_range(text: str) -> str:
     return text
 
 
-def _is_peer_entry(text: str) -> str:
-    parse_entry(text)
-    return text
-
-
 Host = Annotated[str, AfterValidator(_is_host)]
 Hosts = Annotated[tuple[Host, ...], AfterValidator(_one_per_family)]
-PeerEntries = tuple[Annotated[str, AfterValidator(_is_peer_entry)], ...]
 
 
 class RelaySettings(Settings):
@@ -69,8 +64,17 @@ class LifetimeSettings(Settings):
 class PeerSettings(Settings):
     """Whom clients may reach: addresses, CIDR blocks, FROM-TO ranges, or class words such as `private`."""
 
-    allow: PeerEntries = ()
-    deny: PeerEntries = ()
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+    @field_validator("allow", "deny")
+    @classmethod
+    def _means_something(cls, entries: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.field_name == "allow":
+            PeerPolicy.parse(allow=entries)
+        else:
+            PeerPolicy.parse(deny=entries)
+        return entries
 
 
 class QuotaSettings(Settings):
@@ -125,9 +129,9 @@ class BufferSettings(Settings):
 class TurndSettings(DaemonSettings):
     """All of the section."""
 
-    listen: tuple[str, ...] = ("udp://*:3478", "tcp://*:3478")
+    listen: tuple[ListenerSetting, ...] = (parse_listener("udp://*:3478"), parse_listener("tcp://*:3478"))
     #: used when tls.certificate is set
-    listen_tls: tuple[str, ...] = ("tls://*:5349",)
+    listen_tls: tuple[ListenerSetting, ...] = (parse_listener("tls://*:5349"),)
     ops: AddressSetting = "127.0.0.1:9478"
     drain_deadline: float = Field(default=3600, ge=0)
     engine: EngineChoice = EngineChoice.AUTO

@@ -12,8 +12,8 @@ from fairlead.clock import Now
 from fairlead.datagram import Datagram, FiveTuple
 from turnd.dataplane.contract import DataPlane, HandUp, StreamData, Usage
 from turnd.protocol import effects as do
-from turnd.protocol.relay import Relay
 from turnd.protocol.effects import Effect
+from turnd.protocol.relay import Relay
 from turnd.streams import Streams
 
 #: What becomes of an allocation, told to whoever watches (the link to signal_api, the log).

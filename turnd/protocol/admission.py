@@ -11,7 +11,6 @@ from fairlead.datagram import Datagram
 from fairlead.reasons import Reason
 from fairlead.stun import attributes as stun
 from fairlead.stun.header import Class, Method
-from fairlead.stun.integrity import SHA1
 from fairlead.stun.message import Message
 from turnd.protocol.allocations import Allocation
 from turnd.protocol.authentication import Account, Challenge, check
@@ -56,7 +55,7 @@ def authenticated(handle: RequestHandler) -> Handler:
             return _challenge(state, datagram, message, verdict, now)
         if verdict.secret_name is not None:
             state.counters.secret_matches[verdict.secret_name] += 1
-        request = Request(message, datagram, verdict, SHA1, now)
+        request = Request(message, datagram, verdict, now)
         return conclude(state, request, _handle(state, request, handle))
 
     return gate
@@ -101,10 +100,10 @@ def _challenge(
     counters = state.counters
     counters.auth_failures[challenge.failure] += 1
     prefix = source_prefix(client.host)
-    if challenge.username is None:
-        allowed = state.challenges.allow(prefix, now)
-    else:
+    if challenge.code == 401 and challenge.username is not None:
         allowed = state.failures.allow(prefix + challenge.username.encode(), now)
+    else:
+        allowed = state.challenges.allow(prefix, now)
     if not allowed:
         counters.challenges_suppressed += 1
         return drop(state, Reason.RATE_LIMITED)

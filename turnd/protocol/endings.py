@@ -26,7 +26,7 @@ def end(state: State, allocation: Allocation, reason: EndReason, now: Now) -> tu
 def expire(state: State, now: Now) -> tuple[Effect, ...]:
     """Ends all whose time has come."""
     effects: list[Effect] = []
-    for due in state.allocations.deadlines.due(now):
+    while (due := state.allocations.deadlines.pop_due(now.monotonic)) is not None:
         effects += _end_due(state, due, now)
     return tuple(effects)
 
@@ -34,9 +34,7 @@ def expire(state: State, now: Now) -> tuple[Effect, ...]:
 def _end_due(state: State, due: Due, now: Now) -> tuple[Effect, ...]:
     if isinstance(due, ReservationDue):
         return _end_reservation(state, due.token, now)
-    allocation = state.allocations.by_id.get(due.id)
-    if allocation is None:  # It ended in this very sweep, and took what it had with it.
-        return ()
+    allocation = state.allocations.by_id[due.id]
     if isinstance(due, AllocationDue):
         return end(state, allocation, EndReason.EXPIRED, now)
     if isinstance(due, PermissionDue):

@@ -36,8 +36,14 @@ class Limits(NamedTuple):
     allocations_per_source: int = 0
     burst: int = 0
     burst_seconds: float = 0.0
-    permissions_per_allocation: int = 0
-    channels_per_allocation: int = 0
+
+
+class Claim(NamedTuple):
+    """One allocation's share of the quotas: kept by the allocation, given back by Quotas.release when it ends."""
+
+    user_id: str
+    source: bytes
+    at: float
 
 
 class _Tally(Generic[K]):
@@ -87,9 +93,8 @@ class Quotas:
         """Allocations of one user id."""
         return self._users.count(user_id)
 
-    def claim(self, user_id: str, host: str, now: Now) -> QuotaScope | None:
-        """Takes room for one more allocation of this user at this client host; returns the limit that forbids it
-        (486), having taken nothing."""
+    def claim(self, user_id: str, host: str, now: Now) -> Claim | QuotaScope:
+        """Room for one more allocation of this user at this client host, or the limit that forbids it (486)."""
         limits, source = self.limits, source_prefix(host)
         old = now.monotonic - limits.burst_seconds
         if limits.allocations and self._total >= limits.allocations:
@@ -101,10 +106,10 @@ class Quotas:
         self._total += 1
         self._users.add(user_id, now.monotonic)
         self._sources.add(source, now.monotonic)
-        return None
+        return Claim(user_id, source, now.monotonic)
 
-    def release(self, user_id: str, host: str, at: float) -> None:
-        """Gives back, once, what was claimed for this user at this host at the monotonic time `at`."""
-        self._users.remove(user_id, at)
-        self._sources.remove(source_prefix(host), at)
+    def release(self, claim: Claim) -> None:
+        """Gives a claim back; once, by the end of its allocation."""
+        self._users.remove(claim.user_id, claim.at)
+        self._sources.remove(claim.source, claim.at)
         self._total -= 1

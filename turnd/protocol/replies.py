@@ -8,7 +8,6 @@ from fairlead.clock import Now
 from fairlead.datagram import Datagram
 from fairlead.stun.attributes import ERROR_CODE, FINGERPRINT, UNKNOWN_ATTRIBUTES, Attribute, ErrorCode
 from fairlead.stun.header import Class
-from fairlead.stun.integrity import Integrity
 from fairlead.stun.message import Message, Signature, encode
 from turnd.protocol.authentication import Account
 from turnd.protocol.effects import Send
@@ -49,22 +48,21 @@ def unknown_attributes(types: tuple[int, ...]) -> Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An authenticated request. `integrity` is the generation that its reply is signed with too."""
+    """An authenticated request; its reply is signed as it was."""
 
     message: Message
     datagram: Datagram
     account: Account
-    integrity: Integrity
     now: Now
 
 
 def success(request: Request, attributes: Values = ()) -> Send:
-    return reply(request.datagram, request.message, Class.SUCCESS, attributes, _signature(request))
+    return reply(request.datagram, request.message, Class.SUCCESS, attributes, request.account.signature)
 
 
 def refused(request: Request, refusal: Refusal) -> Send:
     """The error reply to an authenticated request: signed, like a success."""
-    return reply(request.datagram, request.message, Class.ERROR, error_values(refusal), _signature(request))
+    return reply(request.datagram, request.message, Class.ERROR, error_values(refusal), request.account.signature)
 
 
 def error_values(refusal: Refusal) -> Values:
@@ -77,7 +75,3 @@ def reply(
     """A reply to any request, out of where it came in; with FINGERPRINT when the request had one."""
     data = encode(message.method, message_class, message.mask, attributes, signature, message.has(FINGERPRINT))
     return Send(datagram.via, datagram.five_tuple, data)
-
-
-def _signature(request: Request) -> Signature:
-    return Signature(request.integrity, request.account.key)
