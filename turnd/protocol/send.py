@@ -46,5 +46,5 @@ def _forward(state: State, allocation: Allocation, message: Message) -> tuple[Ef
     if peer.host not in allocation.permissions:
         return drop(state, Reason.NO_PERMISSION)
 
-    dont_fragment = bool(message.first(DONT_FRAGMENT))
+    dont_fragment = message.first(DONT_FRAGMENT) or False
     return (SendFromRelay(allocation.relay.id, peer, data, dont_fragment),)
