@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+import structlog
 
 _records: list[logging.LogRecord] = []
 
@@ -22,6 +23,12 @@ def _listening() -> Generator[None]:
         return record
 
     logging.setLogRecordFactory(listen)
+    # Until fairlead.log.configure is called, structlog would print past the standard library.
+    structlog.configure(
+        processors=[structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
     yield
     logging.setLogRecordFactory(make_record)
 

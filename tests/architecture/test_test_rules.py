@@ -67,6 +67,7 @@ def test_an_error_record_fails_the_test_that_did_not_announce_it(house_rules: py
     house_rules.makepyfile("""
         import logging
         import pytest
+        from fairlead.log import get_logger
 
         log = logging.getLogger("deaf")
         log.propagate = False
@@ -76,6 +77,9 @@ def test_an_error_record_fails_the_test_that_did_not_announce_it(house_rules: py
 
         def test_loud():
             log.error("the roof is on fire")
+
+        def test_structured():
+            get_logger("cellar").error("the cellar is under water", name="cellar")
 
         @pytest.mark.logs_error("roof .* fire")
         def test_announced():
@@ -94,8 +98,10 @@ def test_an_error_record_fails_the_test_that_did_not_announce_it(house_rules: py
             pass
     """)
     result = house_rules.runpytest_subprocess()
-    result.assert_outcomes(passed=3, failed=2, errors=1)
-    result.stdout.fnmatch_lines_random(["ERROR deaf: the roof is on fire", "CRITICAL deaf: in teardown"])
+    result.assert_outcomes(passed=3, failed=3, errors=1)
+    result.stdout.fnmatch_lines_random(
+        ["ERROR deaf: the roof is on fire", "CRITICAL deaf: in teardown", "ERROR cellar: *under water*"]
+    )
 
 
 SKIPS = """
