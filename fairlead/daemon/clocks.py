@@ -1,0 +1,20 @@
+"""The machine's clocks and dice, read nowhere else."""
+
+import os
+import time
+
+from fairlead.clock import Now
+
+
+class SystemClock:
+    """What the shells hand to the pure code: the moment, and unpredictable bytes."""
+
+    def now(self) -> Now:
+        return Now(time.monotonic(), time.time())
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def entropy(self, length: int) -> bytes:
+        """Satisfies fairlead.clock.Entropy."""
+        return os.urandom(length)

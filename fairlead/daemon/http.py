@@ -1,0 +1,47 @@
+"""uvicorn inside a loop that is not its own: no signal handlers, no exit, sockets that were bound before."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the daemon's."""
+        yield
+
+
+class HttpServer:
+    """Serves an ASGI app on sockets that are bound; further keyword arguments are uvicorn.Config's."""
+
+    def __init__(self, app: Any, sockets: list[socket.socket], **options: Any) -> None:
+        defaults: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
+        self._server = _Server(uvicorn.Config(app, **(defaults | options)))
+        self._sockets = sockets
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def server(self) -> uvicorn.Server:
+        return self._server
+
+    async def start(self) -> None:
+        """Returns when requests are answered; raises what kept it from starting."""
+        self._task = asyncio.create_task(self._server.serve(sockets=self._sockets), name="http server")
+        while not self._server.started:
+            if self._task.done():
+                await self._task
+                raise RuntimeError("the HTTP server ended before it had started; its log says why")
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        """Lets running requests end, for as long as uvicorn's timeout_graceful_shutdown says."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+        for sock in self._sockets:
+            sock.close()

@@ -1,0 +1,154 @@
+"""Logs: one line a record, JSON or for people, to standard error; addresses masked on request, floods sampled.
+
+Everything passes through the standard library's logging, so that uvicorn's and asyncio's records look like ours.
+"""
+
+import ipaddress
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+from fairlead.config import LogSettings
+
+#: Values under these names are never shown, whoever logs them.
+_SECRET_NAMES = frozenset({"password", "secret", "token", "authorization", "nonce_key", "cookie"})
+
+_QUIET = ("uvicorn.access",)
+
+_Event = MutableMapping[str, Any]
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger for one module; fields are keyword arguments, the event a short fixed phrase."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger
+
+
+def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
+    """Sends every record of the process to `stream` (standard error) in this form; may be called again."""
+    target = sys.stderr if stream is None else stream
+    before: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        _hide_secrets,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            *before,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=before,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_last(settings, target)],
+        )
+    )
+    root = logging.getLogger()
+    for old in root.handlers:
+        if isinstance(old.formatter, structlog.stdlib.ProcessorFormatter):
+            root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(settings.level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).disabled = True
+
+
+def _last(settings: LogSettings, target: TextIO) -> list[structlog.typing.Processor]:
+    """What is done to a record last: exceptions to text, masks, the time, and the form of the line."""
+    as_json = settings.format == "json" or (settings.format == "auto" and not target.isatty())
+    steps: list[structlog.typing.Processor] = []
+    if as_json or settings.mask_addresses:
+        steps.append(structlog.processors.format_exc_info)
+    if settings.mask_addresses:
+        steps.append(_mask_addresses)
+    steps.append(structlog.processors.TimeStamper(fmt="iso", utc=True))
+    if as_json:
+        steps.append(structlog.processors.JSONRenderer(default=str))
+    else:
+        steps.append(structlog.dev.ConsoleRenderer(colors=target.isatty()))
+    return steps
+
+
+def _hide_secrets(logger: Any, method: str, event: _Event) -> _Event:
+    for name in _SECRET_NAMES & event.keys():
+        event[name] = "*****"
+    return event
+
+
+def _mask_addresses(logger: Any, method: str, event: _Event) -> _Event:
+    for name, value in event.items():
+        if name != "level" and not isinstance(value, bool | int | float | None):
+            event[name] = mask_addresses(str(value))
+    return event
+
+
+_V4 = r"\d{1,3}(?:\.\d{1,3}){3}(?!\w|\.\d)"
+_V6 = r"[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,7}(?![\w:])"
+_ADDRESS = re.compile(rf"(?<![\w:.])(?:(?:[0-9a-fA-F]{{0,4}}:){{2,7}}{_V4}|{_V6}|{_V4})")
+
+
+def mask_addresses(text: str) -> str:
+    """Cuts every IP address in a text: the last octet of IPv4, the last 80 bits of IPv6. Loopback and wildcard
+    addresses, which are nobody's, stay."""
+    return _ADDRESS.sub(lambda match: _masked(match.group()), text)
+
+
+def _masked(text: str) -> str:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return text
+    if address.is_loopback or address.is_unspecified:
+        return text
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        return f"::ffff:{_masked(str(address.ipv4_mapped))}"
+    kept = 24 if address.version == 4 else 48
+    return str(ipaddress.ip_network((text, kept), strict=False).network_address)
+
+
+def source_prefix(host: str) -> str:
+    """Who a source counts as: an IPv4 address alone, an IPv6 address with its whole /64."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if address.version == 4:
+        return str(address)
+    return str(ipaddress.ip_network((address, 64), strict=False))
+
+
+class SampledLog:
+    """Says a thing once per source and window, whatever the flood; the next line has the count of those held back.
+
+    The memory is a table of fixed size, made at once. Where two keys meet in one row, the later is held back too: so
+    there are at most `rows` lines in a window, from however many sources.
+    """
+
+    def __init__(self, logger: structlog.stdlib.BoundLogger, window: float = 60.0, rows: int = 256) -> None:
+        """`window` in seconds."""
+        self._logger = logger
+        self._window = window
+        self._until = [0.0] * rows
+        self._held_back = [0] * rows
+        self.held_back = 0
+
+    def warning(self, now: float, event: str, source: str, **fields: Any) -> None:
+        """Logs the event about a source address; `now` is monotonic, in seconds."""
+        row = hash((event, source_prefix(source))) % len(self._until)
+        if now < self._until[row]:
+            self._held_back[row] += 1
+            self.held_back += 1
+            return
+        if self._held_back[row]:
+            fields["held_back"] = self._held_back[row]
+        self._until[row] = now + self._window
+        self._held_back[row] = 0
+        self._logger.warning(event, source=source, **fields)
