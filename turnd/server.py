@@ -31,6 +31,7 @@ class TurnServer:
         self._streams = streams
         self._clock = clock
         self._timer: asyncio.TimerHandle | None = None
+        self._armed_for: float | None = None
         self._last_usage: dict[int, Usage] = {}
         self._carry_out: dict[type[Any], Callable[[Any], None]] = {
             do.Send: self._send,
@@ -81,18 +82,20 @@ class TurnServer:
                 self.execute(self.relay.receive(item, self._clock()))
 
     def _arm_timer(self) -> None:
-        """One timer, at the core's next deadline. The loop's clock is the monotonic clock that the core is told."""
+        """One timer, at the core's next deadline."""
         deadline = self.relay.deadline()
+        if deadline == self._armed_for:
+            return
+        self._armed_for = deadline
         if self._timer is not None:
-            if deadline == self._timer.when():
-                return
             self._timer.cancel()
             self._timer = None
         if deadline is not None:
-            self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
+            delay = max(0.0, deadline - self._clock().monotonic)
+            self._timer = asyncio.get_running_loop().call_later(delay, self._expire)
 
     def _expire(self) -> None:
-        self._timer = None
+        self._armed_for = None
         self.execute(self.relay.expire(self._clock()))
 
     def _send(self, effect: do.Send) -> None:

@@ -13,7 +13,7 @@ from fairlead.stun.message import Message, decode
 from turnd.protocol import allocate, endings
 from turnd.protocol.admission import authenticated, on_allocation
 from turnd.protocol.allocations import Allocation
-from turnd.protocol.binding import answer_binding, keep_alive
+from turnd.protocol.binding import binding
 from turnd.protocol.channel_bind import channel_bind
 from turnd.protocol.create_permission import create_permission
 from turnd.protocol.effects import Effect, EndReason
@@ -28,8 +28,7 @@ Handler = Callable[[State, Datagram, Message, Now], Effects]
 
 #: Who takes what. What is not here is dropped and counted, never answered.
 HANDLERS: Mapping[tuple[Class, int], Handler] = {
-    (Class.REQUEST, Method.BINDING): answer_binding,
-    (Class.INDICATION, Method.BINDING): keep_alive,
+    (Class.REQUEST, Method.BINDING): binding,
     (Class.REQUEST, Method.ALLOCATE): authenticated(allocate.allocate),
     (Class.REQUEST, Method.REFRESH): authenticated(on_allocation(refresh)),
     (Class.REQUEST, Method.CREATE_PERMISSION): authenticated(on_allocation(create_permission)),
