@@ -108,6 +108,10 @@ class Authenticator:
             for algorithm in ALGORITHMS
         }
 
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        return tuple(secret.name for secret in self._secrets)
+
     def revoke(self, name: str, until: float) -> None:
         """Refuses a username or user id until this Unix time."""
         self.revocations.add(name, until)
