@@ -288,9 +288,7 @@ REQUESTED_TRANSPORT = Attribute(0x0019, "REQUESTED-TRANSPORT", _U8_AND_RESERVED)
 DONT_FRAGMENT = Attribute(0x001A, "DONT-FRAGMENT", _flag())
 RESERVATION_TOKEN = Attribute(0x0022, "RESERVATION-TOKEN", _fixed_bytes(8))
 ADDITIONAL_ADDRESS_FAMILY = Attribute(0x8000, "ADDITIONAL-ADDRESS-FAMILY", _U8_AND_RESERVED)
-ADDRESS_ERROR_CODE = Attribute(
-    0x8001, "ADDRESS-ERROR-CODE", Kind(_read_address_error_code, _write_address_error_code)
-)
+ADDRESS_ERROR_CODE = Attribute(0x8001, "ADDRESS-ERROR-CODE", Kind(_read_address_error_code, _write_address_error_code))
 ICMP = Attribute(0x8004, "ICMP", Kind(_read_icmp, _write_icmp))
 
 # RFC 6062 section 6.2, RFC 8016 section 4.3, RFC 7635 section 6
@@ -313,6 +311,4 @@ ICE_CONTROLLED = Attribute(0x8029, "ICE-CONTROLLED", _U64)
 ICE_CONTROLLING = Attribute(0x802A, "ICE-CONTROLLING", _U64)
 
 #: Every attribute above by its type.
-REGISTRY: dict[int, Attribute[Any]] = {
-    row.type: row for row in list(globals().values()) if isinstance(row, Attribute)
-}
+REGISTRY: dict[int, Attribute[Any]] = {row.type: row for row in list(globals().values()) if isinstance(row, Attribute)}

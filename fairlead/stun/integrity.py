@@ -3,6 +3,7 @@
 import enum
 import hashlib
 import hmac
+import unicodedata
 import zlib
 from dataclasses import dataclass
 
@@ -36,9 +37,17 @@ class PasswordAlgorithm(enum.IntEnum):
     SHA256 = 0x0002
 
 
+def opaque_string(text: str) -> str:
+    """The one form of a realm or password that may be typed in several ways (RFC 8265 section 4.2): every space is
+    U+0020, characters are composed (NFC)."""
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFC", "".join(" " if unicodedata.category(c) == "Zs" else c for c in text))
+
+
 def long_term_key(username: str, realm: str, password: str, algorithm: PasswordAlgorithm) -> bytes:
-    """The key of RFC 8489 section 9.2.2: 16 bytes with MD5, 32 with SHA-256."""
-    text = f"{username}:{realm}:{password}".encode()
+    """The key of RFC 8489 section 9.2.2: 16 bytes with MD5, 32 with SHA-256. The username is taken as it comes."""
+    text = f"{username}:{opaque_string(realm)}:{opaque_string(password)}".encode()
     if algorithm is PasswordAlgorithm.MD5:
         return hashlib.md5(text, usedforsecurity=False).digest()
     return hashlib.sha256(text).digest()
@@ -46,7 +55,7 @@ def long_term_key(username: str, realm: str, password: str, algorithm: PasswordA
 
 def userhash(username: str, realm: str) -> bytes:
     """The 32 bytes of USERHASH (RFC 8489 section 14.4)."""
-    return hashlib.sha256(f"{username}:{realm}".encode()).digest()
+    return hashlib.sha256(f"{opaque_string(username)}:{opaque_string(realm)}".encode()).digest()
 
 
 def with_length(message: bytes, end: int) -> bytes:

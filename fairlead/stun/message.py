@@ -5,6 +5,7 @@ could have appended behind MESSAGE-INTEGRITY is ever seen, except the stronger i
 """
 
 import hmac
+import itertools
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -24,6 +25,8 @@ from fairlead.stun.header import (
 from fairlead.stun.integrity import Integrity, compute, fingerprint
 
 T = TypeVar("T")
+
+MOST_UNKNOWN = 64
 
 
 class RawAttribute(NamedTuple):
@@ -71,8 +74,10 @@ class Message:
         return [attribute.decode(raw.value, self.mask) for raw in self.visible if raw.type == attribute.type]
 
     def unknown(self, known: Collection[int]) -> tuple[int, ...]:
-        """Types that must be understood and are not among `known` (RFC 8489 section 6.3.1), each once."""
-        return tuple(dict.fromkeys(raw.type for raw in self.visible if raw.type < 0x8000 and raw.type not in known))
+        """Types that must be understood and are not among `known` (RFC 8489 section 6.3.1), each once; of more than
+        MOST_UNKNOWN the first ones, so that a reply which names them stays small."""
+        found = dict.fromkeys(raw.type for raw in self.visible if raw.type < 0x8000 and raw.type not in known)
+        return tuple(itertools.islice(found, MOST_UNKNOWN))
 
     def is_intact(self, integrity: Integrity, key: bytes) -> bool:
         """Whether the first attribute of this generation is there and is right; in constant time."""
