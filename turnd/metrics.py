@@ -40,7 +40,7 @@ def declare(metrics: Metrics, state: State, engine: DataPlane, now: Callable[[],
 def _declare_protocol(metrics: Metrics, counters: ProtocolCounters) -> None:
     def replies() -> Mapping[LabelSet, float]:
         codes = [_SUCCESS, *map(str, sorted(PHRASES))]
-        rows: dict[LabelSet, float] = {key: 0 for key in product(_METHODS.values(), map(str, Transport), codes)}
+        rows: dict[LabelSet, float] = dict.fromkeys(product(_METHODS.values(), map(str, Transport), codes), 0)
         for (method, transport, code), count in counters.replies.items():
             rows[_METHODS[method], str(transport), _SUCCESS if code is None else str(code)] += count
         return rows
@@ -78,7 +78,7 @@ def _declare_books(metrics: Metrics, state: State, now: Callable[[], Now]) -> No
     allocations = state.allocations.by_id
 
     def living() -> Mapping[LabelSet, float]:
-        rows: dict[LabelSet, float] = {key: 0 for key in product(map(str, Transport), _FAMILIES.values())}
+        rows: dict[LabelSet, float] = dict.fromkeys(product(map(str, Transport), _FAMILIES.values()), 0)
         for allocation in allocations.values():
             rows[str(allocation.five_tuple.transport), _FAMILIES[allocation.family]] += 1
         return rows

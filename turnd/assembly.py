@@ -1,0 +1,94 @@
+"""From settings to the parts of a relay."""
+
+from collections.abc import Iterable, Mapping
+
+from fairlead.clock import Entropy
+from fairlead.config import AuthSettings, SettingError
+from fairlead.datagram import Address, Family
+from turnd.config import BucketSettings, TurndSettings
+from turnd.protocol.authentication import Authenticator, Secret
+from turnd.protocol.limiter import BucketTable
+from turnd.protocol.nonces import NonceMint
+from turnd.protocol.peer_policy import PeerPolicy
+from turnd.protocol.ports import PortPool
+from turnd.protocol.quotas import Limits, Quotas
+from turnd.protocol.revocations import Revocations
+from turnd.protocol.settings import RelayHost, Settings
+from turnd.protocol.state import State
+
+_KEY_BYTES = 32
+
+
+def make_state(
+    auth: AuthSettings,
+    settings: TurndSettings,
+    hosts: Mapping[Family, RelayHost],
+    own_listeners: Iterable[Address],
+    entropy: Entropy,
+) -> State:
+    """A relay's state with nothing alive yet. Raises SettingError where nobody could authenticate."""
+    nonce_key = auth.nonce_key.get_secret_value().encode() if auth.nonce_key is not None else entropy(_KEY_BYTES)
+    first, last = settings.relay.port_range
+    return State(
+        settings=make_settings(auth, settings, hosts),
+        entropy=entropy,
+        authenticator=make_authenticator(auth, None),
+        nonces=NonceMint(nonce_key),
+        policy=make_policy(settings, hosts, own_listeners),
+        ports={family: PortPool(first, last, settings.relay.port_hold) for family in hosts},
+        quotas=Quotas(make_limits(settings)),
+        challenges=make_buckets(settings.limits.challenges, settings.limits.buckets, entropy),
+        failures=make_buckets(settings.limits.failures, settings.limits.buckets, entropy),
+    )
+
+
+def make_settings(auth: AuthSettings, settings: TurndSettings, hosts: Mapping[Family, RelayHost]) -> Settings:
+    return Settings(
+        realm=auth.realm,
+        hosts=hosts,
+        default_lifetime=settings.lifetime.default,
+        max_lifetime=settings.lifetime.max,
+        channel_range=settings.channel_range,
+        expiry=settings.expiry,
+        max_permissions=settings.quotas.permissions,
+        max_channels=settings.quotas.channels,
+    )
+
+
+def make_authenticator(auth: AuthSettings, revocations: Revocations | None) -> Authenticator:
+    """Raises SettingError without a user and without a secret: a relay that admits nobody helps nobody."""
+    if not auth.users and not auth.secrets:
+        raise SettingError(
+            ("auth",),
+            "there is neither a secret nor a user, so that nobody could relay",
+            "set auth.secrets (time-limited credentials, shared with signal_api) or auth.users",
+        )
+    users = {user.name: user.password.get_secret_value() for user in auth.users}
+    secrets = [Secret(row.name, row.value.get_secret_value().encode()) for row in auth.secrets]
+    return Authenticator(auth.realm, users, secrets, revocations)
+
+
+def make_policy(
+    settings: TurndSettings, hosts: Mapping[Family, RelayHost], own_listeners: Iterable[Address]
+) -> PeerPolicy:
+    return PeerPolicy.parse(
+        deny=settings.peers.deny,
+        allow=settings.peers.allow,
+        own_relays=[host.bound for host in hosts.values()],
+        own_listeners=own_listeners,
+        aliases=aliases(hosts),
+    )
+
+
+def aliases(hosts: Mapping[Family, RelayHost]) -> dict[str, str]:
+    """The bound host behind each advertised one, where they differ."""
+    return {host.told: host.bound for host in hosts.values() if host.told != host.bound}
+
+
+def make_limits(settings: TurndSettings) -> Limits:
+    quotas = settings.quotas
+    return Limits(quotas.allocations, quotas.per_user, quotas.per_source, quotas.burst, quotas.burst_seconds)
+
+
+def make_buckets(settings: BucketSettings, size: int, entropy: Entropy) -> BucketTable:
+    return BucketTable(size, settings.rate, settings.burst, entropy(_KEY_BYTES))
