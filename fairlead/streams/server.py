@@ -1,0 +1,234 @@
+"""Accepts TCP and TLS connections, tells the two apart by their first byte, and bounds what they may cost."""
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections import Counter
+from typing import NamedTuple, Protocol
+
+from fairlead.datagram import Address, FiveTuple, Transport, Via
+from fairlead.log import source_prefix
+from fairlead.reasons import Reason
+from fairlead.streams.settings import StreamSettings
+from fairlead.streams.stream import Stream
+from fairlead.stun.framing import LARGEST_MESSAGE
+
+#: TLS records of a handshake begin with it, and no STUN or ChannelData message does.
+_TLS_HANDSHAKE = 0x16
+
+_ACCEPTS_PER_TURN = 64
+_RECEIVE_BUFFER = 16384
+#: Seconds until accepting is tried again when the process or the machine has no descriptors left.
+_PAUSE = 0.25
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+REFUSALS = ("connections", "connections_per_source", "half_open", "half_open_per_source", "descriptors")
+HANDSHAKES = ("ok", "failed", "no_certificate")
+
+
+class StreamHandler(Protocol):
+    """Whose streams they are."""
+
+    def message_received(self, stream: Stream, data: bytes) -> None:
+        """One whole message; valid or not is the handler's to say, and to reward with stream.settle()."""
+        ...
+
+    def stream_garbled(self, stream: Stream, reason: Reason) -> None:
+        """Bytes that begin no message; the stream ends after this."""
+        ...
+
+    def stream_closed(self, stream: Stream) -> None:
+        """The last that is heard of a stream."""
+        ...
+
+
+class _Listening(NamedTuple):
+    socket: socket.socket
+    transport: Transport
+
+
+class StreamServer:
+    """All stream listeners of a daemon. `settings` and `context` may be replaced at any time; they count for
+    connections that are accepted from then on."""
+
+    def __init__(
+        self,
+        handler: StreamHandler,
+        settings: StreamSettings,
+        context: ssl.SSLContext | None = None,
+        largest: int = LARGEST_MESSAGE,
+    ) -> None:
+        """`largest` bounds a message in bytes; without a context, TLS is refused."""
+        self.handler = handler
+        self.settings = settings
+        self.context = context
+        self.largest = largest
+        #: One buffer serves all streams: what is read is framed before the loop reads the next.
+        self.buffer = memoryview(bytearray(_RECEIVE_BUFFER))
+        self.refused: dict[tuple[str, ...], int] = {(reason,): 0 for reason in REFUSALS}
+        self.handshakes: dict[tuple[str, ...], int] = {(result,): 0 for result in HANDSHAKES}
+        self.expired = 0
+        self._listening: dict[int, _Listening] = {}
+        self._streams: dict[int, Stream] = {}
+        self._per_source: Counter[str] = Counter()
+        self._half_open_per_source: Counter[str] = Counter()
+        self._numbers = 0
+
+    # For the owner
+
+    def listen(self, listener: int, sock: socket.socket, transport: Transport) -> None:
+        """Takes a listening socket over. On a TCP entry TLS is served too when there is a context; on a TLS entry
+        nothing else. `listener` becomes the via of its streams."""
+        self._listening[listener] = _Listening(sock, transport)
+        asyncio.get_running_loop().add_reader(sock, self._accept, listener)
+
+    def close_listener(self, listener: int) -> None:
+        """Accepts no more; connections that are there stay."""
+        sock = self._listening.pop(listener).socket
+        asyncio.get_running_loop().remove_reader(sock)
+        sock.close()
+
+    def close(self) -> None:
+        """Ends everything now."""
+        for listener in list(self._listening):
+            self.close_listener(listener)
+        for stream in list(self._streams.values()):
+            stream.abort()
+
+    def find(self, via: Via) -> Stream | None:
+        """The stream that a message came by, if it still lives."""
+        return self._streams.get(via.path)
+
+    def connections(self) -> Counter[Transport]:
+        """How many there are, half-open ones included."""
+        return Counter(stream.five_tuple.transport for stream in self._streams.values())
+
+    @property
+    def half_open(self) -> int:
+        return self._half_open_per_source.total()
+
+    # Accepting
+
+    def _accept(self, listener: int) -> None:
+        listening = self._listening.get(listener)
+        if listening is None:
+            return
+        for _ in range(_ACCEPTS_PER_TURN):
+            try:
+                sock, name = listening.socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                self.refused["descriptors",] += 1
+                self._pause(listener, listening.socket)
+                return
+            self._admit(listener, listening.transport, sock, Address(*name[:2]))
+
+    def _pause(self, listener: int, sock: socket.socket) -> None:
+        """Level-triggered readiness would spin on the connection that cannot be accepted."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(sock)
+        loop.call_later(_PAUSE, self._resume, listener, sock)
+
+    def _resume(self, listener: int, sock: socket.socket) -> None:
+        if listener in self._listening and self._listening[listener].socket is sock:
+            asyncio.get_running_loop().add_reader(sock, self._accept, listener)
+
+    def _admit(self, listener: int, transport: Transport, sock: socket.socket, client: Address) -> None:
+        source = source_prefix(client.host)
+        refusal = self._refusal(source)
+        if refusal is not None:
+            self.refused[refusal,] += 1
+            sock.close()
+            return
+        sock.setblocking(False)
+        self._numbers += 1
+        via = Via(listener, self._numbers)
+        stream = Stream(self, via, FiveTuple(Transport.TCP, client, Address(*sock.getsockname()[:2])))
+        self._streams[via.path] = stream
+        self._per_source[source] += 1
+        self._half_open_per_source[source] += 1
+        stream.admission = asyncio.get_running_loop().create_task(self._connect(stream, sock, transport))
+
+    def _refusal(self, source: str) -> str | None:
+        settings = self.settings
+        if len(self._streams) >= settings.connections:
+            return "connections"
+        if self._per_source[source] >= settings.connections_per_source:
+            return "connections_per_source"
+        if self.half_open >= settings.half_open:
+            return "half_open"
+        if self._half_open_per_source[source] >= settings.half_open_per_source:
+            return "half_open_per_source"
+        return None
+
+    async def _connect(self, stream: Stream, sock: socket.socket, transport: Transport) -> None:
+        """From the first byte to a stream that is read; the socket is ours until a transport takes it over."""
+        taken_over = False
+        try:
+            is_tls = await _first_byte(sock) == _TLS_HANDSHAKE
+            if is_tls and self.context is not None:
+                stream.upgraded()
+                taken_over = True
+                await self._shake_hands(stream, sock, self.context)
+            elif is_tls or transport is Transport.TLS:
+                self.handshakes["no_certificate" if is_tls else "failed",] += 1
+            else:
+                taken_over = True
+                await asyncio.get_running_loop().connect_accepted_socket(lambda: stream, sock)
+        except OSError:
+            pass  # the client is gone, or its handshake failed and is counted
+        finally:
+            stream.admission = None
+            if not taken_over:
+                sock.close()
+            if not stream.is_open:
+                stream.abort()
+
+    async def _shake_hands(self, stream: Stream, sock: socket.socket, context: ssl.SSLContext) -> None:
+        loop = asyncio.get_running_loop()
+        left = max(0.001, stream.expires - loop.time())
+        result = "failed"
+        try:
+            await loop.connect_accepted_socket(
+                lambda: stream, sock, ssl=context, ssl_handshake_timeout=left, ssl_shutdown_timeout=1.0
+            )
+            result = "ok"
+        finally:
+            self.handshakes[result,] += 1
+
+    # For the streams
+
+    def settled(self, stream: Stream) -> None:
+        _give_back(self._half_open_per_source, source_prefix(stream.five_tuple.client.host))
+
+    def ended(self, stream: Stream) -> None:
+        if self._streams.pop(stream.via.path, None) is None:
+            return
+        source = source_prefix(stream.five_tuple.client.host)
+        _give_back(self._per_source, source)
+        if stream.is_half_open:
+            _give_back(self._half_open_per_source, source)
+        self.handler.stream_closed(stream)
+
+
+def _give_back(counter: Counter[str], source: str) -> None:
+    counter[source] -= 1
+    if not counter[source]:
+        del counter[source]
+
+
+async def _first_byte(sock: socket.socket) -> int | None:
+    """Waits for the first byte and leaves it unread; None when the client hangs up first."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(sock, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(sock)
+    first = sock.recv(1, socket.MSG_PEEK)
+    return first[0] if first else None

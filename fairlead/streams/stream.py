@@ -1,0 +1,107 @@
+"""One client's connection: framed messages in, bytes out, a deadline."""
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from fairlead.datagram import FiveTuple, Transport, Via
+from fairlead.reasons import Reason
+from fairlead.stun.framing import FrameDecoder
+from fairlead.stun.header import DecodeError
+
+if TYPE_CHECKING:
+    from fairlead.streams.server import StreamServer
+
+
+class Stream(asyncio.BufferedProtocol):
+    """A TCP or TLS connection that carries STUN messages and ChannelData.
+
+    `via` names it for as long as it lives; `five_tuple` is its transport with both of its addresses.
+    """
+
+    def __init__(self, server: "StreamServer", via: Via, five_tuple: FiveTuple) -> None:
+        self.via = via
+        self.five_tuple = five_tuple
+        self.is_half_open = True
+        self._server = server
+        self._transport: asyncio.Transport | None = None
+        self._decoder = FrameDecoder(server.largest)
+        self._loop = asyncio.get_running_loop()
+        self.expires = self._loop.time() + server.settings.deadline
+        self._timer: asyncio.TimerHandle | None = self._loop.call_at(self.expires, self._expire)
+        #: what turns the accepted socket into a stream, while it does
+        self.admission: asyncio.Task[None] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    # For the owner
+
+    def send(self, data: bytes) -> Reason | None:
+        """Writes whole messages; returns why they were dropped, None when they are on their way."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return Reason.UNREACHABLE
+        if transport.get_write_buffer_size() > self._server.settings.write_buffer:
+            return Reason.SEND_BUFFER
+        transport.write(data)
+        return None
+
+    def settle(self, seconds: float | None) -> None:
+        """The client has proved itself: it counts as half-open no more, and has `seconds` from now until it must
+        prove itself again; None sets no end."""
+        if self.is_half_open:
+            self.is_half_open = False
+            self._server.settled(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if seconds is None else self._loop.call_later(seconds, self._expire)
+
+    def close(self) -> None:
+        """Closes when what was sent is written."""
+        if self._transport is not None:
+            self._transport.close()
+        else:
+            self.abort()
+
+    def abort(self) -> None:
+        """Closes now."""
+        if self.admission is not None:
+            self.admission.cancel()
+        elif self._transport is not None:
+            self._transport.abort()
+        self._end()
+
+    # For asyncio
+
+    def upgraded(self) -> None:
+        """The first byte says that the client speaks TLS."""
+        self.five_tuple = self.five_tuple._replace(transport=Transport.TLS)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._server.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._decoder.feed(self._server.buffer[:nbytes])
+        try:
+            while self.is_open and (message := self._decoder.next_message()) is not None:
+                self._server.handler.message_received(self, message)
+        except DecodeError as error:
+            self._server.handler.stream_garbled(self, error.reason)
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end()
+
+    def _expire(self) -> None:
+        self._server.expired += 1
+        self.abort()
+
+    def _end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._server.ended(self)
