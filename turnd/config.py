@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from fairlead.config import AddressSetting, DaemonSettings, Settings
 from fairlead.listeners import ListenerSetting, parse_listener
+from fairlead.streams import StreamSettings
 from turnd.dataplane.choice import EngineChoice
 from turnd.protocol.peer_policy import PeerPolicy
 from turnd.protocol.settings import ChannelRange, Expiry
@@ -107,18 +108,6 @@ class LimitSettings(Settings):
     buckets: int = Field(default=65536, ge=1)
 
 
-class StreamSettings(Settings):
-    """TCP and TLS clients."""
-
-    #: connections that have not authenticated yet: in all, and per source
-    half_open: int = Field(default=1000, ge=1)
-    half_open_per_source: int = Field(default=64, ge=1)
-    #: seconds from the connection to the first allocation
-    authentication_timeout: float = Field(default=10, gt=0)
-    #: bytes waiting for a slow client, above which relayed data is dropped
-    queue: int = Field(default=262144, ge=4096)
-
-
 class BufferSettings(Settings):
     """SO_RCVBUF and SO_SNDBUF of the UDP sockets in bytes; 0 leaves the system's default."""
 
@@ -142,5 +131,6 @@ class TurndSettings(DaemonSettings):
     peers: PeerSettings = PeerSettings()
     quotas: QuotaSettings = QuotaSettings()
     limits: LimitSettings = LimitSettings()
+    #: TCP and TLS clients; a connection is half-open until it has an allocation
     streams: StreamSettings = StreamSettings()
     buffers: BufferSettings = BufferSettings()

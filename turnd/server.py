@@ -1,6 +1,7 @@
 """turnd's loop: the only room that sees both the core and the engine.
 
-What the engine hands up goes into the core; the effects that come back are carried out here, in their order.
+What the engine and the streams hand up goes into the core; the effects that come back are carried out here, in their
+order.
 """
 
 import asyncio
@@ -9,12 +10,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from fairlead.clock import Now
-from fairlead.datagram import Datagram, FiveTuple
+from fairlead.datagram import Datagram, FiveTuple, Via
+from fairlead.reasons import Reason
+from fairlead.streams import Stream, StreamServer, StreamSettings
 from turnd.dataplane.contract import DataPlane, HandUp, StreamData, Usage
 from turnd.protocol import effects as do
 from turnd.protocol.effects import Effect
 from turnd.protocol.relay import Relay
-from turnd.streams import Streams
 
 #: What becomes of an allocation, told to whoever watches (the link to signal_api, the log).
 Event = do.Allocated | do.Ended | do.Refused
@@ -22,17 +24,19 @@ Watcher = Callable[[Event, Usage | None], None]
 
 
 class TurnServer:
-    """Joins a core, an engine and the streams in one event loop; `clock` reads the time for the core."""
+    """Joins a core, an engine and streams in one event loop; `clock` reads the time for the core."""
 
-    def __init__(self, relay: Relay, engine: DataPlane, streams: Streams, clock: Callable[[], Now]) -> None:
+    def __init__(
+        self, relay: Relay, engine: DataPlane, stream_settings: StreamSettings, clock: Callable[[], Now]
+    ) -> None:
         self.relay = relay
         self.engine = engine
+        self.streams = StreamServer(self, stream_settings)
         self.watchers: list[Watcher] = []
-        self._streams = streams
         self._clock = clock
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for: float | None = None
-        self._last_usage: dict[int, Usage] = {}
+        self._usage: Usage | None = None
         self._carry_out: dict[type[Any], Callable[[Any], None]] = {
             do.Send: self._send,
             do.OpenRelaySocket: self._open_relay_socket,
@@ -47,23 +51,17 @@ class TurnServer:
         }
 
     def start(self) -> None:
-        """Begins to serve; the engine's listeners are open already."""
+        """Begins to serve; listeners may be opened before and after."""
         asyncio.get_running_loop().add_reader(self.engine.fileno(), self._engine_is_ready)
 
     def stop(self) -> None:
         """Ends every allocation and gives the sockets back."""
-        self.execute(self.relay.end(lambda allocation: True, do.EndReason.SHUTDOWN, self._clock()))
         asyncio.get_running_loop().remove_reader(self.engine.fileno())
+        self.execute(self.relay.end(lambda allocation: True, do.EndReason.SHUTDOWN, self._clock()))
         if self._timer is not None:
             self._timer.cancel()
+        self.streams.close()
         self.engine.close()
-
-    def receive_from_stream(self, datagram: Datagram) -> None:
-        """One framed message of a stream client: the engine forwards it, or the core takes it."""
-        self._take(self.engine.deliver(datagram))
-
-    def stream_closed(self, five_tuple: FiveTuple) -> None:
-        self.execute(self.relay.disconnected(five_tuple, self._clock()))
 
     def execute(self, effects: Iterable[Effect]) -> None:
         """Carries effects out in their order, those that they lead to included, and sets the timer anew."""
@@ -71,15 +69,37 @@ class TurnServer:
             self._carry_out[type(effect)](effect)
         self._arm_timer()
 
+    # For the streams
+
+    def message_received(self, stream: Stream, data: bytes) -> None:
+        """One framed message: the engine forwards it, or the core takes it."""
+        self._take(self.engine.deliver(Datagram(data, stream.five_tuple, stream.via)))
+
+    def stream_garbled(self, stream: Stream, reason: Reason) -> None:
+        self.relay.state.counters.dropped[reason] += 1
+
+    def stream_closed(self, stream: Stream) -> None:
+        self.execute(self.relay.disconnected(stream.five_tuple, self._clock()))
+
+    # From the engine
+
     def _engine_is_ready(self) -> None:
         self._take(self.engine.turn())
 
     def _take(self, handed_up: Iterable[HandUp]) -> None:
         for item in handed_up:
             if isinstance(item, StreamData):
-                self._streams.write(item.via, item.data)
+                self._write(item.via, item.data)
             else:
                 self.execute(self.relay.receive(item, self._clock()))
+
+    def _write(self, via: Via, data: bytes) -> None:
+        stream = self.streams.find(via)
+        reason = Reason.UNREACHABLE if stream is None else stream.send(data)
+        if reason is not None:
+            self.relay.state.counters.dropped[reason] += 1
+
+    # Time
 
     def _arm_timer(self) -> None:
         """One timer, at the core's next deadline."""
@@ -98,9 +118,11 @@ class TurnServer:
         self._armed_for = None
         self.execute(self.relay.expire(self._clock()))
 
+    # Effects
+
     def _send(self, effect: do.Send) -> None:
         if effect.five_tuple.transport.is_stream:
-            self._streams.write(effect.via, effect.data)
+            self._write(effect.via, effect.data)
         else:
             self.engine.send(*effect)
 
@@ -115,14 +137,22 @@ class TurnServer:
         self.execute(answer)
 
     def _close_relay_socket(self, effect: do.CloseRelaySocket) -> None:
-        self._last_usage[effect.relay] = self.engine.close_relay(effect.relay)
+        self._usage = self.engine.close_relay(effect.relay)
 
     def _allocated(self, effect: do.Allocated) -> None:
-        self._streams.establish(effect.five_tuple)
+        self._settle(effect.five_tuple, effect.via, None)
         self._tell(effect, None)
 
     def _ended(self, effect: do.Ended) -> None:
-        self._tell(effect, self._last_usage.get(effect.relay))
+        """Comes right behind the CloseRelaySocket of its relay socket, whose usage it takes."""
+        self._settle(effect.five_tuple, effect.via, self.streams.settings.deadline)
+        self._tell(effect, self._usage)
+
+    def _settle(self, five_tuple: FiveTuple, via: Via, seconds: float | None) -> None:
+        """A stream with an allocation may stay; one without has to make one in time."""
+        stream = self.streams.find(via) if five_tuple.transport.is_stream else None
+        if stream is not None:
+            stream.settle(seconds)
 
     def _tell(self, event: Event, usage: Usage | None) -> None:
         for watcher in self.watchers:

@@ -199,9 +199,7 @@ def _claim_reservation(state: State, request: Request, token: bytes) -> Outcome:
     return _create(state, request, reservation.relay, reservation.claim)
 
 
-def _create(
-    state: State, request: Request, relay: RelaySocket, claim: Claim, extra: Values = ()
-) -> tuple[Effect, ...]:
+def _create(state: State, request: Request, relay: RelaySocket, claim: Claim, extra: Values = ()) -> tuple[Effect, ...]:
     """The allocation comes alive: the engine learns whose socket it is before the client learns where it is."""
     allocations = state.allocations
     datagram, now = request.datagram, request.now
@@ -233,5 +231,5 @@ def _create(
     return (
         AttachClient(relay.id, datagram.five_tuple, datagram.via),
         reply,
-        Allocated(allocation.id, request.account.username, datagram.five_tuple, told),
+        Allocated(allocation.id, request.account.username, datagram.five_tuple, datagram.via, told),
     )

@@ -70,15 +70,17 @@ class Allocated(NamedTuple):
     allocation: int
     username: str
     five_tuple: FiveTuple
+    via: Via
     relayed: Address
 
 
 class Ended(NamedTuple):
-    """Tells the world that an allocation is gone; its usage is what closing its relay socket returned."""
+    """Tells the world that an allocation is gone; its usage is what closing its relay socket returned just before."""
 
     allocation: int
     username: str
     five_tuple: FiveTuple
+    via: Via
     relay: RelayId
     reason: EndReason
     seconds: float

@@ -19,7 +19,15 @@ def end(state: State, allocation: Allocation, reason: EndReason, now: Now) -> tu
     age = now.monotonic - allocation.created
     return (
         CloseRelaySocket(allocation.relay.id),
-        Ended(allocation.id, allocation.account.username, allocation.five_tuple, allocation.relay.id, reason, age),
+        Ended(
+            allocation.id,
+            allocation.account.username,
+            allocation.five_tuple,
+            allocation.via,
+            allocation.relay.id,
+            reason,
+            age,
+        ),
     )
 
 
