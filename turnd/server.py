@@ -18,8 +18,8 @@ from turnd.protocol import effects as do
 from turnd.protocol.effects import Effect
 from turnd.protocol.relay import Relay
 
-#: What becomes of an allocation, told to whoever watches (the link to signal_api, the log).
-Event = do.Allocated | do.Ended | do.Refused
+#: What is told to whoever watches: the log, and the link to signal_api.
+Event = do.Allocated | do.Ended | do.Refused | do.Challenged
 Watcher = Callable[[Event, Usage | None], None]
 
 
@@ -48,6 +48,7 @@ class TurnServer:
             do.Allocated: self._allocated,
             do.Ended: self._ended,
             do.Refused: lambda effect: self._tell(effect, None),
+            do.Challenged: lambda effect: self._tell(effect, None),
         }
 
     def start(self) -> None:

@@ -15,13 +15,13 @@ class EngineChoice(enum.StrEnum):
 
 
 class EngineMissing(Exception):
-    """The engine that the configuration asks for is not installed; the text says what to do."""
+    """The engine that the configuration asks for is not installed."""
+
+    remedy = "set turnd.engine to auto or python"
 
 
 def make_engine(choice: EngineChoice, settings: EngineSettings) -> DataPlane:
     """The engine of that name; raises EngineMissing."""
     if choice is EngineChoice.NATIVE:
-        raise EngineMissing(
-            "turnd.engine: native: this installation was built without the native engine; set engine: auto or python"
-        )
+        raise EngineMissing("this installation has no native engine")
     return PythonEngine(settings)

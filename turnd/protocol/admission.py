@@ -14,7 +14,7 @@ from fairlead.stun.header import Class, Method
 from fairlead.stun.message import Message
 from turnd.protocol.allocations import Allocation
 from turnd.protocol.authentication import Account, Challenge, check
-from turnd.protocol.effects import Effect
+from turnd.protocol.effects import Challenged, Effect
 from turnd.protocol.limiter import source_prefix
 from turnd.protocol.outcome import Outcome, conclude, drop
 from turnd.protocol.replies import Refusal, Request, error_values, reply, unknown_attributes
@@ -113,4 +113,7 @@ def _challenge(
     if challenge.code != 400:
         nonce = state.nonces.mint(client, now)
         refusal = refusal._replace(attributes=((stun.REALM, state.settings.realm), (stun.NONCE, nonce)))
-    return (reply(datagram, message, Class.ERROR, error_values(refusal)),)
+    answer = reply(datagram, message, Class.ERROR, error_values(refusal))
+    if challenge.username is None:
+        return (answer,)
+    return (answer, Challenged(challenge.username, datagram.five_tuple, challenge.failure))

@@ -182,8 +182,5 @@ class Allocations:
 
     def routes(self, now: float) -> frozenset[Route]:
         return frozenset(
-            route
-            for allocation in self.by_id.values()
-            if now < allocation.expires
-            for route in allocation.routes(now)
+            route for allocation in self.by_id.values() if now < allocation.expires for route in allocation.routes(now)
         )

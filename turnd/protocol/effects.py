@@ -5,6 +5,7 @@ import enum
 from typing import NamedTuple
 
 from fairlead.datagram import Address, FiveTuple, Via
+from turnd.protocol.authentication import AuthFailure
 from turnd.routes import RelayId, Route
 
 
@@ -96,6 +97,15 @@ class Refused(NamedTuple):
     reason: str
 
 
+class Challenged(NamedTuple):
+    """Tells the world of a request whose credentials did not do, and why (a client's first request has none and is
+    not told of). Anybody can cause it: whoever writes it down samples."""
+
+    username: str
+    five_tuple: FiveTuple
+    failure: AuthFailure
+
+
 Effect = (
     Send
     | OpenRelaySocket
@@ -107,4 +117,5 @@ Effect = (
     | Allocated
     | Ended
     | Refused
+    | Challenged
 )

@@ -1,0 +1,157 @@
+"""turnd as the runtime sees it: started, reloaded, drained, stopped."""
+
+import asyncio
+from collections.abc import Sequence
+
+from fairlead.config import Loaded, SettingError, SharedSettings
+from fairlead.daemon import Context
+from fairlead.datagram import Address
+from fairlead.listeners import Listener
+from fairlead.log import get_logger
+from fairlead.probe import SelfProbe
+from fairlead.tls import ALPN_STUN, ALPN_TURN, Certificate, load_certificate
+from turnd.addresses import machine_hosts, reached_at, relay_hosts
+from turnd.assembly import (
+    aliases,
+    make_authenticator,
+    make_buckets,
+    make_limits,
+    make_policy,
+    make_settings,
+    make_state,
+)
+from turnd.config import TurndSettings
+from turnd.dataplane.choice import EngineMissing, make_engine
+from turnd.dataplane.contract import DataPlane, EngineSettings, Usage
+from turnd.journal import Journal
+from turnd.listening import Entries, Listening
+from turnd.metrics import declare
+from turnd.protocol.effects import Ended
+from turnd.protocol.policy_change import change_policy
+from turnd.protocol.relay import Relay
+from turnd.server import Event, TurnServer
+
+_log = get_logger("turnd")
+
+#: Keys that a running process cannot change: its sockets and allocations were made with them.
+FIXED = ("relay", "engine", "buffers")
+
+
+class Turnd:
+    """The TURN daemon. Its parts exist from start() on."""
+
+    name = "turnd"
+    prefix = "turnd"
+    settings = TurndSettings
+
+    def __init__(self) -> None:
+        self._server: TurnServer | None = None
+        self._empty = asyncio.Event()
+        self._certificate: Certificate | None = None
+
+    async def start(self, loaded: Loaded[TurndSettings], context: Context) -> None:
+        shared, section = loaded.shared, loaded.section
+        self._context = context
+        self._section = section
+        self._machine = machine_hosts()
+        self._hosts = relay_hosts(section.relay, self._machine)
+        certificate = load_certificate(shared.tls, (ALPN_TURN, ALPN_STUN))
+        clock = context.clock
+        state = make_state(shared.auth, section, self._hosts, (), clock.entropy)
+        engine = self._make_engine(section)
+        server = self._server = TurnServer(Relay(state), engine, section.streams, clock.now)
+        self._listening = Listening(engine, server.streams)
+        self._take_certificate(certificate)
+        self._listening.apply(_entries(section, certificate))
+        state.policy = make_policy(section, self._hosts, self._own_listeners())
+        journal = Journal()
+        server.watchers.append(lambda event, usage: journal.write(event, usage, clock.now()))
+        server.watchers.append(self._watch_for_empty)
+        self._probe = SelfProbe(self._listening.targets, clock.entropy)
+        declare(context.metrics, server, lambda: self._certificate, clock.now)
+        server.start()
+        self._say_what_runs(shared)
+
+    async def reload(self, loaded: Loaded[TurndSettings]) -> None:
+        server, section, auth = self._running(), loaded.section, loaded.shared.auth
+        for key in FIXED:
+            if getattr(section, key) != getattr(self._section, key):
+                raise SettingError(("turnd", key), "cannot change while turnd runs", "restart turnd, or put it back")
+        state = server.relay.state
+        certificate = load_certificate(loaded.shared.tls, (ALPN_TURN, ALPN_STUN))
+        authenticator = make_authenticator(auth, state.authenticator.revocations)
+        entropy = self._context.clock.entropy
+        # What may fail ends here: the listeners are all or nothing, the rest is assignment.
+        self._listening.apply(_entries(section, certificate))
+        self._take_certificate(certificate)
+        state.authenticator = authenticator
+        state.settings = make_settings(auth, section, self._hosts)
+        state.quotas.limits = make_limits(section)
+        state.challenges = make_buckets(section.limits.challenges, section.limits.buckets, entropy)
+        state.failures = make_buckets(section.limits.failures, section.limits.buckets, entropy)
+        server.streams.settings = section.streams
+        policy = make_policy(section, self._hosts, self._own_listeners())
+        server.execute(change_policy(state, policy, self._context.clock.now()))
+        self._section = section
+        self._probe.forget()
+
+    async def readiness(self) -> Sequence[str]:
+        return await self._probe.reasons()
+
+    async def drain(self) -> None:
+        """No new allocations; returns when the last one is gone."""
+        state = self._running().relay.state
+        state.draining = True
+        if len(state.allocations):
+            await self._empty.wait()
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+
+    def _running(self) -> TurnServer:
+        # The runtime calls nothing but stop() before start() has returned.
+        assert self._server is not None
+        return self._server
+
+    def _make_engine(self, section: TurndSettings) -> DataPlane:
+        buffers = section.buffers
+        settings = EngineSettings(aliases(self._hosts), buffers.receive, buffers.send)
+        try:
+            return make_engine(section.engine, settings)
+        except EngineMissing as error:
+            raise SettingError(("turnd", "engine"), str(error), error.remedy) from None
+
+    def _take_certificate(self, certificate: Certificate | None) -> None:
+        self._certificate = certificate
+        self._running().streams.context = certificate.context if certificate is not None else None
+
+    def _own_listeners(self) -> list[Address]:
+        bound = (target.address for target in self._listening.targets())
+        return [reached for address in bound for reached in reached_at(address, self._machine)]
+
+    def _watch_for_empty(self, event: Event, usage: Usage | None) -> None:
+        state = self._running().relay.state
+        if isinstance(event, Ended) and state.draining and not len(state.allocations):
+            self._empty.set()
+
+    def _say_what_runs(self, shared: SharedSettings) -> None:
+        _log.info(
+            "serving",
+            engine=self._running().engine.name,
+            listeners=[f"{target.transport}://{target.address}" for target in self._listening.targets()],
+            relay=[f"{host.bound} as {host.told}" for host in self._hosts.values()],
+            ports=self._section.relay.ports,
+            realm=shared.auth.realm,
+            tls=self._certificate is not None,
+        )
+
+
+def _entries(section: TurndSettings, certificate: Certificate | None) -> Entries:
+    """The listeners to open, TLS ones only with a certificate."""
+    entries: list[tuple[tuple[str | int, ...], Listener]] = [
+        (("turnd", "listen", place), listener) for place, listener in enumerate(section.listen)
+    ]
+    if certificate is not None:
+        entries += [(("turnd", "listen_tls", place), listener) for place, listener in enumerate(section.listen_tls)]
+    return entries

@@ -1,0 +1,74 @@
+"""What turnd writes to its log: allocations as they come and go, and refusals in words that lead to their cause."""
+
+from fairlead.clock import Now
+from fairlead.log import SampledLog, get_logger
+from turnd.dataplane.contract import Usage
+from turnd.protocol.authentication import AuthFailure
+from turnd.protocol.effects import Allocated, Challenged, Ended, Refused
+from turnd.server import Event
+
+_log = get_logger("turnd")
+
+#: What lies behind a failed authentication, most likely, and what to do.
+EXPLANATIONS = {
+    AuthFailure.MISSING: "the request carries no credentials",
+    AuthFailure.INCOMPLETE: "USERNAME, REALM or NONCE is missing or cannot be read; the client is broken",
+    AuthFailure.WRONG_REALM: "the realm is not auth.realm; the client keeps that of another server",
+    AuthFailure.UNKNOWN_USER: "no such user in auth.users, and the name is no time-limited one (<expiry>:<id>)",
+    AuthFailure.BAD_INTEGRITY: "wrong password, or one made with a secret that is not in auth.secrets",
+    AuthFailure.EXPIRED: "the credential has expired; get a fresh one, and compare the clocks if it is fresh",
+    AuthFailure.REVOKED: "the credential was revoked",
+    AuthFailure.STALE_NONCE: "the nonce is too old; clients try again with the new one by themselves",
+    AuthFailure.BAD_NONCE: "the nonce was given to another address or by another server; is there a NAT that "
+    "changes ports, or a fleet without a common auth.nonce_key?",
+}
+
+#: Refusals that are a client's ordinary life: browsers ask for every candidate of the other side.
+_ORDINARY = frozenset({403, 437, 443})
+
+
+class Journal:
+    """A watcher of the server. Refusals are sampled: one line per source, kind and minute."""
+
+    def __init__(self) -> None:
+        self._sampled = SampledLog(_log)
+
+    def write(self, event: Event, usage: Usage | None, now: Now) -> None:
+        match event:
+            case Allocated():
+                _log.info(
+                    "allocation created",
+                    allocation=event.allocation,
+                    user=event.username,
+                    transport=event.five_tuple.transport,
+                    client=str(event.five_tuple.client),
+                    relayed=str(event.relayed),
+                )
+            case Ended():
+                self._ended(event, usage or Usage())
+            case Refused():
+                self._refused(event, now)
+            case Challenged():
+                client, why = event.five_tuple.client.host, EXPLANATIONS[event.failure]
+                self._sampled.warning(
+                    now.monotonic, "not authenticated", client, failure=event.failure, user=event.username, why=why
+                )
+
+    def _ended(self, event: Ended, usage: Usage) -> None:
+        _log.info(
+            "allocation ended",
+            allocation=event.allocation,
+            user=event.username,
+            reason=event.reason,
+            seconds=round(event.seconds, 1),
+            bytes_to_peer=usage.bytes_to_peer,
+            bytes_to_client=usage.bytes_to_client,
+        )
+
+    def _refused(self, event: Refused, now: Now) -> None:
+        client = event.five_tuple.client
+        if event.code in _ORDINARY:
+            _log.debug("refused", code=event.code, user=event.username, client=str(client), why=event.reason)
+            return
+        name = f"refused {event.code}"
+        self._sampled.warning(now.monotonic, name, client.host, user=event.username, why=event.reason)
