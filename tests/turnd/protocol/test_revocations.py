@@ -1,0 +1,58 @@
+"""Revoked names stay refused until their moment, in bounded memory."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fairlead.clock import Now
+from turnd.protocol.revocations import Revocations
+
+
+def at(wall: float) -> Now:
+    return Now(monotonic=0.0, wall=wall)
+
+
+def test_a_name_is_refused_until_its_moment() -> None:
+    revocations = Revocations()
+    revocations.add("alice", 100.0)
+    assert revocations.covers("alice", at(99.9))
+    assert not revocations.covers("alice", at(100.0))
+    assert not revocations.covers("bob", at(0.0))
+
+
+def test_a_shorter_revocation_does_not_lift_a_longer_one() -> None:
+    revocations = Revocations()
+    revocations.add("alice", 100.0)
+    revocations.add("alice", 50.0)
+    assert revocations.covers("alice", at(99.0))
+    revocations.add("alice", 200.0)
+    assert revocations.covers("alice", at(199.0))
+
+
+def test_a_full_list_forgets_what_would_be_forgotten_next() -> None:
+    revocations = Revocations(size=2)
+    for name, until in (("long", 300.0), ("short", 100.0), ("middle", 200.0)):
+        revocations.add(name, until)
+    assert len(revocations) == 2
+    assert [revocations.covers(name, at(0)) for name in ("long", "short", "middle")] == [True, False, True]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 100).map(float)), max_size=80))
+def test_the_longest_lasting_are_kept(added: list[tuple[str, float]]) -> None:
+    """A name that was forgotten for want of room may come again; the bound holds throughout."""
+    revocations, model = Revocations(size=5), dict[str, float]()
+    for name, until in added:
+        revocations.add(name, until)
+        model[name] = max(until, model.get(name, until))
+        if len(model) > 5:
+            del model[min(model, key=lambda key: (model[key], key))]
+        assert len(revocations) == len(model)
+        for key in "abcdefgh":
+            assert revocations.covers(key, at(model.get(key, 0.0) - 0.5)) is (key in model)
+
+
+def test_moving_one_name_does_not_fill_memory() -> None:
+    revocations = Revocations(size=10)
+    for until in range(10_000):
+        revocations.add("alice", float(until))
+    assert len(revocations._order) <= 20
+    assert revocations.covers("alice", at(9998.0))
