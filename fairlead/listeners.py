@@ -2,15 +2,18 @@
 
 import errno
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, TypeVar
 
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import Field, PlainSerializer, PlainValidator
 
-from fairlead.config import Key, SettingError
+from fairlead.config import Key, SettingError, Settings
 from fairlead.datagram import Address, Family, Transport, parse_address
 from fairlead.port_holders import port_holder
 from fairlead.udp import socket_name
+
+T = TypeVar("T")
 
 #: Every address of the machine, in both families.
 EVERYWHERE = "*"
@@ -58,39 +61,43 @@ def _listener(given: object) -> Listener:
 ListenerSetting = Annotated[Listener, PlainValidator(_listener), PlainSerializer(str)]
 
 
-class Buffers(NamedTuple):
-    """SO_RCVBUF and SO_SNDBUF in bytes; 0 leaves the system's."""
+class BufferSettings(Settings):
+    """SO_RCVBUF and SO_SNDBUF of UDP sockets in bytes; 0 leaves the system's default."""
 
-    receive: int = 0
-    send: int = 0
-
-
-SYSTEM_BUFFERS = Buffers()
+    receive: int = Field(default=0, ge=0)
+    send: int = Field(default=0, ge=0)
 
 
-def bind(listener: Listener, key: Key, buffers: Buffers = SYSTEM_BUFFERS) -> list[socket.socket]:
-    """Binds every socket of an entry, non-blocking; streams are listening. `key` says where the entry is configured.
+SYSTEM_BUFFERS = BufferSettings()
+
+
+def bind(listener: Listener, key: Key, buffers: BufferSettings = SYSTEM_BUFFERS) -> list[socket.socket]:
+    """Binds every socket of an entry, non-blocking; streams are listening. See open_each for the errors."""
+    return open_each(listener, key, lambda address: _bind(listener.transport, address, buffers), socket.socket.close)
+
+
+def open_each(
+    listener: Listener, key: Key, open_one: Callable[[Address], T], close_one: Callable[[T], None]
+) -> list[T]:
+    """Opens every address of an entry by `open_one`, which raises OSError. `key` says where the entry is configured.
 
     `*` leaves IPv6 out where the kernel has none. Raises SettingError with what is in the way and the remedy; nothing
-    stays bound then.
+    stays open then.
     """
-    bound: list[socket.socket] = []
-    try:
-        for address in listener.addresses:
-            try:
-                bound.append(_bind(listener.transport, address, buffers))
-            except OSError as error:
-                if listener.host == EVERYWHERE and _no_ipv6(address, error):
-                    continue
-                raise SettingError(key, *_explain(listener, address, error)) from error
-    except SettingError:
-        for sock in bound:
-            sock.close()
-        raise
-    return bound
+    opened: list[T] = []
+    for address in listener.addresses:
+        try:
+            opened.append(open_one(address))
+        except OSError as error:
+            if listener.host == EVERYWHERE and _no_ipv6(address, error):
+                continue
+            for done in opened:
+                close_one(done)
+            raise SettingError(key, *_explain(listener, address, error)) from error
+    return opened
 
 
-def _bind(transport: Transport, address: Address, buffers: Buffers) -> socket.socket:
+def _bind(transport: Transport, address: Address, buffers: BufferSettings) -> socket.socket:
     family = socket.AF_INET6 if address.family is Family.IPV6 else socket.AF_INET
     kind = socket.SOCK_STREAM if transport.is_stream else socket.SOCK_DGRAM
     sock = socket.socket(family, kind)

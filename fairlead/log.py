@@ -13,11 +13,12 @@ from typing import Any, TextIO
 import structlog
 
 from fairlead.config import LogSettings
+from fairlead.sources import source_prefix
 
 #: Values under these names are never shown, whoever logs them.
 _SECRET_NAMES = frozenset({"password", "secret", "token", "authorization", "nonce_key", "cookie"})
 
-_QUIET = ("uvicorn.access",)
+_FIRST = ("timestamp", "level", "logger", "event")
 
 _Event = MutableMapping[str, Any]
 
@@ -60,8 +61,10 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
             root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(settings.level.upper())
-    for name in _QUIET:
-        logging.getLogger(name).disabled = True
+    # What an HTTP server says of itself is for debugging; its access log has query strings, which are never logged.
+    is_debugging = settings.level == "debug"
+    logging.getLogger("uvicorn").setLevel(logging.DEBUG if is_debugging else max(root.level, logging.WARNING))
+    logging.getLogger("uvicorn.access").disabled = True
 
 
 def _last(settings: LogSettings, target: TextIO) -> list[structlog.typing.Processor]:
@@ -74,6 +77,7 @@ def _last(settings: LogSettings, target: TextIO) -> list[structlog.typing.Proces
         steps.append(_mask_addresses)
     steps.append(structlog.processors.TimeStamper(fmt="iso", utc=True))
     if as_json:
+        steps.append(_in_order)
         steps.append(structlog.processors.JSONRenderer(default=str))
     else:
         steps.append(structlog.dev.ConsoleRenderer(colors=target.isatty()))
@@ -84,6 +88,12 @@ def _hide_secrets(logger: Any, method: str, event: _Event) -> _Event:
     for name in _SECRET_NAMES & event.keys():
         event[name] = "*****"
     return event
+
+
+def _in_order(logger: Any, method: str, event: _Event) -> _Event:
+    """What every record has comes first."""
+    event.pop("color_message", None)
+    return {name: event[name] for name in _FIRST if name in event} | dict(event)
 
 
 def _mask_addresses(logger: Any, method: str, event: _Event) -> _Event:
@@ -115,14 +125,6 @@ def _masked(text: str) -> str:
         return f"::ffff:{_masked(str(address.ipv4_mapped))}"
     kept = 24 if address.version == 4 else 48
     return str(ipaddress.ip_network((text, kept), strict=False).network_address)
-
-
-def source_prefix(host: str) -> str:
-    """Who a source counts as: an IPv4 address alone, an IPv6 address with its whole /64."""
-    address = ipaddress.ip_address(host.partition("%")[0])
-    if address.version == 4:
-        return str(address)
-    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 class SampledLog:

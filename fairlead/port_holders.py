@@ -58,7 +58,14 @@ def _owner(inode: int) -> int | None:
 
 
 def _command(pid: int) -> str:
+    """The command's name, and the module's where it is `python -m MODULE`; no further arguments, which may be secret."""
+    if pid == os.getpid():
+        return "this process itself"
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return "a process"
+    if name.startswith("python") and arguments[1:2] == [b"-m"]:
+        return arguments[2].decode(errors="replace")
+    return name

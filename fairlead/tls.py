@@ -1,12 +1,14 @@
 """TLS contexts from certificate files: TLS 1.2 and newer, the protocol names of RFC 7443, and when it all expires."""
 
 import ssl
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
 
 from fairlead.config import SettingError, TlsSettings
+from fairlead.metrics import LabelSet, Metrics
 
 #: Offered by ALPN (RFC 7443 section 6.1); a client that offers none is served too.
 ALPN_TURN, ALPN_STUN = "stun.turn", "stun.nat-discovery"
@@ -51,6 +53,17 @@ def load_certificate(settings: TlsSettings, protocols: tuple[str, ...]) -> Certi
             "give the private key of the first certificate in the chain, in PEM form and without passphrase",
         ) from None
     return Certificate(context, expires)
+
+
+def declare_certificate(metrics: Metrics, current: Callable[[], Certificate | None]) -> None:
+    """Declares when the certificate that is served ends; no series while none is."""
+
+    def expiry() -> Mapping[LabelSet, float]:
+        certificate = current()
+        return {} if certificate is None else {(): certificate.expires}
+
+    text = "When the certificate that is served expires, in Unix time."
+    metrics.gauge("certificate_expiry_timestamp_seconds", text, expiry)
 
 
 def _no_passphrase() -> str:

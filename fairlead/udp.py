@@ -34,12 +34,24 @@ _SEND_FAILURES = {
 }
 
 
+#: linux/socket.h and linux/sock_diag.h: what the kernel holds and has dropped for a socket.
+_SO_MEMINFO = 55
+_MEMINFO = struct.Struct("=9I")
+
+
 class Received(NamedTuple):
     """One datagram: its bytes, who sent it, and which of our addresses it was sent to."""
 
     data: bytes
     source: Address
     local: Address
+
+
+class SocketMemory(NamedTuple):
+    """Bytes that wait to be received (the kernel's bookkeeping included), and datagrams for which there was no room."""
+
+    queued: int
+    dropped: int
 
 
 def is_wildcard(host: str) -> bool:
@@ -76,6 +88,11 @@ class UdpSocket:
 
     def close(self) -> None:
         self._socket.close()
+
+    def memory(self) -> SocketMemory:
+        """What the kernel holds for this socket, and how much it had to drop."""
+        numbers = _MEMINFO.unpack(self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
+        return SocketMemory(numbers[0], numbers[8])
 
     def receive(self) -> Received | None:
         """The next datagram, None when there is none.

@@ -88,7 +88,8 @@ class Runtime(Generic[S]):
         await self._daemon.stop()
         if self._ops is not None:
             await self._ops.stop()
-        _log.info("stopped", daemon=self._daemon.name)
+        if self._started:
+            _log.info("stopped", daemon=self._daemon.name)
 
     # Signals
 

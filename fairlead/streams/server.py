@@ -8,8 +8,8 @@ from collections import Counter
 from typing import NamedTuple, Protocol
 
 from fairlead.datagram import Address, FiveTuple, Transport, Via
-from fairlead.log import source_prefix
 from fairlead.reasons import Reason
+from fairlead.sources import source_prefix
 from fairlead.streams.settings import StreamSettings
 from fairlead.streams.stream import Stream
 from fairlead.stun.framing import LARGEST_MESSAGE
@@ -23,8 +23,8 @@ _RECEIVE_BUFFER = 16384
 _PAUSE = 0.25
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
-REFUSALS = ("connections", "connections_per_source", "half_open", "half_open_per_source", "descriptors")
-HANDSHAKES = ("ok", "failed", "no_certificate")
+_REFUSALS = ("connections", "connections_per_source", "half_open", "half_open_per_source", "descriptors")
+_HANDSHAKES = ("ok", "failed", "no_certificate")
 
 
 class StreamHandler(Protocol):
@@ -66,14 +66,16 @@ class StreamServer:
         self.largest = largest
         #: One buffer serves all streams: what is read is framed before the loop reads the next.
         self.buffer = memoryview(bytearray(_RECEIVE_BUFFER))
-        self.refused: dict[tuple[str, ...], int] = {(reason,): 0 for reason in REFUSALS}
-        self.handshakes: dict[tuple[str, ...], int] = {(result,): 0 for result in HANDSHAKES}
+        self.refused: dict[tuple[str, ...], int] = {(reason,): 0 for reason in _REFUSALS}
+        self.handshakes: dict[tuple[str, ...], int] = {(result,): 0 for result in _HANDSHAKES}
         self.expired = 0
         self._listening: dict[int, _Listening] = {}
         self._streams: dict[int, Stream] = {}
-        self._per_source: Counter[str] = Counter()
-        self._half_open_per_source: Counter[str] = Counter()
+        self._per_source: Counter[bytes] = Counter()
+        self._half_open_per_source: Counter[bytes] = Counter()
         self._numbers = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     # For the owner
 
@@ -103,6 +105,10 @@ class StreamServer:
     def connections(self) -> Counter[Transport]:
         """How many there are, half-open ones included."""
         return Counter(stream.five_tuple.transport for stream in self._streams.values())
+
+    async def emptied(self) -> None:
+        """Waits until no stream is left."""
+        await self._empty.wait()
 
     @property
     def half_open(self) -> int:
@@ -149,11 +155,12 @@ class StreamServer:
         via = Via(listener, self._numbers)
         stream = Stream(self, via, FiveTuple(Transport.TCP, client, Address(*sock.getsockname()[:2])))
         self._streams[via.path] = stream
+        self._empty.clear()
         self._per_source[source] += 1
         self._half_open_per_source[source] += 1
         stream.admission = asyncio.get_running_loop().create_task(self._connect(stream, sock, transport))
 
-    def _refusal(self, source: str) -> str | None:
+    def _refusal(self, source: bytes) -> str | None:
         settings = self.settings
         if len(self._streams) >= settings.connections:
             return "connections"
@@ -212,10 +219,12 @@ class StreamServer:
         _give_back(self._per_source, source)
         if stream.is_half_open:
             _give_back(self._half_open_per_source, source)
+        if not self._streams:
+            self._empty.set()
         self.handler.stream_closed(stream)
 
 
-def _give_back(counter: Counter[str], source: str) -> None:
+def _give_back(counter: Counter[bytes], source: bytes) -> None:
     counter[source] -= 1
     if not counter[source]:
         del counter[source]

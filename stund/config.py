@@ -1,0 +1,58 @@
+"""The `stund` section of the configuration."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from fairlead.config import AddressSetting, DaemonSettings
+from fairlead.datagram import Transport
+from fairlead.listeners import BufferSettings, Listener, ListenerSetting, parse_listener
+from fairlead.streams import StreamSettings
+from fairlead.stun.binding import LONGEST_SOFTWARE, BindingSettings
+from stund.responder import ResponderSettings
+
+
+def _one_of(*transports: Transport) -> AfterValidator:
+    def check(listener: Listener) -> Listener:
+        if listener.transport not in transports:
+            raise ValueError(f"{listener} has no place here; write {' or '.join(f'{one}://' for one in transports)}")
+        return listener
+
+    return AfterValidator(check)
+
+
+def _fits(text: str) -> str:
+    if len(text.encode()) > LONGEST_SOFTWARE:
+        raise ValueError(f"more than {LONGEST_SOFTWARE} bytes; every reply would carry them")
+    return text
+
+
+class StundStreamSettings(StreamSettings):
+    """The bounds of TCP and TLS connections."""
+
+    #: seconds that a connection stays open after its last request
+    idle: float = Field(default=30.0, gt=0)
+
+
+class StundSettings(DaemonSettings):
+    """All of the section."""
+
+    listen: tuple[Annotated[ListenerSetting, _one_of(Transport.UDP, Transport.TCP)], ...] = (
+        parse_listener("udp://*:3479"),
+        parse_listener("tcp://*:3479"),
+    )
+    #: used when tls.certificate is set
+    listen_tls: tuple[Annotated[ListenerSetting, _one_of(Transport.TLS)], ...] = (parse_listener("tls://*:5350"),)
+    ops: AddressSetting = "127.0.0.1:9479"
+    #: the SOFTWARE attribute of every reply; null leaves it out
+    software: Annotated[str, AfterValidator(_fits)] | None = None
+    #: send MAPPED-ADDRESS beside XOR-MAPPED-ADDRESS
+    mapped_address: bool = False
+    #: answer RFC 3489 clients, which send no cookie
+    classic: bool = False
+    streams: StundStreamSettings = StundStreamSettings()
+    buffers: BufferSettings = BufferSettings()
+
+    @property
+    def responder(self) -> ResponderSettings:
+        return ResponderSettings(BindingSettings(self.software, self.mapped_address), self.classic)

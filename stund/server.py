@@ -1,0 +1,163 @@
+"""The daemon: which sockets are open, and what is told of them."""
+
+import itertools
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from fairlead.config import Key, Loaded, SettingError
+from fairlead.daemon import Context
+from fairlead.datagram import Address
+from fairlead.listeners import Listener, bind
+from fairlead.log import get_logger
+from fairlead.metrics import LabelSet, Metrics
+from fairlead.probe import SelfProbe, Target
+from fairlead.streams import StreamServer, declare_streams
+from fairlead.tls import ALPN_STUN, ALPN_TURN, Certificate, declare_certificate, load_certificate
+from fairlead.udp import UdpSocket
+from stund.config import StundSettings
+from stund.metrics import StundMetrics
+from stund.service import Service
+
+_log = get_logger("stund")
+
+#: Nobody asks for a Binding in more bytes.
+_LARGEST_REQUEST = 2048
+
+
+class _Open(NamedTuple):
+    """What one configured listener has opened: datagram sockets, and stream listeners by their number."""
+
+    datagram: tuple[UdpSocket, ...]
+    stream: Mapping[int, Address]
+
+
+class Server:
+    """Every socket of the daemon. take_over() is its start and its reload."""
+
+    def __init__(self, loaded: Loaded[StundSettings], context: Context) -> None:
+        """Opens what is configured; raises SettingError."""
+        section = loaded.section
+        self._service = Service(StundMetrics(context.metrics), context.clock, section.responder, section.streams.idle)
+        self.streams = StreamServer(self._service, section.streams, largest=_LARGEST_REQUEST)
+        self._open: dict[Listener, _Open] = {}
+        self._numbers = itertools.count(1)
+        self._certificate: Certificate | None = None
+        self.probe = SelfProbe(self._targets, context.clock.entropy)
+        self.take_over(loaded)
+        self._declare(context.metrics)
+
+    def take_over(self, loaded: Loaded[StundSettings]) -> None:
+        """Opens what is new and closes what is gone; raises SettingError before anything has changed."""
+        section = loaded.section
+        certificate = load_certificate(loaded.shared.tls, (ALPN_STUN, ALPN_TURN))
+        wanted = dict(_wanted(section, with_tls=certificate is not None))
+        fresh = _bind_all({listener: key for listener, key in wanted.items() if listener not in self._open}, section)
+        # Nothing below can fail.
+        for listener in [listener for listener in self._open if listener not in wanted]:
+            self._close(self._open.pop(listener))
+            _log.info("no longer listening", on=str(listener))
+        self._certificate = certificate
+        self.streams.settings = section.streams
+        self.streams.context = certificate.context if certificate is not None else None
+        self._service.settings, self._service.idle = section.responder, section.streams.idle
+        for listener, sockets in fresh.items():
+            self._open[listener] = self._serve(listener, sockets)
+        self.probe.forget()
+
+    def close(self) -> None:
+        for opened in self._open.values():
+            self._close(opened)
+        self._open.clear()
+        self.streams.close()
+
+    def _serve(self, listener: Listener, sockets: Sequence[socket.socket]) -> _Open:
+        datagram, stream = [], {}
+        for sock in sockets:
+            address = Address(*sock.getsockname()[:2])
+            if listener.transport.is_stream:
+                number = next(self._numbers)
+                self.streams.listen(number, sock, listener.transport)
+                stream[number] = address
+            else:
+                datagram.append(UdpSocket(sock, _LARGEST_REQUEST))
+                self._service.serve(datagram[-1])
+            _log.info("listening", on=f"{listener.transport}://{address}")
+        return _Open(tuple(datagram), stream)
+
+    def _close(self, opened: _Open) -> None:
+        for sock in opened.datagram:
+            self._service.withdraw(sock)
+        for number in opened.stream:
+            self.streams.close_listener(number)
+
+    def _targets(self) -> list[Target]:
+        return [
+            Target(listener.transport, address)
+            for listener, opened in self._open.items()
+            for address in [*(sock.address for sock in opened.datagram), *opened.stream.values()]
+        ]
+
+    def _declare(self, metrics: Metrics) -> None:
+        declare_streams(metrics, self.streams)
+        declare_certificate(metrics, lambda: self._certificate)
+        text = "Datagrams that the kernel dropped because a listener's receive buffer was full."
+        metrics.counter("socket_rx_drops", text, lambda: self._memory("dropped"), ("listener",))
+        text = "Bytes that wait in a listener's receive buffers, the kernel's bookkeeping included."
+        metrics.gauge("socket_rx_queue_bytes", text, lambda: self._memory("queued"), ("listener",))
+
+    def _memory(self, what: Literal["dropped", "queued"]) -> Mapping[LabelSet, float]:
+        return {
+            (str(listener),): sum(getattr(sock.memory(), what) for sock in opened.datagram)
+            for listener, opened in self._open.items()
+            if opened.datagram
+        }
+
+
+def _wanted(section: StundSettings, with_tls: bool) -> Iterator[tuple[Listener, Key]]:
+    """The listeners to have, and where each is configured."""
+    for name, listeners in (("listen", section.listen), ("listen_tls", section.listen_tls if with_tls else ())):
+        for index, listener in enumerate(listeners):
+            yield listener, ("stund", name, index)
+
+
+def _bind_all(wanted: Mapping[Listener, Key], section: StundSettings) -> dict[Listener, list[socket.socket]]:
+    """Binds all or none; raises SettingError."""
+    bound: dict[Listener, list[socket.socket]] = {}
+    try:
+        for listener, key in wanted.items():
+            bound[listener] = bind(listener, key, section.buffers)
+    except SettingError:
+        for sock in itertools.chain.from_iterable(bound.values()):
+            sock.close()
+        raise
+    return bound
+
+
+class Stund:
+    """What the runtime runs; see fairlead.daemon.Daemon."""
+
+    name = "stund"
+    prefix = "stund"
+    settings = StundSettings
+
+    def __init__(self) -> None:
+        self._server: Server | None = None
+
+    async def start(self, loaded: Loaded[StundSettings], context: Context) -> None:
+        self._server = Server(loaded, context)
+
+    async def reload(self, loaded: Loaded[StundSettings]) -> None:
+        if self._server is not None:
+            self._server.take_over(loaded)
+
+    async def readiness(self) -> Sequence[str]:
+        return await self._server.probe.reasons() if self._server is not None else ()
+
+    async def drain(self) -> None:
+        if self._server is not None:
+            await self._server.streams.emptied()
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
