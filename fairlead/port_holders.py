@@ -58,7 +58,7 @@ def _owner(inode: int) -> int | None:
 
 
 def _command(pid: int) -> str:
-    """The command's name, and the module's where it is `python -m MODULE`; no further arguments, which may be secret."""
+    """The command's name, or MODULE of `python -m MODULE`; no further arguments, which may be secret."""
     if pid == os.getpid():
         return "this process itself"
     try:

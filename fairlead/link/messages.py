@@ -1,0 +1,152 @@
+"""What turnd and signal_api tell each other: commands one way, events the other, one JSON object a line.
+
+Each object is tagged by `type`. Addresses are HOST:PORT texts. All commands may be repeated without harm.
+"""
+
+import enum
+from typing import TypeAlias
+
+import msgspec
+
+#: Both ends must speak the same; a hello with another number ends the connection.
+VERSION = 1
+
+#: The longest line in bytes, its end included.
+LONGEST_LINE = 65536
+
+
+class LinkError(Exception):
+    """The other end broke the protocol; the text says how. The connection is closed."""
+
+
+class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
+    pass
+
+
+class Hello(_Message, frozen=True, tag="hello"):
+    """The first line of each end: its version of the protocol, and which daemon it is."""
+
+    version: int
+    daemon: str
+
+
+class RevokeBy(enum.StrEnum):
+    """What a revocation names."""
+
+    #: one credential, the whole user name of it
+    USERNAME = "username"
+    #: every credential of a user id (the part of the user name behind the expiry)
+    USER = "user"
+
+
+class Revoke(_Message, frozen=True, tag="revoke"):
+    """These credentials are dead, and their allocations end."""
+
+    by: RevokeBy
+    value: str
+
+
+class EndBy(enum.StrEnum):
+    """What an order to end allocations names."""
+
+    ALLOCATION = "allocation"
+    USERNAME = "username"
+    #: the hash that stands before the dot in `<expiry>:<room hash>.<session>`
+    ROOM = "room"
+
+
+class End(_Message, frozen=True, tag="end"):
+    """End these allocations; their credentials stay good."""
+
+    by: EndBy
+    value: str
+    #: for the log, a few words
+    reason: str = ""
+
+
+class FenceMode(enum.StrEnum):
+    OFF = "off"
+    LOG = "log"
+    ENFORCE = "enforce"
+
+
+class Fence(_Message, frozen=True, tag="fence"):
+    """Which hosts a user name may be permitted to reach; replaces what was said before."""
+
+    username: str
+    hosts: tuple[str, ...]
+    mode: FenceMode
+
+
+class Allocated(_Message, frozen=True, tag="allocated"):
+    """An allocation lives. All living ones are told to whoever connects."""
+
+    allocation: int
+    username: str
+    transport: str
+    client: str
+    relayed: str
+
+
+class Refused(_Message, frozen=True, tag="refused"):
+    """A request of an authenticated user was refused."""
+
+    username: str
+    client: str
+    method: str
+    code: int
+    reason: str
+
+
+class Traffic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Application data that an allocation has relayed since it began."""
+
+    packets_to_peer: int = 0
+    bytes_to_peer: int = 0
+    packets_to_client: int = 0
+    bytes_to_client: int = 0
+
+
+class Usage(_Message, frozen=True, tag="usage"):
+    """What a living allocation has relayed so far; a later one makes this one needless."""
+
+    allocation: int
+    username: str
+    traffic: Traffic
+
+
+class Ended(_Message, frozen=True, tag="ended"):
+    """An allocation is gone."""
+
+    allocation: int
+    username: str
+    reason: str
+    seconds: float
+    traffic: Traffic
+
+
+class Draining(_Message, frozen=True, tag="draining"):
+    """turnd takes no new allocations and stops in `seconds` at the latest."""
+
+    seconds: float
+
+
+Command: TypeAlias = Revoke | End | Fence
+Event: TypeAlias = Allocated | Refused | Usage | Ended | Draining
+Message: TypeAlias = Hello | Command | Event
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
+
+
+def encode(message: Message) -> bytes:
+    """One line, its end included; JSON escapes line ends inside of texts."""
+    return _encoder.encode(message) + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """Reads one line; raises LinkError."""
+    try:
+        return _decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise LinkError(f"no message of this protocol: {error}") from None
