@@ -7,7 +7,6 @@ import socket
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import cast
 
 from fairlead.config import SettingError
 from fairlead.link.connection import Connection
@@ -77,9 +76,12 @@ class LinkServer:
         self._path.unlink(missing_ok=True)
         self._server = None
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = cast("asyncio.Task[None]", asyncio.current_task())
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._converse(reader, writer))
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(reader, writer, Outbox(_OUTBOX))
         try:
             if len(self._tasks) > _CONNECTIONS:
@@ -93,7 +95,6 @@ class LinkServer:
         except (LinkError, OSError) as error:
             _log.warning("link closed", problem=str(error))
         finally:
-            self._tasks.discard(task)
             self._connections.discard(connection)
             self._dropped += connection.outbox.dropped
             await connection.close()
