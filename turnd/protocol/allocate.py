@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from fairlead.datagram import Address, Family
 from fairlead.stun.attributes import (
+    DONT_FRAGMENT,
     EVEN_PORT,
     LIFETIME,
     REQUESTED_ADDRESS_FAMILY,
@@ -40,6 +41,7 @@ class Opening:
     """An Allocate that waits for its relay sockets: one, or two when the next port is to be reserved."""
 
     request: Request
+    lifetime: int
     family: Family
     even: bool
     reserve_next: bool
@@ -67,13 +69,17 @@ def allocate(state: State, request: Request) -> Outcome:
     if transport != UDP:
         return Refusal(442, f"relaying over protocol {transport} is not offered; UDP (17) is")
 
-    # 4. DONT-FRAGMENT is understood by every engine, so there is nothing to refuse.
+    # 4. DONT-FRAGMENT is understood by every engine. That it can be read is seen here, and the same of LIFETIME:
+    #    behind this point ports and sockets are taken.
+    message.first(DONT_FRAGMENT)
+    lifetime = granted_lifetime(state.settings, message.first(LIFETIME), request.account, request.now)
+
     # 5. A RESERVATION-TOKEN excludes what would choose another port.
     token = message.first(RESERVATION_TOKEN)
     if token is not None:
         if message.has(EVEN_PORT) or message.has(REQUESTED_ADDRESS_FAMILY):
             return Refusal(400, "RESERVATION-TOKEN stands beside EVEN-PORT or REQUESTED-ADDRESS-FAMILY")
-        return _claim_reservation(state, request, token)
+        return _claim_reservation(state, request, token, lifetime)
 
     # 6. EVEN-PORT with its R bit reserves the next port too.
     even = message.first(EVEN_PORT)
@@ -84,7 +90,7 @@ def allocate(state: State, request: Request) -> Outcome:
         return family
 
     # 8. Quotas, and no new work while draining.
-    opening = Opening(request, family, even is not None, bool(even))
+    opening = Opening(request, lifetime, family, even is not None, bool(even))
     return _claim_quota(state, opening) or _open_sockets(state, opening)
 
 
@@ -183,27 +189,28 @@ def _finish(state: State, opening: Opening) -> tuple[Effect, ...]:
     claim, *reserved_claim = opening.claims
     request = opening.request
     if not reserved:
-        return _create(state, request, relay, claim)
+        return _create(state, request, relay, claim, opening.lifetime)
     token = state.entropy(RESERVATION_TOKEN_LENGTH)
     reservation = Reservation(token, reserved[0], request.account.user_id, reserved_claim[0])
     state.allocations.reserve(reservation, request.now.monotonic + RESERVATION_LIFETIME)
-    return _create(state, request, relay, claim, ((RESERVATION_TOKEN, token),))
+    return _create(state, request, relay, claim, opening.lifetime, ((RESERVATION_TOKEN, token),))
 
 
-def _claim_reservation(state: State, request: Request, token: bytes) -> Outcome:
+def _claim_reservation(state: State, request: Request, token: bytes, lifetime: int) -> Outcome:
     """The reserved port becomes an allocation, and its quota claim goes with it."""
     reservation = state.allocations.reservations.get(token)
     if reservation is None or reservation.user_id != request.account.user_id:
         return Refusal(508, "no such reservation; it waits 30 s for its own user")
     state.allocations.unreserve(token)
-    return _create(state, request, reservation.relay, reservation.claim)
+    return _create(state, request, reservation.relay, reservation.claim, lifetime)
 
 
-def _create(state: State, request: Request, relay: RelaySocket, claim: Claim, extra: Values = ()) -> tuple[Effect, ...]:
+def _create(
+    state: State, request: Request, relay: RelaySocket, claim: Claim, lifetime: int, extra: Values = ()
+) -> tuple[Effect, ...]:
     """The allocation comes alive: the engine learns whose socket it is before the client learns where it is."""
     allocations = state.allocations
     datagram, now = request.datagram, request.now
-    lifetime = granted_lifetime(state.settings, request.message.first(LIFETIME), request.account, now)
     told = Address(state.settings.hosts[relay.address.family].told, relay.address.port)
     reply = success(
         request,

@@ -71,6 +71,11 @@ def test_7_2_step_3_another_transport_is_not_supported(protocol: int) -> None:
     assert Client(World()).ask(Method.ALLOCATE, (REQUESTED_TRANSPORT, protocol)).code == 442
 
 
+def test_7_2_step_4_a_malformed_dont_fragment() -> None:
+    """DONT-FRAGMENT has no value."""
+    assert Client(World()).allocate(raw(DONT_FRAGMENT, b"\0")).code == 400
+
+
 def test_7_2_step_4_dont_fragment_is_supported() -> None:
     """A client that asks whether it may set the DF bit hears that it may."""
     assert Client(World()).allocate((DONT_FRAGMENT, True)).code == 0
@@ -236,6 +241,23 @@ def test_7_2_lifetime(asked: int | None, granted: int) -> None:
     assert world.sockets
     world.advance(0.001)
     assert not world.sockets
+
+
+@pytest.mark.parametrize("value", [b"", b"\0\0\x0e", b"\0\0\0\x0e\x10"])
+@pytest.mark.parametrize("even", [None, False, True])
+def test_7_2_a_malformed_lifetime(value: bytes, even: bool | None) -> None:
+    """It costs the client an error, and the server neither a socket nor a port."""
+    world = World()
+    rows = () if even is None else ((EVEN_PORT, even),)
+    assert Client(world).allocate(raw(LIFETIME, value), *rows).code == 400
+    assert world.census() == Census(free=100, used=0, held=0, foreign=0)
+
+
+def test_7_2_a_malformed_lifetime_spares_the_reservation() -> None:
+    """The reserved port is still there for a request that can be read."""
+    world, token = reserved()
+    assert Client(world).allocate((RESERVATION_TOKEN, token), raw(LIFETIME, b"")).code == 400
+    assert Client(world).allocate((RESERVATION_TOKEN, token)).code == 0
 
 
 def test_7_2_the_success_response() -> None:
