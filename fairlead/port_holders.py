@@ -51,8 +51,8 @@ def _owner(inode: int) -> int | None:
     target = f"socket:[{inode}]"
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
-            with contextlib.suppress(OSError):
-                if any(os.readlink(entry) == target for entry in os.scandir(process / "fd")):
+            with contextlib.suppress(OSError), os.scandir(process / "fd") as entries:
+                if any(os.readlink(entry) == target for entry in entries):
                     return int(process.name)
     return None
 

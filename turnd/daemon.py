@@ -45,7 +45,7 @@ class Turnd:
     settings = TurndSettings
 
     def __init__(self) -> None:
-        self._server: TurnServer | None = None
+        self.server: TurnServer | None = None
         self._empty = asyncio.Event()
         self._certificate: Certificate | None = None
 
@@ -59,15 +59,15 @@ class Turnd:
         clock = context.clock
         state = make_state(shared.auth, section, self._hosts, (), clock.entropy)
         engine = self._make_engine(section)
-        server = self._server = TurnServer(Relay(state), engine, section.streams, clock.now)
-        self._listening = Listening(engine, server.streams)
+        server = self.server = TurnServer(Relay(state), engine, section.streams, clock.now)
+        self.listening = Listening(engine, server.streams)
         self._take_certificate(certificate)
-        self._listening.apply(_entries(section, certificate))
+        self.listening.apply(_entries(section, certificate))
         state.policy = make_policy(section, self._hosts, self._own_listeners())
         journal = Journal()
         server.watchers.append(lambda event, usage: journal.write(event, usage, clock.now()))
         server.watchers.append(self._watch_for_empty)
-        self._probe = SelfProbe(self._listening.targets, clock.entropy)
+        self._probe = SelfProbe(self.listening.targets, clock.entropy)
         declare(context.metrics, server, lambda: self._certificate, clock.now)
         server.start()
         self._say_what_runs(shared)
@@ -82,7 +82,7 @@ class Turnd:
         authenticator = make_authenticator(auth, state.authenticator.revocations)
         entropy = self._context.clock.entropy
         # What may fail ends here: the listeners are all or nothing, the rest is assignment.
-        self._listening.apply(_entries(section, certificate))
+        self.listening.apply(_entries(section, certificate))
         self._take_certificate(certificate)
         state.authenticator = authenticator
         state.settings = make_settings(auth, section, self._hosts)
@@ -106,13 +106,13 @@ class Turnd:
             await self._empty.wait()
 
     async def stop(self) -> None:
-        if self._server is not None:
-            self._server.stop()
+        if self.server is not None:
+            self.server.stop()
 
     def _running(self) -> TurnServer:
         # The runtime calls nothing but stop() before start() has returned.
-        assert self._server is not None
-        return self._server
+        assert self.server is not None
+        return self.server
 
     def _make_engine(self, section: TurndSettings) -> DataPlane:
         buffers = section.buffers
@@ -127,7 +127,7 @@ class Turnd:
         self._running().streams.context = certificate.context if certificate is not None else None
 
     def _own_listeners(self) -> list[Address]:
-        bound = (target.address for target in self._listening.targets())
+        bound = (target.address for target in self.listening.targets())
         return [reached for address in bound for reached in reached_at(address, self._machine)]
 
     def _watch_for_empty(self, event: Event, usage: Usage | None) -> None:
@@ -139,7 +139,7 @@ class Turnd:
         _log.info(
             "serving",
             engine=self._running().engine.name,
-            listeners=[f"{target.transport}://{target.address}" for target in self._listening.targets()],
+            listeners=[f"{target.transport}://{target.address}" for target in self.listening.targets()],
             relay=[f"{host.bound} as {host.told}" for host in self._hosts.values()],
             ports=self._section.relay.ports,
             realm=shared.auth.realm,

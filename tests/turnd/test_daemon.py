@@ -1,0 +1,163 @@
+"""turnd whole, in this process: from a configuration to packets that arrive, and back to nothing."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairlead.config import SettingError
+from fairlead.daemon import Context, SystemClock
+from fairlead.datagram import Address, Transport
+from fairlead.metrics import Metrics
+from fairlead.stun.attributes import LIFETIME, REQUESTED_TRANSPORT
+from fairlead.stun.header import Method
+from tests.turnd.conftest import Settle, Sockets, Start
+from tests.turnd.kit import UDP
+from tests.turnd.wire import WAIT, WireClient, receive
+from turnd.daemon import Turnd
+
+CHANNEL = 0x4001
+UDP_RELAY = ((REQUESTED_TRANSPORT, UDP),)
+
+
+async def relays(client: WireClient, peer_address: Address, peer: Any) -> bool:
+    """Whether a packet on the client's channel reaches the peer; a refused channel relays nothing."""
+    client.send(CHANNEL.to_bytes(2) + (4).to_bytes(2) + b"ping")
+    try:
+        async with asyncio.timeout(0.2):
+            data, _ = await receive(peer)
+    except TimeoutError:
+        return False
+    return data == b"ping"
+
+
+async def test_a_call_goes_through(settle: Settle, start: Start, sockets: Sockets) -> None:
+    daemon = await start(settle())
+    client, peer = sockets.client(daemon), sockets.peer()
+    relayed = await client.allocate()
+    assert await client.bind(CHANNEL, Address(*peer.getsockname())) == 0
+    assert await relays(client, relayed, peer)
+    peer.sendto(b"pong", relayed)
+    data, _ = await receive(client.socket)
+    assert data == CHANNEL.to_bytes(2) + (4).to_bytes(2) + b"pong"
+    assert await daemon.readiness() == []
+
+
+async def test_a_drain_ends_with_the_last_allocation(settle: Settle, start: Start, sockets: Sockets) -> None:
+    daemon = await start(settle())
+    client, late = sockets.client(daemon), sockets.client(daemon)
+    await client.allocate()
+    draining = asyncio.create_task(daemon.drain())
+    await asyncio.sleep(0)
+    assert await late.code(Method.ALLOCATE, *UDP_RELAY) == 508
+    assert await client.code(Method.REFRESH) == 0
+    assert not draining.done()
+    assert await client.code(Method.REFRESH, (LIFETIME, 0)) == 0
+    await asyncio.wait_for(draining, WAIT)
+
+
+async def test_a_drain_without_allocations_is_over_at_once(settle: Settle, start: Start, sockets: Sockets) -> None:
+    daemon = await start(settle())
+    await asyncio.wait_for(daemon.drain(), WAIT)
+
+
+async def test_a_reloaded_policy_withdraws_what_it_denies(settle: Settle, start: Start, sockets: Sockets) -> None:
+    daemon = await start(settle())
+    client, peer = sockets.client(daemon), sockets.peer()
+    relayed = await client.allocate()
+    await client.bind(CHANNEL, Address(*peer.getsockname()))
+    assert await relays(client, relayed, peer)
+    await daemon.reload(settle(peers={"allow": ["loopback"], "deny": ["127.0.0.1"]}))
+    assert not await relays(client, relayed, peer)
+    assert await client.permit(Address(*peer.getsockname())) == 403
+    assert await client.code(Method.REFRESH) == 0
+
+
+async def test_a_reload_takes_users_over_and_keeps_living_allocations(
+    settle: Settle, start: Start, sockets: Sockets
+) -> None:
+    daemon = await start(settle())
+    old, new = sockets.client(daemon), sockets.client(daemon)
+    await old.allocate()
+    await daemon.reload(settle({"auth": {"users": [{"name": "bob", "password": "builder"}]}}))
+    assert await old.code(Method.REFRESH) == 0
+    assert await new.code(Method.ALLOCATE, *UDP_RELAY) == 401
+
+
+async def test_a_reload_opens_and_closes_listeners(settle: Settle, start: Start, sockets: Sockets) -> None:
+    daemon = await start(settle())
+    before = {target.address for target in daemon.listening.targets()}
+    await daemon.reload(settle(listen=["udp://127.0.0.1:0", "udp://127.0.0.2:0"]))
+    after = {target.address for target in daemon.listening.targets()}
+    assert len(before & after) == 1
+    assert {address.host for address in after - before} == {"127.0.0.2"}
+    assert await daemon.readiness() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"relay": {"address": ["127.0.0.1"], "ports": "27000-27001"}}, ("turnd", "relay")),
+        ({"buffers": {"receive": 65536}}, ("turnd", "buffers")),
+    ],
+)
+async def test_what_cannot_change_refuses_the_whole_reload(
+    settle: Settle, start: Start, change: dict[str, Any], key: tuple[str, ...]
+) -> None:
+    daemon = await start(settle())
+    with pytest.raises(SettingError, match="restart turnd") as caught:
+        await daemon.reload(settle(**change, listen=[]))
+    assert caught.value.key == key
+    assert len(daemon.listening.targets()) == 2
+
+
+async def test_a_listener_that_cannot_be_opened_changes_nothing(settle: Settle, start: Start, sockets: Sockets) -> None:
+    daemon = await start(settle())
+    taken = sockets.peer()
+    port = taken.getsockname()[1]
+    with pytest.raises(SettingError, match=f"127.0.0.1:{port} is taken by"):
+        await daemon.reload(settle(listen=["udp://127.0.0.1:0", f"udp://127.0.0.1:{port}"], peers={"allow": []}))
+    assert len(daemon.listening.targets()) == 2
+    assert await sockets.client(daemon).allocate()
+
+
+@pytest.mark.parametrize(
+    ("top", "section", "said"),
+    [
+        ({"auth": {}}, {}, "neither a secret nor a user"),
+        ({}, {"engine": "native"}, "no native engine; set turnd.engine to auto or python"),
+        ({"tls": {"certificate": "gone.pem", "key": "gone.key"}}, {}, "gone.pem cannot be read"),
+        ({}, {"relay": {"address": ["127.0.0.1"], "advertise": ["2001:db8::1"]}}, "is advertised, but no relay"),
+    ],
+)
+async def test_it_refuses_to_start_and_says_why(
+    settle: Settle, top: dict[str, Any], section: dict[str, Any], said: str
+) -> None:
+    daemon = Turnd()
+    with pytest.raises(SettingError, match=said):
+        await daemon.start(settle(top, **section), Context(Metrics("turnd"), SystemClock()))
+    await daemon.stop()
+
+
+async def test_tls_listeners_open_with_a_certificate(settle: Settle, start: Start, certificate: dict[str, str]) -> None:
+    without = await start(settle(listen_tls=["tls://127.0.0.1:0"]))
+    assert Transport.TLS not in {target.transport for target in without.listening.targets()}
+    daemon = await start(settle({"tls": certificate}, listen_tls=["tls://127.0.0.1:0"]))
+    assert Transport.TLS in {target.transport for target in daemon.listening.targets()}
+    assert await daemon.readiness() == []
+
+
+async def test_stopping_gives_every_socket_back(settle: Settle, start: Start, sockets: Sockets) -> None:
+    before = _descriptors()
+    daemon = Turnd()
+    await daemon.start(settle(), Context(Metrics("turnd"), SystemClock()))
+    with contextlib.closing(sockets.client(daemon)) as client:
+        await client.allocate()
+    await daemon.stop()
+    assert _descriptors() == before
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
