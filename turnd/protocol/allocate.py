@@ -97,7 +97,7 @@ def allocate(state: State, request: Request) -> Outcome:
 def _requested_family(state: State, message: Message) -> Family | Refusal:
     code = message.first(REQUESTED_ADDRESS_FAMILY)
     if code is None:
-        code = Family.IPV4 if Family.IPV4 in state.settings.hosts else Family.IPV6
+        code = Family.IPV4
     if code not in state.settings.hosts:
         return Refusal(440, f"no relay address of family {code}; see relay.address")
     return Family(code)

@@ -115,6 +115,13 @@ def test_7_2_step_7_ipv4_is_meant_where_no_family_is_named() -> None:
     assert Client(World()).allocated().family is Family.IPV4
 
 
+def test_7_2_step_7_a_server_without_ipv4_refuses_who_means_ipv4() -> None:
+    """A request without REQUESTED-ADDRESS-FAMILY means IPv4, also where there is none to give."""
+    world = World(hosts=IPV6_ONLY)
+    assert Client(world).allocate().code == 440
+    assert Client(world).allocated(family=Family.IPV6).family is Family.IPV6
+
+
 @pytest.mark.parametrize("family", Family)
 def test_7_2_step_7_the_requested_family(family: Family) -> None:
     """The relayed address is of the family that was asked for."""
