@@ -58,7 +58,7 @@ def allocate(state: State, request: Request) -> Outcome:
     # 2. The 5-tuple is free; a retransmission gets the reply of its original (RFC 8489 section 6.3.1).
     existing = state.allocations.by_five_tuple.get(request.datagram.five_tuple)
     if existing is not None:
-        if existing.transaction_id == message.transaction_id:
+        if existing.transaction_id == message.transaction_id and existing.account.username == request.account.username:
             return (Send(request.datagram.via, request.datagram.five_tuple, existing.reply),)
         return Refusal(437, "this 5-tuple has an allocation already")
 

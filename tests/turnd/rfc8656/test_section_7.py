@@ -54,6 +54,17 @@ def test_7_2_step_2_allocation_mismatch() -> None:
     assert len(world.sockets) == 1
 
 
+def test_7_2_step_2_a_retransmission_is_its_own_users() -> None:
+    """Another user name is no retransmission, whatever its transaction id."""
+    world = World()
+    alice = Client(world)
+    request = alice.signed(Method.ALLOCATE, (REQUESTED_TRANSPORT, UDP))
+    alice.exchange(request)
+    bob = Client(world, "bob", address=alice.five_tuple.client)
+    forged = bob.signed(Method.ALLOCATE, (REQUESTED_TRANSPORT, UDP), mask=request[4:20])
+    assert bob.exchange(forged).code == 437
+
+
 def test_7_2_step_3_requested_transport_is_missing() -> None:
     """The client must say which transport it wants towards its peers."""
     assert Client(World()).ask(Method.ALLOCATE).code == 400
