@@ -223,8 +223,8 @@ class PeerPolicy:
         listeners = [_listener(address) for address in own_listeners]
         layers = [
             *_special(NEVER),
-            *_configured("peers.deny", deny, False),
-            *_configured("peers.allow", allow, True),
+            *_configured(deny, False),
+            *_configured(allow, True),
             *(_Layer(_own_relay(host), Verdict(True, Ports.OWN_RELAYED, PeerClass.OWN_RELAY)) for host in own_relays),
             *(_Layer(host, _OWN_LISTENER) for host, _ in listeners),
             *_special(set(PeerClass)),
@@ -281,40 +281,40 @@ def _is_inside(found: _Range, layers: Iterable[_Layer]) -> bool:
     )
 
 
-def _configured(key: str, entries: Iterable[str], allowed: bool) -> list[_Layer]:
+def _configured(entries: Iterable[str], allowed: bool) -> list[_Layer]:
     verdict = Verdict(allowed, Ports.ANY, PeerClass.CUSTOM)
     layers = []
     for entry in entries:
-        for found in _parse_entry(key, entry.strip()):
+        for found in _parse_entry(entry.strip()):
             if allowed and _is_inside(found, _special(NEVER)):
-                raise ValueError(f"{key}: {entry!r} is never relayed to, whatever is configured; remove it")
+                raise ValueError(f"{entry!r} is never relayed to, whatever is configured; remove it")
             layers.append(_Layer(found, verdict))
     return layers
 
 
-def _parse_entry(key: str, entry: str) -> list[_Range]:
+def _parse_entry(entry: str) -> list[_Range]:
     if entry in _WORDS:
         return _WORDS[PeerClass(entry)]
     if "%" in entry:
-        raise ValueError(f"{key}: {entry!r} has a zone; write the address without it")
+        raise ValueError(f"{entry!r} has a zone; write the address without it")
     if "-" in entry:
-        return [_parse_range(key, entry)]
+        return [_parse_range(entry)]
     try:
         return [_network(entry)]
     except ValueError:
-        raise ValueError(f"{key}: {entry!r} is {_what_is_wrong(entry)}") from None
+        raise ValueError(f"{entry!r} is {_what_is_wrong(entry)}") from None
 
 
-def _parse_range(key: str, entry: str) -> _Range:
+def _parse_range(entry: str) -> _Range:
     first, _, last = (part.strip() for part in entry.partition("-"))
     try:
         lower, upper = ip_address(first), ip_address(last)
     except ValueError:
-        raise ValueError(f"{key}: {entry!r} is no range; write FIRST-LAST, two IP addresses") from None
+        raise ValueError(f"{entry!r} is no range; write FIRST-LAST, two IP addresses") from None
     if lower.version != upper.version:
-        raise ValueError(f"{key}: {entry!r} begins in one address family and ends in the other; write two ranges")
+        raise ValueError(f"{entry!r} begins in one address family and ends in the other; write two ranges")
     if int(lower) > int(upper):
-        raise ValueError(f"{key}: {entry!r} ends before it begins; write {upper}-{lower}")
+        raise ValueError(f"{entry!r} ends before it begins; write {upper}-{lower}")
     return _Range(lower.max_prefixlen, int(lower), int(upper))
 
 
