@@ -5,13 +5,12 @@ import errno
 import socket
 import ssl
 from collections import Counter
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from fairlead.datagram import Address, FiveTuple, Transport, Via
-from fairlead.reasons import Reason
 from fairlead.sources import source_prefix
 from fairlead.streams.settings import StreamSettings
-from fairlead.streams.stream import Stream
+from fairlead.streams.stream import Stream, StreamHandler
 from fairlead.stun.framing import LARGEST_MESSAGE
 
 #: TLS records of a handshake begin with it, and no STUN or ChannelData message does.
@@ -25,22 +24,6 @@ _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 _REFUSALS = ("connections", "connections_per_source", "half_open", "half_open_per_source", "descriptors")
 _HANDSHAKES = ("ok", "failed", "no_certificate")
-
-
-class StreamHandler(Protocol):
-    """Whose streams they are."""
-
-    def message_received(self, stream: Stream, data: bytes) -> None:
-        """One whole message; valid or not is the handler's to say, and to reward with stream.settle()."""
-        ...
-
-    def stream_garbled(self, stream: Stream, reason: Reason) -> None:
-        """Bytes that begin no message; the stream ends after this."""
-        ...
-
-    def stream_closed(self, stream: Stream) -> None:
-        """The last that is heard of a stream."""
-        ...
 
 
 class _Listening(NamedTuple):
@@ -64,7 +47,6 @@ class StreamServer:
         self.settings = settings
         self.context = context
         self.largest = largest
-        #: One buffer serves all streams: what is read is framed before the loop reads the next.
         self.buffer = memoryview(bytearray(_RECEIVE_BUFFER))
         self.refused: dict[tuple[str, ...], int] = {(reason,): 0 for reason in _REFUSALS}
         self.handshakes: dict[tuple[str, ...], int] = {(result,): 0 for result in _HANDSHAKES}
@@ -213,8 +195,7 @@ class StreamServer:
         _give_back(self._half_open_per_source, source_prefix(stream.five_tuple.client.host))
 
     def ended(self, stream: Stream) -> None:
-        if self._streams.pop(stream.via.path, None) is None:
-            return
+        del self._streams[stream.via.path]
         source = source_prefix(stream.five_tuple.client.host)
         _give_back(self._per_source, source)
         if stream.is_half_open:

@@ -1,15 +1,48 @@
 """One client's connection: framed messages in, bytes out, a deadline."""
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from fairlead.datagram import FiveTuple, Transport, Via
 from fairlead.reasons import Reason
+from fairlead.streams.settings import StreamSettings
 from fairlead.stun.framing import FrameDecoder
 from fairlead.stun.header import DecodeError
 
-if TYPE_CHECKING:
-    from fairlead.streams.server import StreamServer
+
+class StreamHandler(Protocol):
+    """Whose streams they are."""
+
+    def message_received(self, stream: "Stream", data: bytes) -> None:
+        """One whole message; valid or not is the handler's to say, and to reward with stream.settle()."""
+        ...
+
+    def stream_garbled(self, stream: "Stream", reason: Reason) -> None:
+        """Bytes that begin no message; the stream ends after this."""
+        ...
+
+    def stream_closed(self, stream: "Stream") -> None:
+        """The last that is heard of a stream."""
+        ...
+
+
+class StreamKeeper(Protocol):
+    """Who accepted a stream, and counts it."""
+
+    handler: StreamHandler
+    settings: StreamSettings
+    largest: int
+    #: One buffer serves all streams: what is read is framed before the loop reads the next.
+    buffer: memoryview
+    expired: int
+
+    def settled(self, stream: "Stream") -> None:
+        """It is half-open no more."""
+        ...
+
+    def ended(self, stream: "Stream") -> None:
+        """It is gone."""
+        ...
 
 
 class Stream(asyncio.BufferedProtocol):
@@ -18,15 +51,16 @@ class Stream(asyncio.BufferedProtocol):
     `via` names it for as long as it lives; `five_tuple` is its transport with both of its addresses.
     """
 
-    def __init__(self, server: "StreamServer", via: Via, five_tuple: FiveTuple) -> None:
+    def __init__(self, keeper: StreamKeeper, via: Via, five_tuple: FiveTuple) -> None:
         self.via = via
         self.five_tuple = five_tuple
         self.is_half_open = True
-        self._server = server
+        self._has_ended = False
+        self._keeper = keeper
         self._transport: asyncio.Transport | None = None
-        self._decoder = FrameDecoder(server.largest)
+        self._decoder = FrameDecoder(keeper.largest)
         self._loop = asyncio.get_running_loop()
-        self.expires = self._loop.time() + server.settings.deadline
+        self.expires = self._loop.time() + keeper.settings.deadline
         self._timer: asyncio.TimerHandle | None = self._loop.call_at(self.expires, self._expire)
         #: what turns the accepted socket into a stream, while it does
         self.admission: asyncio.Task[None] | None = None
@@ -42,7 +76,7 @@ class Stream(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return Reason.UNREACHABLE
-        if transport.get_write_buffer_size() > self._server.settings.write_buffer:
+        if transport.get_write_buffer_size() > self._keeper.settings.write_buffer:
             return Reason.SEND_BUFFER
         transport.write(data)
         return None
@@ -50,9 +84,11 @@ class Stream(asyncio.BufferedProtocol):
     def settle(self, seconds: float | None) -> None:
         """The client has proved itself: it counts as half-open no more, and has `seconds` from now until it must
         prove itself again; None sets no end."""
+        if self._has_ended:
+            return
         if self.is_half_open:
             self.is_half_open = False
-            self._server.settled(self)
+            self._keeper.settled(self)
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None if seconds is None else self._loop.call_later(seconds, self._expire)
@@ -82,26 +118,28 @@ class Stream(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._server.buffer
+        return self._keeper.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._decoder.feed(self._server.buffer[:nbytes])
+        self._decoder.feed(self._keeper.buffer[:nbytes])
         try:
             while self.is_open and (message := self._decoder.next_message()) is not None:
-                self._server.handler.message_received(self, message)
+                self._keeper.handler.message_received(self, message)
         except DecodeError as error:
-            self._server.handler.stream_garbled(self, error.reason)
+            self._keeper.handler.stream_garbled(self, error.reason)
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()
 
     def _expire(self) -> None:
-        self._server.expired += 1
+        self._keeper.expired += 1
         self.abort()
 
     def _end(self) -> None:
+        if self._has_ended:
+            return
+        self._has_ended = True
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        self._server.ended(self)
+        self._keeper.ended(self)
