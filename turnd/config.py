@@ -4,7 +4,7 @@ import ipaddress
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from fairlead.config import AddressSetting, DaemonSettings, Settings
 from fairlead.listeners import ListenerSetting, parse_listener
@@ -60,6 +60,12 @@ class LifetimeSettings(Settings):
 
     default: int = Field(default=600, ge=1)
     max: int = Field(default=3600, ge=1)
+
+    @model_validator(mode="after")
+    def _default_is_not_above(self) -> "LifetimeSettings":
+        if self.default > self.max:
+            raise ValueError(f"the default of {self.default} is above the max of {self.max}; raise max")
+        return self
 
 
 class PeerSettings(Settings):

@@ -1,0 +1,50 @@
+"""From settings to the parts of a relay."""
+
+import os
+
+import pytest
+from pydantic import SecretStr
+
+from fairlead.config import AuthSettings, NamedSecret, SettingError, User
+from fairlead.datagram import Address, Family
+from turnd.assembly import aliases, make_authenticator, make_policy, make_state
+from turnd.config import PeerSettings, RelaySettings, TurndSettings
+from turnd.protocol.peer_policy import PeerClass
+from turnd.protocol.settings import RelayHost
+from turnd.routes import Ports
+
+HOSTS = {Family.IPV4: RelayHost("10.0.0.5", "198.51.100.1")}
+ALICE = User(name="alice", password=SecretStr("wonderland"))
+
+
+def test_every_setting_arrives() -> None:
+    section = TurndSettings(relay=RelaySettings(ports="50000-50009"))
+    state = make_state(AuthSettings(realm="here", users=(ALICE,)), section, HOSTS, (), os.urandom)
+    assert state.settings.realm == "here"
+    assert state.settings.max_permissions == section.quotas.permissions
+    assert len(state.ports[Family.IPV4]) == 10
+    assert state.quotas.limits.allocations_per_user == section.quotas.per_user
+
+
+def test_a_relay_that_admits_nobody_does_not_start() -> None:
+    with pytest.raises(SettingError, match=r"auth\.secrets"):
+        make_authenticator(AuthSettings(), None)
+
+
+def test_secrets_keep_their_names_and_their_order() -> None:
+    secrets = tuple(NamedSecret(name=name, value=SecretStr(name)) for name in ("current", "previous"))
+    assert make_authenticator(AuthSettings(secrets=secrets), None).secret_names == ("current", "previous")
+
+
+def test_only_an_address_behind_a_nat_has_an_alias() -> None:
+    assert aliases(HOSTS) == {"198.51.100.1": "10.0.0.5"}
+    assert aliases({Family.IPV4: RelayHost("192.0.2.1", "192.0.2.1")}) == {}
+
+
+def test_the_policy_knows_our_own_addresses() -> None:
+    section = TurndSettings(peers=PeerSettings(allow=("192.0.2.0/24",)))
+    policy = make_policy(section, HOSTS, [Address("192.0.2.2", 3478)])
+    assert policy.judge("10.0.0.5").ports is Ports.OWN_RELAYED
+    assert policy.judge("198.51.100.1").peer_class is PeerClass.OWN_RELAY
+    assert policy.judge("192.0.2.2", 3478).peer_class is PeerClass.OWN_LISTENER
+    assert policy.judge("192.0.2.2", 3479).allowed

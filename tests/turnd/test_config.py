@@ -1,0 +1,48 @@
+"""The section turnd: what may be written, and what is said about the rest."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fairlead.config import ConfigError, load
+from turnd.config import TurndSettings
+
+
+def settings(tmp_path: Path, section: dict[str, Any]) -> TurndSettings:
+    path = tmp_path / "fairlead.yaml"
+    path.write_text(yaml.safe_dump({"turnd": section}))
+    return load(path, {}, "turnd", TurndSettings).section
+
+
+def test_the_port_range_is_read_as_two_numbers(tmp_path: Path) -> None:
+    assert settings(tmp_path, {"relay": {"ports": "50000-50199"}}).relay.port_range == (50000, 50199)
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"relay": {"ports": "50199-50000"}}, "no range of ports; write it as FIRST-LAST"),
+        ({"relay": {"ports": "1-70000"}}, "no range of ports"),
+        ({"relay": {"ports": "0-100"}}, "no range of ports"),
+        ({"relay": {"address": ["192.0.2.1", "192.0.2.2"]}}, "two addresses of one family"),
+        ({"relay": {"address": ["relay.example"]}}, "relay.example"),
+        ({"peers": {"allow": ["10.0.0.1/8"]}}, "bits behind its prefix are set; write 10.0.0.0/8"),
+        ({"peers": {"allow": ["multicast"]}}, "never relayed to"),
+        ({"peers": {"deny": ["everybody"]}}, "no address"),
+        ({"lifetime": {"default": 0}}, "write 1 or more"),
+        ({"engine": "fast"}, "auto"),
+        ({"expiry": "never"}, "allocate"),
+        ({"listen": ["3478"]}, "write TRANSPORT://HOST:PORT"),
+        ({"quotas": {"permissions": 0}}, "write 1 or more"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_a_remedy(tmp_path: Path, section: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        settings(tmp_path, section)
+
+
+def test_a_default_lifetime_above_the_maximum_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="above the max of 60; raise max"):
+        settings(tmp_path, {"lifetime": {"default": 600, "max": 60}})

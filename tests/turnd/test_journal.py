@@ -1,0 +1,56 @@
+"""What the log says, to whom it may concern."""
+
+import logging
+
+import pytest
+
+from fairlead.clock import Now
+from fairlead.datagram import Address, FiveTuple, Transport, Via
+from fairlead.stun.header import Method
+from turnd.dataplane.contract import Usage
+from turnd.journal import EXPLANATIONS, Journal
+from turnd.protocol.authentication import AuthFailure
+from turnd.protocol.effects import Allocated, Challenged, Ended, EndReason, Refused
+from turnd.routes import RelayId
+
+CLIENT = FiveTuple(Transport.UDP, Address("198.51.100.7", 4000), Address("192.0.2.1", 3478))
+NOW = Now(100.0, 1_800_000_000.0)
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.DEBUG, "turnd")
+    return caplog
+
+
+def test_an_allocation_is_followed_by_its_number(log: pytest.LogCaptureFixture) -> None:
+    journal = Journal()
+    journal.write(Allocated(7, "alice", CLIENT, Via(1), Address("192.0.2.1", 50000)), None, NOW)
+    usage = Usage(bytes_to_peer=1720, bytes_to_client=172)
+    journal.write(Ended(7, "alice", CLIENT, Via(1), RelayId(1), EndReason.CLIENT, 12.345), usage, NOW)
+    created, ended = (record.getMessage() for record in log.records)
+    assert "allocation created" in created
+    assert "192.0.2.1:50000" in created
+    assert "1720" in ended
+    assert all("'allocation': 7" in line for line in (created, ended))
+
+
+@pytest.mark.parametrize("failure", list(AuthFailure))
+def test_every_failure_has_words_that_lead_on(failure: AuthFailure, log: pytest.LogCaptureFixture) -> None:
+    Journal().write(Challenged("alice", CLIENT, failure), None, NOW)
+    assert EXPLANATIONS[failure] in log.records[0].getMessage()
+    assert log.records[0].levelno == logging.WARNING
+
+
+def test_a_flood_of_failures_is_one_line(log: pytest.LogCaptureFixture) -> None:
+    journal = Journal()
+    for _ in range(1000):
+        journal.write(Challenged("alice", CLIENT, AuthFailure.BAD_INTEGRITY), None, NOW)
+    assert len(log.records) == 1
+
+
+def test_what_browsers_do_all_day_wakes_nobody(log: pytest.LogCaptureFixture) -> None:
+    journal = Journal()
+    journal.write(Refused(Method.CREATE_PERMISSION, "alice", CLIENT, 403, "peer 10.0.0.5 denied"), None, NOW)
+    journal.write(Refused(Method.ALLOCATE, "alice", CLIENT, 508, "no relay port is free"), None, NOW)
+    assert [record.levelno for record in log.records] == [logging.DEBUG, logging.WARNING]
