@@ -29,8 +29,8 @@ from turnd.routes import RelayId
 
 #: The protocol number of UDP in REQUESTED-TRANSPORT.
 UDP = 17
-#: How many ports that other programs hold are passed over before the answer is 508.
-MOST_TRIES = 16
+#: How many other ports are tried, one after the other, when another program has the first, before the answer is 508.
+MOST_OTHERS = 16
 #: Seconds that a reserved port waits for its second allocation (RFC 8656 section 7.2 asks for at least 30).
 RESERVATION_LIFETIME = 30.0
 RESERVATION_TOKEN_LENGTH = 8
@@ -45,7 +45,7 @@ class Opening:
     family: Family
     even: bool
     reserve_next: bool
-    tries: int = MOST_TRIES
+    others: int = MOST_OTHERS
     claims: list[Claim] = field(default_factory=list)
     waiting: list[RelaySocket] = field(default_factory=list)
     opened: list[RelaySocket] = field(default_factory=list)
@@ -132,7 +132,6 @@ def _open_sockets(state: State, opening: Opening) -> Outcome:
         port = pool.take(state.entropy, now)
     if port is None:
         return _give_up(state, opening, "no relay port is free; widen relay.ports")
-    opening.tries -= 1
     host = state.settings.hosts[opening.family].bound
     opening.waiting = [
         RelaySocket(state.allocations.new_relay_id(), Address(host, port + step))
@@ -175,10 +174,11 @@ def relay_socket_failed(state: State, relay: RelayId, in_use: bool) -> tuple[Eff
     for socket in opening.opened + opening.waiting:
         pool.release(socket.address.port, now)
     opening.opened.clear()
-    if in_use and opening.tries:
+    if in_use and opening.others:
+        opening.others -= 1
         outcome = _open_sockets(state, opening)
     elif in_use:
-        outcome = _give_up(state, opening, f"{MOST_TRIES} relay ports in a row are used by other programs")
+        outcome = _give_up(state, opening, f"{1 + MOST_OTHERS} relay ports in a row are used by other programs")
     else:
         outcome = _give_up(state, opening, "the machine gives no more sockets; see its limit of open files")
     return closing + conclude(state, opening.request, outcome)
