@@ -1,6 +1,7 @@
 """The configuration file as its settings models declare it: sections, and every option in them."""
 
 import inspect
+import types
 import typing
 from collections.abc import Iterator
 from functools import cache
@@ -14,16 +15,23 @@ from tests.architecture.house import DAEMONS
 
 
 class Option(NamedTuple):
-    """One key: `above` is the key of the section that it stands in, `in_list` whether that is an entry of a list."""
+    """One key. `above` is the key of its section; `commented` says that the section is not there by default: an entry
+    of a list that is empty, or a section that is null."""
 
     model: type[BaseModel]
     field: str
     above: str
-    in_list: bool
+    commented: bool
 
     @property
     def key(self) -> str:
         return f"{self.above}.{self.field}".lstrip(".")
+
+    @property
+    def is_section(self) -> bool:
+        """Whether it is a section that is always there; what it does is said by the keys in it."""
+        annotation = self.model.model_fields[self.field].annotation
+        return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 @cache
@@ -41,7 +49,7 @@ def sections() -> dict[str, type[Settings]]:
 @cache
 def options() -> list[Option]:
     """Every key of the configuration file."""
-    return [option for name, model in sections().items() for option in _options(model, name, in_list=False)]
+    return [option for name, model in sections().items() for option in _options(model, name, commented=False)]
 
 
 def _section_of(daemon: str) -> type[DaemonSettings]:
@@ -54,17 +62,19 @@ def _section_of(daemon: str) -> type[DaemonSettings]:
     return section
 
 
-def _options(model: type[BaseModel], above: str, in_list: bool) -> Iterator[Option]:
+def _options(model: type[BaseModel], above: str, commented: bool) -> Iterator[Option]:
     for name, field in model.model_fields.items():
-        option = Option(model, name, above, in_list)
+        option = Option(model, name, above, commented)
         yield option
-        for inner, of_list in _models_in(field.annotation):
-            yield from _options(inner, option.key, in_list or of_list)
+        for inner, absent in _models_in(field.annotation):
+            yield from _options(inner, option.key, commented or absent)
 
 
-def _models_in(annotation: Any, of_list: bool = False) -> Iterator[tuple[type[BaseModel], bool]]:
-    """The models that a value of this annotation may hold, and whether as entries of a list."""
+def _models_in(annotation: Any, absent: bool = False) -> Iterator[tuple[type[BaseModel], bool]]:
+    """The models that a value of this annotation may hold, and whether there is none by default."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation, of_list
-    for argument in typing.get_args(annotation):
-        yield from _models_in(argument, of_list or typing.get_origin(annotation) in (list, tuple, dict))
+        yield annotation, absent
+    arguments = typing.get_args(annotation)
+    absent = absent or types.NoneType in arguments or typing.get_origin(annotation) in (list, tuple, dict)
+    for argument in arguments:
+        yield from _models_in(argument, absent)
