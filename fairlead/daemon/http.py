@@ -8,6 +8,8 @@ from typing import Any
 
 import uvicorn
 
+from fairlead.datagram import Address
+
 
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
@@ -28,6 +30,11 @@ class HttpServer:
     @property
     def server(self) -> uvicorn.Server:
         return self._server
+
+    @property
+    def address(self) -> Address:
+        """Where it listens, with the port that the system chose where none was given."""
+        return Address(*self._sockets[0].getsockname()[:2])
 
     async def start(self) -> None:
         """Returns when requests are answered; raises what kept it from starting."""

@@ -60,7 +60,7 @@ class Runtime(Generic[S]):
             await self._stop()
 
     async def _start(self) -> None:
-        self._ops = await self._open_ops(self._loaded)
+        ops = self._ops = await self._open_ops(self._loaded)
         self._lag.start()
         self._watchdog()
         starting = asyncio.create_task(self._daemon.start(self._loaded, self._context))
@@ -77,7 +77,7 @@ class Runtime(Generic[S]):
             self._started = True
             self._notify(READY=1)
             loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]
-            _log.info("ready", daemon=self._daemon.name, version=__version__, loop=loop, ops=self._loaded.section.ops)
+            _log.info("ready", daemon=self._daemon.name, version=__version__, loop=loop, ops=str(ops.address))
 
     async def _stop(self) -> None:
         self._notify(STOPPING=1)
