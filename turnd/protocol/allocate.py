@@ -74,22 +74,23 @@ def allocate(state: State, request: Request) -> Outcome:
     message.first(DONT_FRAGMENT)
     lifetime = granted_lifetime(state.settings, message.first(LIFETIME), request.account, request.now)
 
-    # 5. A RESERVATION-TOKEN excludes what would choose another port.
+    # 5. A RESERVATION-TOKEN excludes what would choose another port. No new work while draining.
     token = message.first(RESERVATION_TOKEN)
+    if token is not None and (message.has(EVEN_PORT) or message.has(REQUESTED_ADDRESS_FAMILY)):
+        return Refusal(400, "RESERVATION-TOKEN stands beside EVEN-PORT or REQUESTED-ADDRESS-FAMILY")
+    if state.draining:
+        return Refusal(508, "this server is draining")
     if token is not None:
-        if message.has(EVEN_PORT) or message.has(REQUESTED_ADDRESS_FAMILY):
-            return Refusal(400, "RESERVATION-TOKEN stands beside EVEN-PORT or REQUESTED-ADDRESS-FAMILY")
         return _claim_reservation(state, request, token, lifetime)
 
-    # 6. EVEN-PORT with its R bit reserves the next port too.
-    even = message.first(EVEN_PORT)
-
+    # 6, 9. ADDITIONAL-ADDRESS-FAMILY is not offered; its type allows to ignore it.
     # 7. REQUESTED-ADDRESS-FAMILY names a family that we relay; without it, IPv4.
     family = _requested_family(state, message)
     if isinstance(family, Refusal):
         return family
 
-    # 8. Quotas, and no new work while draining.
+    # 8. EVEN-PORT wants an even port, and with its R bit set the next one too. 10. Quotas.
+    even = message.first(EVEN_PORT)
     opening = Opening(request, lifetime, family, even is not None, bool(even))
     return _claim_quota(state, opening) or _open_sockets(state, opening)
 
@@ -105,8 +106,6 @@ def _requested_family(state: State, message: Message) -> Family | Refusal:
 
 def _claim_quota(state: State, opening: Opening) -> Refusal | None:
     """One claim for each port that will be taken: a reserved port is used as much as an allocated one."""
-    if state.draining:
-        return Refusal(508, "this server is draining")
     request = opening.request
     for _ in range(1 + opening.reserve_next):
         claim = state.quotas.claim(request.account.user_id, request.datagram.five_tuple.client.host, request.now)

@@ -166,6 +166,15 @@ def test_a_draining_server_takes_nobody_new(asked: tuple[Row, ...]) -> None:
     assert world.census().used == 1
 
 
+def test_a_draining_server_gives_no_reserved_port_away() -> None:
+    world = World()
+    token = Client(world).allocate((EVEN_PORT, True)).first(RESERVATION_TOKEN)
+    world.state.draining = True
+    assert Client(world).allocate((RESERVATION_TOKEN, token)).code == 508
+    world.advance(30)
+    assert world.census().used == 1
+
+
 def opened(world: World) -> list[int]:
     """The ports that the core asked for, in order."""
     return [effect.address.port for effect in world.done if isinstance(effect, do.OpenRelaySocket)]
