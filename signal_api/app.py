@@ -1,0 +1,90 @@
+"""The whole HTTP and WebSocket face, as one ASGI app."""
+
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+from fairlead import __version__
+from fairlead.clock import Entropy
+from signal_api.asgi import Receive, Scope, Send
+from signal_api.dispatch import Dispatch
+from signal_api.engine.contract import Engine
+from signal_api.gate import Gate
+from signal_api.hub import Hub
+from signal_api.metrics import Instruments
+from signal_api.policy import Policy
+from signal_api.problems import RefusedError, problem_reply
+from signal_api.refusals import ErrorCode, Refusal
+from signal_api.rest import Rest
+from signal_api.timers import Clock
+from signal_api.transports.websocket import WebSocketTransport
+
+PAGES = Path(__file__).parent / "static"
+
+_CODES = {
+    403: ErrorCode.NOT_FOUND,  # What may not be seen looks like what is not there.
+    404: ErrorCode.NOT_FOUND,
+    405: ErrorCode.METHOD_NOT_ALLOWED,
+}
+_ABSENT = "there is nothing here"
+
+
+class App:
+    """An ASGI app; `hub` is all of its state."""
+
+    def __init__(self, hub: Hub, gate: Gate) -> None:
+        self.hub = hub
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._gate(scope, receive, send)
+
+
+def create_app(policy: Policy, clock: Clock, entropy: Entropy, engine: Engine, instruments: Instruments) -> App:
+    """The app on a clock, dice and a store that are handed in; nothing else in it knows the machine."""
+    hub = Hub(policy, clock, entropy, instruments)
+    instruments.watch(hub.roster, engine.census)
+    transport = WebSocketTransport(hub, Dispatch(hub, engine))
+    return App(hub, Gate(hub, transport, _rest_app(hub)))
+
+
+def _rest_app(hub: Hub) -> FastAPI:
+    title, about = "Fairlead signal_api", "ICE servers for WebRTC; the signaling protocol sig.v1 is at /v1/ws."
+    app = FastAPI(
+        title=title,
+        summary=about,
+        version=__version__,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+
+    def respond(refusal: Refusal) -> Response:
+        hub.instruments.errors[refusal.code.value,] += 1
+        reply = problem_reply(refusal)
+        return Response(reply.body, reply.status, reply.headers)
+
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if isinstance(error, RefusedError):
+            return respond(error.refusal)
+        code = _CODES.get(error.status_code, ErrorCode.BAD_REQUEST)
+        return respond(Refusal(code, _ABSENT if code is ErrorCode.NOT_FOUND else error.detail))
+
+    async def not_understood(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        return respond(Refusal(ErrorCode.BAD_REQUEST, wrong))
+
+    async def failed(request: Request, error: Exception) -> Response:
+        return respond(Refusal(ErrorCode.INTERNAL, "this failed, and its log says why"))
+
+    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(RequestValidationError, not_understood)
+    app.add_exception_handler(Exception, failed)
+    app.include_router(Rest(hub).router)
+    app.mount("/", StaticFiles(directory=PAGES, html=True))
+    return app

@@ -1,0 +1,175 @@
+"""Who may come in, and what for: JSON Web Tokens by configured keys, and the join key of the demo.
+
+Everything that the server believes of a client stands in the token; nothing else that it says counts.
+"""
+
+import enum
+import hmac
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
+
+import jwt
+import msgspec
+
+from fairlead.clock import Now
+from signal_api.messages import RoomName
+from signal_api.refusals import ErrorCode, Refusal
+
+MAX_TOKEN = 8192  # bytes
+#: A token may say that it begins this many seconds from now: clocks differ.
+FUTURE_SKEW = 60
+#: One algorithm belongs to each key; a token cannot choose.
+ALGORITHMS = ("HS256", "HS384", "HS512", "RS256", "PS256", "ES256", "ES384", "EdDSA")
+#: bytes of a shared key: as many as its hash has (RFC 7518 section 3.2)
+SHARED_KEY_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+
+
+class Ability(enum.StrEnum):
+    """What a token may allow."""
+
+    JOIN = "join"
+    CREATE = "create"  # join a room that nobody is in yet
+    PUBLISH = "publish"  # send to everybody in a room
+    PRIVATE = "private"  # send to some members
+    ICE = "ice"  # TURN credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """What a client may do. `rooms` are names, or beginnings of names that end in `*`; `expires` is Unix time."""
+
+    user: str | None
+    rooms: tuple[str, ...]
+    can: frozenset[str] = frozenset(Ability)
+    role: str = "member"
+    expires: float | None = None
+
+    def allow(self, ability: Ability, room: str | None = None) -> bool:
+        """Whether this is granted, in this room when one is named."""
+        return ability in self.can and (room is None or any(_matches(pattern, room) for pattern in self.rooms))
+
+
+def _matches(pattern: str, room: str) -> bool:
+    return room.startswith(pattern[:-1]) if pattern.endswith("*") else room == pattern
+
+
+#: Whoever holds the join key, or sits at this machine while the demo runs.
+GUEST = Grants(user=None, rooms=("*",))
+
+
+class VerifyingKey(NamedTuple):
+    """A key that tokens are checked with, and its one algorithm."""
+
+    id: str
+    algorithm: str
+    key: Any
+
+    @classmethod
+    def read(cls, key_id: str, algorithm: str, text: str) -> "VerifyingKey":
+        """From a shared secret (HS...) or a public key in PEM; raises ValueError with a sentence."""
+        least = SHARED_KEY_BYTES.get(algorithm, 0)
+        if len(text.encode()) < least:
+            raise ValueError(f"a key for {algorithm} has at least {least} bytes; make one with openssl rand -base64 48")
+        try:
+            prepared = jwt.get_algorithm_by_name(algorithm).prepare_key(text)
+        except (jwt.InvalidKeyError, ValueError, TypeError):
+            kind = "shared secret, not a PEM file" if least else "public key in PEM"
+            raise ValueError(f"{algorithm} needs another key; give it a {kind}") from None
+        if not least and hasattr(prepared, "private_bytes"):
+            raise ValueError("this is a private key; give the public one, the private one stays with who signs")
+        return cls(key_id, algorithm, prepared)
+
+
+class _Grant(msgspec.Struct, frozen=True):
+    """The claim `sig`. Abilities that nobody here knows are ignored."""
+
+    rooms: list[RoomName] = []
+    can: list[str] = msgspec.field(default_factory=lambda: list(Ability))
+    role: Annotated[str, msgspec.Meta(max_length=32)] = "member"
+
+
+class _Claims(msgspec.Struct, frozen=True):
+    iss: str
+    aud: str | list[str]
+    sub: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    exp: float
+    nbf: float = 0
+    iat: float = 0
+    sig: _Grant = _Grant()
+
+
+_claims = msgspec.json.Decoder(_Claims)
+_NOT_ACCEPTED = Refusal(ErrorCode.UNAUTHORIZED, "the token is not accepted")
+
+
+class TokenRules(NamedTuple):
+    """What a token must say: who issued it, whom it is for, and which keys may have signed it, by their id."""
+
+    issuer: str
+    audience: str
+    keys: Mapping[str, VerifyingKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Doorkeeper:
+    """Turns a token into grants. Without rules no JWT is accepted, without a join key no join key is.
+
+    `open_locally` lets in, without any token, whoever is known to sit at this machine.
+    """
+
+    rules: TokenRules | None = None
+    join_key: str | None = None
+    open_locally: bool = False
+
+    def admit(self, token: str | None, is_local: bool, now: Now) -> Grants | Refusal:
+        """Who this is. Every token that is not accepted looks the same, but for one that was good and is over."""
+        if token is None:
+            if self.open_locally and is_local:
+                return GUEST
+            return Refusal(ErrorCode.UNAUTHORIZED, "this needs a token")
+        if len(token) > MAX_TOKEN or not token.isascii():
+            return _NOT_ACCEPTED
+        if self.join_key is not None and hmac.compare_digest(token, self.join_key):
+            return GUEST
+        return _NOT_ACCEPTED if self.rules is None else _verify(token, self.rules, now)
+
+
+def _verify(token: str, rules: TokenRules, now: Now) -> Grants | Refusal:
+    claims = _signed_claims(token, rules)
+    if claims is None or not _concern_us(claims, rules, now):
+        return _NOT_ACCEPTED
+    if claims.exp <= now.wall:
+        return Refusal(ErrorCode.TOKEN_EXPIRED, "the token has expired; come back with a fresh one")
+    return Grants(claims.sub, tuple(claims.sig.rooms), frozenset(claims.sig.can), claims.sig.role, claims.exp)
+
+
+def _signed_claims(token: str, rules: TokenRules) -> _Claims | None:
+    try:
+        key = _key_for(jwt.get_unverified_header(token), rules.keys)
+        if key is None:
+            return None
+        signed = jwt.PyJWS(algorithms=[key.algorithm]).decode_complete(token, key.key, algorithms=[key.algorithm])
+        return _claims.decode(signed["payload"])
+    except (jwt.InvalidTokenError, msgspec.DecodeError, RecursionError, UnicodeError):
+        return None
+
+
+def _key_for(header: Mapping[str, Any], keys: Mapping[str, VerifyingKey]) -> VerifyingKey | None:
+    """The key that the token names; the one key there is when it names none."""
+    if "kid" in header:
+        return keys.get(header["kid"])
+    return next(iter(keys.values())) if len(keys) == 1 else None
+
+
+def _concern_us(claims: _Claims, rules: TokenRules, now: Now) -> bool:
+    audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
+    latest_begin = now.wall + FUTURE_SKEW
+    return (
+        claims.iss == rules.issuer
+        and rules.audience in audiences
+        and math.isfinite(claims.exp)
+        and claims.nbf <= latest_begin
+        and claims.iat <= latest_begin
+    )

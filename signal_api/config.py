@@ -1,0 +1,136 @@
+"""The section `signal_api` of the configuration."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from fairlead.config import AddressSetting, DaemonSettings, Settings
+from fairlead.listeners import Listener, parse_listener
+from signal_api.authorization import VerifyingKey
+from signal_api.origins import parse_origin
+
+
+def _listen(text: str) -> str:
+    parse_listener(f"tcp://{text}")
+    return text
+
+
+def _origin(text: str) -> str:
+    if parse_origin(text) is None:
+        raise ValueError(f"{text!r} is no origin; write https://HOST, or http://HOST:PORT, without a path or a star")
+    return text
+
+
+def _host_name(text: str) -> str:
+    if not text or any(sign in text for sign in "/:@* "):
+        raise ValueError(f"{text!r} is no host name; write the name alone, without scheme and port")
+    return text.lower()
+
+
+def _uri(*schemes: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if text.partition(":")[0] not in schemes:
+            raise ValueError(f"{text!r} is no URI of this kind; write {schemes[0]}:{{host}}:PORT")
+        return text
+
+    return AfterValidator(check)
+
+
+class JwtKeySettings(Settings):
+    """A key that tokens are checked with; tokens name it in their header, as `kid`."""
+
+    id: str = Field(min_length=1, max_length=128)
+    #: the one algorithm that is accepted for this key
+    algorithm: Literal["HS256", "HS384", "HS512", "RS256", "PS256", "ES256", "ES384", "EdDSA"]
+    #: the shared secret, or the public key in PEM
+    key: SecretStr
+
+    @model_validator(mode="after")
+    def _fits(self) -> "JwtKeySettings":
+        self.verifying_key()
+        return self
+
+    def verifying_key(self) -> VerifyingKey:
+        return VerifyingKey.read(self.id, self.algorithm, self.key.get_secret_value())
+
+
+class JwtSettings(Settings):
+    """Which JSON Web Tokens let a client in."""
+
+    #: the claim `iss` of every token
+    issuer: str = Field(min_length=1)
+    #: must be among the claim `aud`
+    audience: str = "signal"
+    keys: tuple[JwtKeySettings, ...] = Field(min_length=1)
+
+
+class IceSettings(Settings):
+    """The servers that clients are told; {host} is public_host, or the name under which the client came."""
+
+    stun: tuple[Annotated[str, _uri("stun", "stuns")], ...] = ("stun:{host}:3479",)
+    turn: tuple[Annotated[str, _uri("turn")], ...] = (
+        "turn:{host}:3478?transport=udp",
+        "turn:{host}:3478?transport=tcp",
+    )
+    #: told only where tls.certificate is set
+    turns: tuple[Annotated[str, _uri("turns")], ...] = ("turns:{host}:5349?transport=tcp",)
+    #: named in replies, for clients that choose
+    region: str | None = None
+
+
+class LimitSettings(Settings):
+    """What one client, one user, one source and all together may use."""
+
+    frames_per_second: float = Field(default=50, gt=0)
+    frame_burst: int = Field(default=200, ge=1)
+    frame_bytes: int = Field(default=65536, ge=1024, le=1048576)
+    #: waiting for one connection; beyond it the connection is closed and may resume
+    queue_frames: int = Field(default=256, ge=1)
+    queue_bytes: int = Field(default=1048576, ge=65536)
+    rooms_per_session: int = Field(default=8, ge=1)
+    members_per_room: int = Field(default=100, ge=2)
+    sessions: int = Field(default=50000, ge=1)
+    sessions_per_user: int = Field(default=10, ge=1)
+    #: a source is an IPv4 address or an IPv6 /64
+    sessions_per_source: int = Field(default=200, ge=1)
+    connects_per_second: float = Field(default=20, gt=0)
+    ice_per_minute: float = Field(default=30, gt=0)
+
+
+class TimeSettings(Settings):
+    """Seconds."""
+
+    hello_timeout: float = Field(default=10, gt=0)
+    ping_interval: float = Field(default=25, gt=0)
+    #: after a ping, without any frame
+    ping_timeout: float = Field(default=10, gt=0)
+    #: from the loss of a connection until the rooms are told
+    presence_grace: float = Field(default=10, ge=0)
+    #: from the loss of a connection until the session is forgotten
+    session_linger: float = Field(default=120, ge=0)
+
+
+class SignalApiSettings(DaemonSettings):
+    """Signaling and ICE credentials."""
+
+    #: HOST:PORT, `*` for every address of the machine
+    listen: Annotated[str, AfterValidator(_listen)] = "*:8080"
+    ops: AddressSetting = "127.0.0.1:9480"
+    #: names under which this service is reached, besides public_host and its addresses
+    hosts: tuple[Annotated[str, AfterValidator(_host_name)], ...] = ()
+    #: pages of other sites that may connect
+    origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
+    #: addresses and networks of reverse proxies whose X-Forwarded-For and -Proto are believed
+    trusted_proxies: tuple[str, ...] = ()
+    jwt: JwtSettings | None = None
+    #: whoever has this key may join any room and relay
+    join_key: SecretStr | None = Field(default=None, min_length=16)
+    #: lets whoever sits at this machine in without a token
+    demo: bool = False
+    ice: IceSettings = IceSettings()
+    limits: LimitSettings = LimitSettings()
+    times: TimeSettings = TimeSettings()
+
+    @property
+    def listener(self) -> Listener:
+        return parse_listener(f"tcp://{self.listen}")

@@ -1,0 +1,1 @@
+"""Where rooms are kept: storage with compare-and-set, and the way of a frame to the node of its session."""

@@ -1,0 +1,137 @@
+"""The first thing that every request meets: whether it was meant for us, where it comes from, and how big it is."""
+
+from fairlead.sources import source_prefix
+from signal_api.asgi import App, Message, Receive, Scope, Send, approach_of, send_problem
+from signal_api.clients import Visitor
+from signal_api.headers import PREFLIGHT, cross_origin_headers, is_preflight, security_headers, with_headers
+from signal_api.hub import Hub
+from signal_api.metrics import ROUTES
+from signal_api.origins import Approach, is_foreign, is_local
+from signal_api.problems import RefusedError
+from signal_api.refusals import ErrorCode, Refusal
+from signal_api.transports.websocket import WebSocketTransport
+
+WEBSOCKET_PATH = "/v1/ws"
+#: everything below is for programs, everything else is the page
+API_PREFIX = "/v1/"
+#: bytes of a request's body
+MAX_BODY = 65536
+#: where the gate leaves the Visitor for the handlers behind it
+VISITOR = "fairlead.visitor"
+
+_UNNAMED_HOST = Refusal(
+    ErrorCode.HOST_NOT_ALLOWED,
+    "this service is not known under the name in Host; its operator can add it to signal_api.hosts",
+)
+_FOREIGN = Refusal(
+    ErrorCode.ORIGIN_NOT_ALLOWED,
+    "Origin is neither this service's own (a program sends http://HOST:PORT of the address it dials; behind a proxy, "
+    "signal_api.trusted_proxies names it) nor in signal_api.origins",
+)
+_TOO_LARGE = Refusal(ErrorCode.FRAME_TOO_LARGE, f"a request's body holds at most {MAX_BODY} bytes")
+_NO_SOCKET = Refusal(ErrorCode.NOT_FOUND, "there is no WebSocket here")
+
+
+class Gate:
+    """An ASGI app in front of the WebSocket transport and of everything else."""
+
+    def __init__(self, hub: Hub, websocket: WebSocketTransport, app: App) -> None:
+        self._hub = hub
+        self._websocket = websocket
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._serve_websocket(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._serve_http(scope, receive, send)
+
+    async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        approach = approach_of(scope)
+        visitor = self._visitor(approach)
+        refusal = visitor if isinstance(visitor, Refusal) else self._may_upgrade(scope, approach, visitor)
+        if isinstance(visitor, Visitor) and refusal is None:
+            await self._websocket.serve(scope, receive, send, visitor)
+        elif refusal is not None:
+            await receive()
+            await self._refuse(scope, send, refusal)
+
+    def _may_upgrade(self, scope: Scope, approach: Approach, visitor: Visitor) -> Refusal | None:
+        if scope["path"] != WEBSOCKET_PATH:
+            return _NO_SOCKET
+        if not self._hub.policy.entrance.welcomes(approach):
+            self._hub.instruments.origins_refused["origin",] += 1
+            return _FOREIGN
+        if self._hub.draining:
+            return Refusal(ErrorCode.DRAINING, "this server is about to stop", retry_after=1.0)
+        wait = self._hub.may_connect(visitor.source)
+        if wait:
+            self._hub.instruments.rate_limited["connects",] += 1
+            return Refusal(ErrorCode.RATE_LIMITED, "too many connections from your address", wait)
+        return None
+
+    async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        approach = approach_of(scope)
+        visitor = self._visitor(approach)
+        foreign = is_foreign(self._hub.policy.entrance, approach)
+        headers = [
+            *security_headers(approach, isinstance(visitor, Visitor)),
+            *cross_origin_headers(approach, isinstance(visitor, Visitor) and not foreign),
+        ]
+        send = self._counting(scope["path"], with_headers(send, headers))
+        if isinstance(visitor, Refusal):
+            await self._refuse(scope, send, visitor)
+        elif foreign and scope["path"].startswith(API_PREFIX):
+            self._hub.instruments.origins_refused["origin",] += 1
+            await self._refuse(scope, send, _FOREIGN)
+        elif is_preflight(scope["method"], approach):
+            await send({"type": "http.response.start", "status": 204, "headers": PREFLIGHT})
+            await send({"type": "http.response.body"})
+        elif _declared_length(approach) > MAX_BODY:
+            await self._refuse(scope, send, _TOO_LARGE)
+        else:
+            scope[VISITOR] = visitor
+            await self._app(scope, _bounded(receive), send)
+
+    def _counting(self, path: str, send: Send) -> Send:
+        counts = self._hub.instruments.http_requests
+        route = path if path in ROUTES else "other"
+
+        async def counting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                counts[route, f"{message['status'] // 100}xx"] += 1
+            await send(message)
+
+        return counting
+
+    def _visitor(self, approach: Approach) -> Visitor | Refusal:
+        host = self._hub.policy.entrance.host_of(approach)
+        if host is None:
+            self._hub.instruments.origins_refused["host",] += 1
+            return _UNNAMED_HOST
+        source = source_prefix(approach.client) if approach.client else b""
+        return Visitor(source, host, is_local(approach))
+
+    async def _refuse(self, scope: Scope, send: Send, refusal: Refusal) -> None:
+        self._hub.instruments.errors[refusal.code.value,] += 1
+        await send_problem(scope, send, refusal)
+
+
+def _declared_length(approach: Approach) -> int:
+    length = approach.headers.get("content-length", "0")
+    return int(length) if length.isascii() and length.isdigit() and len(length) < 16 else MAX_BODY + 1
+
+
+def _bounded(receive: Receive) -> Receive:
+    """Counts a body that did not declare its length."""
+    total = 0
+
+    async def bounded() -> Message:
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        if total > MAX_BODY:
+            raise RefusedError(_TOO_LARGE)
+        return message
+
+    return bounded

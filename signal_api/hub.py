@@ -1,0 +1,221 @@
+"""The sessions of this node: how they open, come back and end, and the last step of every frame."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fairlead.clock import Entropy, Now
+from fairlead.log import get_logger
+from signal_api.authorization import Grants
+from signal_api.clients import Client, Connection, Visitor
+from signal_api.frames import PROTOCOL, Hello, Resume, welcome
+from signal_api.limits import BucketTable, TokenBucket
+from signal_api.liveness import Liveness
+from signal_api.messages import server_frame
+from signal_api.metrics import Instruments
+from signal_api.policy import Policy
+from signal_api.refusals import CloseCode, Closing, ErrorCode, Refusal
+from signal_api.rooms import Announce, Effect
+from signal_api.roster import Roster
+from signal_api.sessions import Entry, ResumeFailure, new_epoch, new_session, parse_position
+from signal_api.timers import Clock, Timers
+
+#: seconds for which membership events are gathered
+GATHER = 0.05
+#: rows of the table of sources that connect; each takes 16 bytes
+_SOURCES = 4096
+#: seconds that a drain sleeps at least; several clients are closed at once when there are many
+_DRAIN_STEP = 0.01
+#: milliseconds within which drained clients are asked to come back
+_DRAIN_SPREAD = 2000
+
+_log = get_logger("signal_api.hub")
+
+
+class Hub:
+    """Takes connections, and takes effects from the engine to the sessions that they are for.
+
+    `farewell` tells the rooms of a client that it is gone; whoever knows the rooms sets it.
+    """
+
+    def __init__(self, policy: Policy, clock: Clock, entropy: Entropy, instruments: Instruments) -> None:
+        self.policy = policy
+        self.clock = clock
+        self.entropy = entropy
+        self.instruments = instruments
+        self.timers = Timers(clock)
+        self.roster = Roster()
+        self.draining = False
+        self.farewell: Callable[[Client], Coroutine[Any, Any, None]] | None = None
+        self._liveness = Liveness(clock, self.timers, away=self._away, gone=self.end)
+        self._sources = BucketTable(_SOURCES, entropy(16))
+        self._emptied = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # Coming in
+
+    def may_connect(self, source: bytes) -> float:
+        """0.0, or the seconds until this source may open another connection."""
+        return self._sources.take(source, self.policy.connect_rate, self.clock.now().monotonic)
+
+    def enter(self, hello: Hello, visitor: Visitor, connection: Connection) -> Client | Closing:
+        """Opens a session, or goes on with one; the welcome is the first frame on the connection."""
+        if hello.v != PROTOCOL:
+            return Closing(CloseCode.UNSUPPORTED_VERSION, f"this server speaks version {PROTOCOL}")
+        if self.draining:
+            return Closing(CloseCode.DRAIN, "this server is about to stop")
+        now = self.clock.now()
+        resume = hello.resume
+        known = self.roster.holder(resume.sid, resume.key) if resume is not None else None
+        user = self._admit(hello, visitor, now, known)
+        if isinstance(user, Closing):
+            return user
+        if resume is None or known is None:
+            return self._open(user, visitor, connection, now, ResumeFailure.UNKNOWN if resume else None)
+        known.grants = user
+        known.visitor = known.visitor._replace(host=visitor.host, is_local=visitor.is_local)
+        return self._resume(known, resume, connection, now)
+
+    def _admit(self, hello: Hello, visitor: Visitor, now: Now, known: Client | None) -> Grants | Closing:
+        """What the token grants; a session that goes on needs none while the one it came with is good."""
+        if known is not None and hello.token is None:
+            if known.is_authorized(now):
+                return known.grants
+            return Closing(CloseCode.TOKEN_EXPIRED, "the session's token has expired; resume it with a fresh one")
+        grants = self.policy.doorkeeper.admit(hello.token, visitor.is_local, now)
+        if isinstance(grants, Refusal):
+            self.instruments.auth_failures[grants.code.value,] += 1
+            expired = grants.code is ErrorCode.TOKEN_EXPIRED
+            return Closing(CloseCode.TOKEN_EXPIRED if expired else CloseCode.UNAUTHORIZED, grants.message)
+        if known is not None and known.grants.user != grants.user:
+            return Closing(CloseCode.UNAUTHORIZED, "the session belongs to another user")
+        return grants
+
+    def _open(
+        self, grants: Grants, visitor: Visitor, connection: Connection, now: Now, failure: ResumeFailure | None
+    ) -> Client | Closing:
+        obstacle = self.roster.room_for(grants.user, visitor.source, self.policy.limits)
+        if isinstance(obstacle, Closing):
+            return obstacle
+        if obstacle is not None:
+            self.end(obstacle)
+        session, key = new_session(self.entropy)
+        bucket = TokenBucket(self.policy.frame_rate, now.monotonic)
+        client = Client(session, grants, visitor, bucket, now.monotonic)
+        self.roster.add(client)
+        self.instruments.sessions_opened[connection.transport,] += 1
+        self._attach(client, connection, now)
+        if failure is not None:
+            self.instruments.resumes[failure.value,] += 1
+        client.deliver(server_frame("welcome", welcome(self.policy, session, key, now, failure)))
+        return client
+
+    def _resume(self, client: Client, resume: Resume, connection: Connection, now: Now) -> Client:
+        """Sends exactly what was missed, or a welcome that says that the client has to begin anew."""
+        session = client.session
+        missed = _missed(client, resume)
+        if client.connection is not None:
+            client.connection.close(CloseCode.REPLACED)
+        self._attach(client, connection, now)
+        if isinstance(missed, ResumeFailure):
+            self.instruments.resumes[missed.value,] += 1
+            session.renew(new_epoch(self.entropy))
+            client.deliver(server_frame("welcome", welcome(self.policy, session, resume.key, now, missed)))
+            return client
+        self.instruments.resumes["resumed",] += 1
+        client.answer(server_frame("welcome", welcome(self.policy, session, resume.key, now, resumed=True)))
+        for entry in missed:
+            client.pass_on(entry)
+        return client
+
+    def _attach(self, client: Client, connection: Connection, now: Now) -> None:
+        client.connection = connection
+        client.last_heard = now.monotonic
+        self._liveness.connected(client, connection, self.policy.times)
+
+    # Going
+
+    def reauthorize(self, client: Client, grants: Grants) -> None:
+        """A fresh token of the same user, inside the session."""
+        client.grants = grants
+        if client.connection is not None:
+            self._liveness.authorized(client, client.connection)
+
+    def detach(self, client: Client, connection: Connection) -> None:
+        """The connection is lost; the session waits. A connection that was replaced takes nothing with it."""
+        if client.connection is connection:
+            client.connection = None
+            self._liveness.disconnected(client, self.policy.times)
+            if self.draining and not self.roster.connected():
+                self._emptied.set()
+
+    def end(self, client: Client) -> None:
+        """Forgets a session for good."""
+        client.stop_timers()
+        self.roster.remove(client)
+        self._away(client)
+
+    def _away(self, client: Client) -> None:
+        if self.farewell is not None and client.session.rooms:
+            self.spawn(self.farewell(client))
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs something that nobody waits for."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("a task in the background failed", exc_info=task.exception())
+
+    # Frames
+
+    def deliver(self, effect: Effect) -> None:
+        """Takes an effect from the engine to those of its sessions that are here."""
+        for sid in effect.to:
+            client = self.roster.get(sid)
+            if client is None:
+                continue
+            if isinstance(effect, Announce):
+                if client.session.gather(effect.kind, effect.room, effect.rseq, effect.member):
+                    client.flush = self.timers.after(GATHER, client.send_news)
+            else:
+                client.deliver(effect.frame)
+
+    # The end
+
+    async def drain(self, window: float) -> None:
+        """Sends every client away within `window` seconds, and returns when all are gone; new ones are refused."""
+        self.draining = True
+        clients = [client for client in self.roster if client.connection is not None]
+        owed = 0.0
+        for client in clients:
+            self._send_away(client)
+            owed += window / len(clients)
+            if owed >= _DRAIN_STEP:
+                await asyncio.sleep(owed)
+                owed = 0.0
+        if self.roster.connected():
+            await self._emptied.wait()
+
+    def _send_away(self, client: Client) -> None:
+        if client.connection is not None:
+            retry = int.from_bytes(self.entropy(4)) % _DRAIN_SPREAD
+            client.answer(server_frame("drain", b'{"retry_ms":%d}' % retry))
+            client.connection.close(CloseCode.DRAIN)
+
+    async def close(self) -> None:
+        """Stops the timers and what still runs."""
+        self.timers.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _missed(client: Client, resume: Resume) -> list[Entry] | ResumeFailure:
+    try:
+        return client.session.since(parse_position(resume.after, resume.epoch))
+    except ValueError:
+        return ResumeFailure.EPOCH

@@ -1,0 +1,160 @@
+"""Which STUN and TURN servers a client is given, with which credential, in which of the field's shapes.
+
+One grant is made and every door writes the same one: the join reply, /v1/ice in all its formats, and Link headers.
+"""
+
+import base64
+import datetime
+import enum
+import hashlib
+from typing import Any, NamedTuple
+
+from fairlead.clock import Entropy
+from fairlead.credentials import mint
+
+#: the share of its life after which a credential should be renewed
+REFRESH_AFTER = 0.75
+
+
+class IceFormat(enum.StrEnum):
+    """Shapes in which clients expect ICE servers."""
+
+    WEBRTC = "webrtc"  # RTCConfiguration of the W3C, with lifetimes beside it
+    REST = "rest"  # draft-uberti-behave-turn-rest-00
+    MATRIX = "matrix"  # /_matrix/client/v3/voip/turnServer
+    TWILIO = "twilio"  # Network Traversal Service tokens
+    ARRAY = "array"  # the bare list of RTCIceServer
+    AWS = "aws"  # Kinesis Video Streams, GetIceServerConfig
+
+
+class Urls(NamedTuple):
+    """STUN and TURN URIs (RFC 7064, RFC 7065)."""
+
+    stun: tuple[str, ...]
+    turn: tuple[str, ...]
+
+    def at(self, host: str) -> "Urls":
+        """The URIs with `{host}` replaced; an IPv6 address stands in brackets."""
+        name = f"[{host}]" if ":" in host else host
+        stun, turn = (tuple(uri.replace("{host}", name) for uri in uris) for uris in self)
+        return Urls(stun, turn)
+
+
+class Issuer(NamedTuple):
+    """What credentials are made with: the current secret, and their lifetime in seconds."""
+
+    secret: bytes
+    lifetime: int
+    urls: Urls
+    region: str | None = None
+
+
+class IceGrant(NamedTuple):
+    """ICE servers for one client. Times are Unix seconds; `id` names this credential in logs."""
+
+    id: str
+    urls: Urls
+    username: str
+    password: str
+    issued: int
+    lifetime: int
+    region: str | None
+
+
+def grant(issuer: Issuer, host: str, user_id: str, wall: float, entropy: Entropy) -> IceGrant:
+    """A fresh credential of `user_id` for the servers at `host`, from the moment `wall` on."""
+    issued = int(wall)
+    credential = mint(issuer.secret, user_id, issued + issuer.lifetime)
+    name = base64.b32encode(entropy(5)).decode().lower()
+    urls = issuer.urls.at(host)
+    return IceGrant(f"crd_{name}", urls, *credential, issued, issuer.lifetime, issuer.region)
+
+
+def member_id(room: str, sid: str) -> str:
+    """The user id of a session in a room, `<room hash>.<sid>`: what turnd ends allocations by."""
+    return f"{room_hash(room)}.{sid}"
+
+
+def room_hash(room: str) -> str:
+    """16 characters that stand for a room where its name must not be shown."""
+    return base64.b32encode(hashlib.sha256(room.encode()).digest()[:10]).decode().lower()
+
+
+def ice_servers(given: IceGrant) -> list[dict[str, Any]]:
+    """The list of RTCIceServer: STUN without, TURN with the credential."""
+    servers: list[dict[str, Any]] = []
+    if given.urls.stun:
+        servers.append({"urls": list(given.urls.stun)})
+    if given.urls.turn:
+        urls = list(given.urls.turn)
+        servers.append({"urls": urls, "username": given.username, "credential": given.password})
+    return servers
+
+
+def webrtc(given: IceGrant) -> dict[str, Any]:
+    """What `new RTCPeerConnection` takes, and beside it how long it is good."""
+    body = {
+        "iceServers": ice_servers(given),
+        "ttl": given.lifetime,
+        "expires_at": _utc(given.issued + given.lifetime),
+        "refresh_at": _utc(given.issued + int(given.lifetime * REFRESH_AFTER)),
+        "username": given.username,
+        "id": given.id,
+    }
+    return body if given.region is None else body | {"region": given.region}
+
+
+def render(given: IceGrant, shape: IceFormat) -> dict[str, Any] | list[dict[str, Any]]:
+    """The grant as the body of a reply."""
+    match shape:
+        case IceFormat.WEBRTC:
+            return webrtc(given)
+        case IceFormat.REST | IceFormat.MATRIX:
+            return _plain(given) | {"ttl": given.lifetime, "uris": list(given.urls.turn)}
+        case IceFormat.TWILIO:
+            return _twilio(given)
+        case IceFormat.ARRAY:
+            return ice_servers(given)
+        case IceFormat.AWS:
+            return {"IceServerList": [_aws(given)]}
+
+
+def link_header(given: IceGrant) -> str:
+    """The value of a Link header: one link a URI, as WHIP clients read it (RFC 9725 section 4.6)."""
+    credential = (
+        f'; rel="ice-server"; username="{given.username}"; credential="{given.password}"; credential-type="password"'
+    )
+    links = [f'<{uri}>; rel="ice-server"' for uri in given.urls.stun]
+    links += [f"<{uri}>{credential}" for uri in given.urls.turn]
+    return ", ".join(links)
+
+
+def _plain(given: IceGrant) -> dict[str, Any]:
+    return {"username": given.username, "password": given.password}
+
+
+def _twilio(given: IceGrant) -> dict[str, Any]:
+    date = _moment(given.issued).strftime("%a, %d %b %Y %H:%M:%S +0000")
+    servers: list[dict[str, Any]] = [{"url": uri, "urls": uri} for uri in given.urls.stun]
+    servers += [
+        {"url": uri, "urls": uri, "username": given.username, "credential": given.password} for uri in given.urls.turn
+    ]
+    rest = {"ttl": str(given.lifetime), "ice_servers": servers, "date_created": date, "date_updated": date}
+    return _plain(given) | rest
+
+
+def _aws(given: IceGrant) -> dict[str, Any]:
+    return {
+        "Uris": list(given.urls.turn),
+        "Username": given.username,
+        "Password": given.password,
+        "Ttl": given.lifetime,
+    }
+
+
+def _moment(seconds: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+
+
+def _utc(seconds: int) -> str:
+    return _moment(seconds).isoformat().removesuffix("+00:00") + "Z"

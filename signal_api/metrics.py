@@ -1,0 +1,87 @@
+"""What signal_api counts. Labels are enums: never a user, an address, a room or the text of an error."""
+
+from typing import Protocol
+
+from fairlead.metrics import Metrics
+from signal_api.engine.contract import Census
+from signal_api.ice_servers import IceFormat
+from signal_api.messages import NEGOTIATION
+from signal_api.refusals import CloseCode, ErrorCode
+from signal_api.sessions import ResumeFailure
+
+ROUTES = ("/", "/v1/ice", "/v1/info", "/v1/openapi.json")
+TRANSPORTS = ("websocket",)
+#: Types of frames by which they are counted; an application's own are "x", what nobody knows is "other".
+FRAME_TYPES = (
+    *sorted(NEGOTIATION), "hello", "join", "leave", "message", "ok", "error", "ping", "pong", "token", "welcome",
+    "joined", "member.joined", "member.left", "turn", "drain", "x", "other",
+)  # fmt: skip
+#: seconds from the receipt of a frame until it is queued for every receiver on this node
+_RELAY_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
+_FRAME_BYTES = (64.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0)
+
+_KNOWN = frozenset(FRAME_TYPES)
+
+
+def frame_type(kind: str) -> str:
+    """The label of a frame's type."""
+    if kind in _KNOWN:
+        return kind
+    return "x" if kind.startswith("x.") else "other"
+
+
+class Sizes(Protocol):
+    """What stands at the moment of a scrape."""
+
+    def connected(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+
+class Instruments:
+    """Totals that the code adds to, under the names of the families without prefix."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        counts = metrics.counts
+        self.sessions_opened = counts("sessions_opened", "Sessions that were opened.", {"transport": TRANSPORTS})
+        results = ("resumed", *(failure.value for failure in ResumeFailure))
+        self.resumes = counts("resumes", "Attempts to go on with a session.", {"result": results})
+        self.frames = counts("frames", "Frames of clients.", {"type": FRAME_TYPES})
+        self.relayed = counts("frames_relayed", "Frames queued for other members.", {"type": FRAME_TYPES})
+        self.errors = counts("errors", "Refusals, in frames and in HTTP replies.", {"code": ErrorCode})
+        closings = (str(code.value) for code in CloseCode)
+        self.closes = counts("closes", "Connections that the server closed.", {"code": closings})
+        self.joins = counts("joins", "Attempts to join a room.", {"result": ("joined", "refused")})
+        self.auth_failures = counts("auth_failures", "Tokens that were not accepted.", {"reason": _AUTH_FAILURES})
+        limits = ("frames", "connects", "ice")
+        self.rate_limited = counts("rate_limited", "Requests above a rate.", {"limit": limits})
+        self.ice_issued = counts("ice_issued", "TURN credentials.", {"format": ("join", *IceFormat)})
+        self.origins_refused = counts("origins_refused", "Requests of foreign pages or hosts.", {"what": _FOREIGN})
+        answers = {"route": (*ROUTES, "other"), "code": ("2xx", "3xx", "4xx", "5xx")}
+        self.http_requests = counts("http_requests", "HTTP requests, by what they were answered.", answers)
+        self.turn_events = counts("turn_events", "Events of the relay.", {"event": TURN_EVENTS})
+        self.frame_bytes = metrics.histogram("frame_bytes", "Sizes of clients' frames.", _FRAME_BYTES)[()]
+        text = "From the receipt of a frame until it is queued for its receivers."
+        self.relay_seconds = metrics.histogram("relay_seconds", text, _RELAY_SECONDS)[()]
+
+    def watch(self, sizes: Sizes, census: "CensusReader") -> None:
+        """Declares the gauges, read at every scrape."""
+
+        def sessions() -> dict[tuple[str, ...], float]:
+            connected = sizes.connected()
+            return {("connected",): connected, ("away",): len(sizes) - connected}
+
+        gauge = self._metrics.gauge
+        gauge("sessions", "Sessions of this node.", sessions, ("state",))
+        gauge("rooms", "Rooms that have members.", lambda: census().rooms)
+        gauge("members", "Members of all rooms.", lambda: census().members)
+
+
+class CensusReader(Protocol):
+    def __call__(self) -> Census: ...
+
+
+_AUTH_FAILURES = (ErrorCode.UNAUTHORIZED, ErrorCode.TOKEN_EXPIRED)
+_FOREIGN = ("host", "origin")
+TURN_EVENTS = ("allocated", "refused", "ended", "usage", "draining")

@@ -1,0 +1,74 @@
+"""What the configuration comes down to: who is let in, from where, what they are given, and how much of it."""
+
+from dataclasses import dataclass
+
+from fairlead.config import Loaded, SettingError
+from signal_api.authorization import Doorkeeper, TokenRules
+from signal_api.config import JwtSettings, LimitSettings, SignalApiSettings, TimeSettings
+from signal_api.ice_servers import Issuer, Urls
+from signal_api.limits import Rate
+from signal_api.origins import Entrance, parse_origin
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One reading of the configuration; a reload replaces it as a whole."""
+
+    doorkeeper: Doorkeeper
+    entrance: Entrance
+    issuer: Issuer
+    public_host: str | None
+    limits: LimitSettings
+    times: TimeSettings
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether somebody at this machine needs no token."""
+        return self.doorkeeper.open_locally
+
+    @property
+    def frame_rate(self) -> Rate:
+        return Rate(self.limits.frames_per_second, self.limits.frame_burst)
+
+    @property
+    def connect_rate(self) -> Rate:
+        """The burst is what a source may hold: an office comes back at once."""
+        return Rate(self.limits.connects_per_second, self.limits.sessions_per_source)
+
+    @property
+    def ice_rate(self) -> Rate:
+        return Rate(self.limits.ice_per_minute / 60, self.limits.ice_per_minute)
+
+
+def read_policy(loaded: Loaded[SignalApiSettings]) -> Policy:
+    """Raises SettingError for a configuration with which nobody could come in, or nobody could relay."""
+    shared, section = loaded.shared, loaded.section
+    if section.jwt is None and section.join_key is None and not section.demo:
+        wrong = "nobody could come in: no key is configured"
+        raise SettingError((loaded.name, "jwt"), wrong, "set signal_api.jwt or join_key, or try it with: fairlead up")
+    join_key = section.join_key.get_secret_value() if section.join_key is not None else None
+    rules = _token_rules(section.jwt) if section.jwt is not None else None
+    names = {*section.hosts, *([shared.public_host.lower()] if shared.public_host else [])}
+    origins = {origin for text in section.origins if (origin := parse_origin(text))}
+    return Policy(
+        doorkeeper=Doorkeeper(rules, join_key, open_locally=section.demo),
+        entrance=Entrance(frozenset(names), frozenset(origins)),
+        issuer=_issuer(loaded),
+        public_host=shared.public_host,
+        limits=section.limits,
+        times=section.times,
+    )
+
+
+def _token_rules(jwt: JwtSettings) -> TokenRules:
+    return TokenRules(jwt.issuer, jwt.audience, {key.id: key.verifying_key() for key in jwt.keys})
+
+
+def _issuer(loaded: Loaded[SignalApiSettings]) -> Issuer:
+    auth, ice = loaded.shared.auth, loaded.section.ice
+    if not auth.secrets:
+        remedy = "set auth.secrets to what turnd has (openssl rand -base64 32 makes one), or try it with: fairlead up"
+        raise SettingError(("auth", "secrets"), "no secret to make TURN credentials with", remedy)
+    secure = ice.turns if loaded.shared.tls.certificate is not None else ()
+    secret = auth.secrets[0].value.get_secret_value().encode()
+    return Issuer(secret, auth.credential_lifetime, Urls(ice.stun, (*ice.turn, *secure)), ice.region)

@@ -1,0 +1,51 @@
+"""Refusals over HTTP: problem documents (RFC 9457) with the code and whether to try again."""
+
+import math
+from typing import NamedTuple
+
+import msgspec
+from starlette.exceptions import HTTPException
+
+from signal_api.messages import to_json
+from signal_api.refusals import ErrorCode, Refusal
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class ProblemDocument(msgspec.Struct, frozen=True):
+    """`title` names the status, `detail` is for the person who reads it, `code` for the program."""
+
+    title: str
+    status: int
+    detail: str
+    code: str
+    retryable: bool
+    type: str = "about:blank"
+
+
+class ProblemReply(NamedTuple):
+    """A whole reply, ready for any server: status, headers in lower case, body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class RefusedError(HTTPException):
+    """Ends the handling of a request with a refusal, wherever that is found out."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.code.status.value, refusal.message)
+        self.refusal = refusal
+
+
+def problem_reply(refusal: Refusal) -> ProblemReply:
+    """The reply for a refusal; those to be retried say when, and 401 says by what."""
+    status = refusal.code.status
+    document = ProblemDocument(status.phrase, status.value, refusal.message, refusal.code.value, refusal.code.retryable)
+    headers = {"content-type": CONTENT_TYPE, "cache-control": "no-store"}
+    if refusal.retry_after is not None:
+        headers["retry-after"] = str(max(1, math.ceil(refusal.retry_after)))
+    if refusal.code in (ErrorCode.UNAUTHORIZED, ErrorCode.TOKEN_EXPIRED):
+        headers["www-authenticate"] = "Bearer"
+    return ProblemReply(status.value, headers, to_json(document))

@@ -1,0 +1,177 @@
+"""The REST side: ICE servers with fresh credentials, and what this service can do."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel, Field
+
+from fairlead import __version__
+from signal_api.authorization import Ability, Grants
+from signal_api.clients import Client, Visitor
+from signal_api.frames import FEATURES, PROTOCOL
+from signal_api.gate import VISITOR
+from signal_api.hub import Hub
+from signal_api.ice_servers import IceFormat, IceGrant, grant, link_header, member_id, render
+from signal_api.limits import BucketTable
+from signal_api.problems import RefusedError
+from signal_api.refusals import ErrorCode, Refusal
+
+#: rows of the table of those who ask for credentials
+_ROWS = 8192
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+class IceServer(BaseModel):
+    """W3C RTCIceServer."""
+
+    urls: list[str]
+    username: str | None = None
+    credential: str | None = None
+
+
+class IceServers(BaseModel):
+    """The reply in the format `webrtc`; the other formats carry the same credential in other shapes."""
+
+    iceServers: list[IceServer]  # noqa: N815 - the W3C's name
+    ttl: int = Field(description="Seconds that the credential is good.")
+    expires_at: str
+    refresh_at: str = Field(description="When to ask again, well before the end.")
+    username: str
+    id: str
+    region: str | None = None
+
+
+class IceRequest(BaseModel):
+    """A session may ask for the credential of its membership; the session key is then the bearer token."""
+
+    sid: str = Field(max_length=64)
+    room: str = Field(max_length=128)
+
+
+class Problem(BaseModel):
+    """RFC 9457, with the code that programs switch on."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    retryable: bool
+
+
+class Info(BaseModel):
+    """What this service speaks, and whether the one who asks needs a token."""
+
+    version: str
+    protocol: list[str]
+    features: list[str]
+    transports: list[str]
+    ice_formats: list[str]
+    limits: dict[str, int]
+    regions: list[str]
+    access: str = Field(description="`open` when this request would be let in without a token, `token` otherwise.")
+
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "content": {"application/problem+json": {}}} for status in (400, 401, 403, 429)
+}
+_bearer = HTTPBearer(auto_error=False, description="A JSON Web Token, the join key, or the key of a session.")
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+Shape = Annotated[IceFormat, Query(alias="format", description="The shape that the client expects.")]
+
+
+class Rest:
+    """The handlers, and their routes."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._buckets = BucketTable(_ROWS, hub.entropy(16))
+        self.router = APIRouter(prefix="/v1")
+        ice: dict[str, Any] = {"response_model": IceServers, "responses": _PROBLEMS, "tags": ["ICE"]}
+        self.router.add_api_route("/ice", self.get_ice, methods=["GET"], summary="ICE servers", **ice)
+        self.router.add_api_route("/ice", self.post_ice, methods=["POST"], summary="ICE servers", **ice)
+        self.router.add_api_route("/info", self.info, methods=["GET"], summary="This service", tags=["Service"])
+
+    async def get_ice(self, request: Request, bearer: Bearer, shape: Shape = IceFormat.WEBRTC) -> Response:
+        """STUN and TURN servers with a credential of the token's subject."""
+        return self._ice(request, bearer, shape, None)
+
+    async def post_ice(
+        self,
+        request: Request,
+        bearer: Bearer,
+        shape: Shape = IceFormat.WEBRTC,
+        asked: Annotated[IceRequest | None, Body()] = None,
+    ) -> Response:
+        """As GET; with a session and a room, the credential of that membership, made anew."""
+        return self._ice(request, bearer, shape, asked)
+
+    async def info(self, request: Request) -> Info:
+        """What this service speaks."""
+        hub, visitor = self._hub, _visitor(request)
+        limits = hub.policy.limits
+        entered = hub.policy.doorkeeper.admit(None, visitor.is_local, hub.clock.now())
+        return Info(
+            version=__version__,
+            protocol=[f"sig.v{PROTOCOL}"],
+            features=FEATURES,
+            transports=["websocket"],
+            ice_formats=[shape.value for shape in IceFormat],
+            limits={"frame_bytes": limits.frame_bytes, "rooms": limits.rooms_per_session},
+            regions=[hub.policy.issuer.region] if hub.policy.issuer.region else [],
+            access="open" if isinstance(entered, Grants) else "token",
+        )
+
+    def _ice(self, request: Request, bearer: Bearer, shape: IceFormat, asked: IceRequest | None) -> Response:
+        visitor = _visitor(request)
+        token = bearer.credentials if bearer is not None else None
+        if asked is None:
+            user, bucket = self._by_token(token, visitor)
+        else:
+            user, bucket = self._by_session(token, asked)
+        hub = self._hub
+        now = hub.clock.now()
+        wait = self._buckets.take(bucket, hub.policy.ice_rate, now.monotonic)
+        if wait:
+            hub.instruments.rate_limited["ice",] += 1
+            raise RefusedError(Refusal(ErrorCode.RATE_LIMITED, "too many credentials; use the last one", wait))
+        given = grant(hub.policy.issuer, hub.policy.public_host or visitor.host, user, now.wall, hub.entropy)
+        hub.instruments.ice_issued[shape.value,] += 1
+        return _ice_response(given, shape)
+
+    def _by_token(self, token: str | None, visitor: Visitor) -> tuple[str, bytes]:
+        """The user id of the credential, and whose bucket it is taken from."""
+        grants = self._hub.policy.doorkeeper.admit(token, visitor.is_local, self._hub.clock.now())
+        if isinstance(grants, Refusal):
+            self._hub.instruments.auth_failures[grants.code.value,] += 1
+            raise RefusedError(grants)
+        if not grants.allow(Ability.ICE):
+            raise RefusedError(Refusal(ErrorCode.FORBIDDEN, "the token does not grant ice"))
+        if grants.user is None:
+            return "guest", b"source:" + visitor.source
+        return grants.user, b"user:" + grants.user.encode()
+
+    def _by_session(self, key: str | None, asked: IceRequest) -> tuple[str, bytes]:
+        client = self._hub.roster.holder(asked.sid, key) if key is not None else None
+        if client is None or not client.is_authorized(self._hub.clock.now()):
+            self._hub.instruments.auth_failures[ErrorCode.UNAUTHORIZED.value,] += 1
+            raise RefusedError(Refusal(ErrorCode.UNAUTHORIZED, "no such session under this key"))
+        if not _may_relay(client, asked.room):
+            raise RefusedError(Refusal(ErrorCode.FORBIDDEN, "the session is not in that room, or may not relay there"))
+        return member_id(asked.room, client.sid), b"session:" + client.sid.encode()
+
+
+def _may_relay(client: Client, room: str) -> bool:
+    return room in client.session.rooms and client.grants.allow(Ability.ICE, room)
+
+
+def _visitor(request: Request) -> Visitor:
+    visitor: Visitor = request.scope[VISITOR]
+    return visitor
+
+
+def _ice_response(given: IceGrant, shape: IceFormat) -> Response:
+    link = link_header(given)
+    return JSONResponse(render(given, shape), headers=_NO_STORE | ({"Link": link} if link else {}))

@@ -1,0 +1,114 @@
+"""The daemon: sockets, uvicorn, reload and drain."""
+
+import socket
+from collections.abc import Sequence
+
+from fairlead.config import Loaded, SettingError
+from fairlead.daemon import Context, HttpServer
+from fairlead.datagram import Address
+from fairlead.listeners import BufferSettings, bind
+from fairlead.log import get_logger
+from signal_api.app import App, create_app
+from signal_api.config import SignalApiSettings
+from signal_api.engine.memory import MemoryEngine
+from signal_api.metrics import Instruments
+from signal_api.policy import read_policy
+from signal_api.turn_link import TurnLink
+
+#: Bytes that the kernel keeps for a client that does not read; left to itself it would keep megabytes.
+_SEND_BUFFER = 131072
+#: milliseconds until the kernel gives up a client that takes nothing
+_USER_TIMEOUT = 30000
+#: the share of the drain deadline over which clients are sent away; the rest is for those who are slow to go
+_DRAIN_SHARE = 0.8
+#: seconds for running requests when the daemon stops
+_LAST_REQUESTS = 1
+#: A frame that is a little too large is told so by us; one that is much too large never reaches us whole.
+_SLACK = 2
+#: Keys that a running process cannot change: its sockets were opened with them.
+_FIXED = ("listen", "trusted_proxies")
+
+_log = get_logger("signal_api")
+
+
+class SignalApi:
+    """What the runtime runs; see fairlead.daemon.Daemon."""
+
+    name = "signal_api"
+    prefix = "signal"
+    settings = SignalApiSettings
+
+    def __init__(self) -> None:
+        self.app: App | None = None
+        #: where it listens, once it does
+        self.addresses: tuple[Address, ...] = ()
+        self._http: HttpServer | None = None
+        self._link: TurnLink | None = None
+
+    async def start(self, loaded: Loaded[SignalApiSettings], context: Context) -> None:
+        policy = read_policy(loaded)
+        clock = context.clock
+        app = self.app = create_app(policy, clock, clock.entropy, MemoryEngine(), Instruments(context.metrics))
+        self._section = loaded.section
+        sockets = _listen(loaded)
+        self._http = HttpServer(app, sockets, **_options(loaded.section))
+        await self._http.start()
+        self.addresses = tuple(Address(*sock.getsockname()[:2]) for sock in sockets)
+        for address in self.addresses:
+            _log.info("listening", on=f"http://{address}", access="open here" if policy.is_demo else "by token")
+        path = loaded.shared.link.socket
+        if path is not None:
+            self._link = TurnLink(path, app.hub)
+            self._link.start()
+        link = self._link
+        text = "1 while the link to turnd stands."
+        context.metrics.gauge("turn_link_connected", text, lambda: link is not None and link.connected)
+
+    async def reload(self, loaded: Loaded[SignalApiSettings]) -> None:
+        policy = read_policy(loaded)
+        for key in _FIXED:
+            if getattr(loaded.section, key) != getattr(self._section, key):
+                wrong, remedy = "cannot change while signal_api runs", "restart signal_api, or put it back"
+                raise SettingError((self.name, key), wrong, remedy)
+        assert self.app is not None  # The runtime reloads nothing that has not started.
+        self.app.hub.policy = policy
+        self._section = loaded.section
+
+    async def readiness(self) -> Sequence[str]:
+        return ()
+
+    async def drain(self) -> None:
+        """Sends every client to where it may come back; none is left waiting for the end of the process."""
+        if self.app is not None:
+            await self.app.hub.drain(self._section.drain_deadline * _DRAIN_SHARE)
+
+    async def stop(self) -> None:
+        if self._link is not None:
+            await self._link.stop()
+        if self._http is not None:
+            await self._http.stop()
+        if self.app is not None:
+            await self.app.hub.close()
+
+
+def _listen(loaded: Loaded[SignalApiSettings]) -> list[socket.socket]:
+    """What a listening socket is told holds for the connections that it accepts."""
+    buffers = BufferSettings(send=_SEND_BUFFER)
+    sockets = bind(loaded.section.listener, (loaded.name, "listen"), buffers)
+    for sock in sockets:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT)
+    return sockets
+
+
+def _options(section: SignalApiSettings) -> dict[str, object]:
+    """For uvicorn: our own pings instead of its own, nothing compressed, no names in headers."""
+    return {
+        "ws": "websockets-sansio",
+        "ws_per_message_deflate": False,
+        "ws_max_size": section.limits.frame_bytes * _SLACK,
+        "ws_ping_interval": None,
+        "lifespan": "off",
+        "proxy_headers": bool(section.trusted_proxies),
+        "forwarded_allow_ips": list(section.trusted_proxies),
+        "timeout_graceful_shutdown": _LAST_REQUESTS,
+    }

@@ -1,0 +1,76 @@
+"""Deadlines on a clock that is handed in: one heap, one timer of the event loop."""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable
+from typing import Protocol
+
+from fairlead.clock import Now
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now(self) -> Now: ...
+
+
+class Timer:
+    """A callback that is due at `when` (monotonic seconds), unless it is cancelled before."""
+
+    __slots__ = ("callback", "when")
+
+    def __init__(self, when: float, callback: Callable[[], None]) -> None:
+        self.when = when
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class Timers:
+    """Runs callbacks when they are due; needs a running event loop once something is scheduled."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._heap: list[tuple[float, int, Timer]] = []
+        self._order = itertools.count()
+        self._armed: asyncio.TimerHandle | None = None
+        self._armed_for = 0.0
+
+    def after(self, delay: float, callback: Callable[[], None]) -> Timer:
+        """Schedules a callback `delay` seconds from now."""
+        timer = Timer(self._clock.now().monotonic + delay, callback)
+        heapq.heappush(self._heap, (timer.when, next(self._order), timer))
+        self._arm()
+        return timer
+
+    def run_due(self) -> None:
+        """Runs what is due by the clock; the event loop calls it, and so may whoever moves the clock."""
+        now = self._clock.now().monotonic
+        while self._heap and self._heap[0][0] <= now:
+            callback = heapq.heappop(self._heap)[2].callback
+            if callback is not None:
+                callback()
+        self._arm()
+
+    def close(self) -> None:
+        """Forgets everything."""
+        self._heap.clear()
+        self._arm()
+
+    def _arm(self) -> None:
+        while self._heap and self._heap[0][2].callback is None:
+            heapq.heappop(self._heap)
+        due = self._heap[0][0] if self._heap else None
+        if self._armed is not None and (due is None or due != self._armed_for):
+            self._armed.cancel()
+            self._armed = None
+        if due is not None and self._armed is None:
+            wait = max(0.0, due - self._clock.now().monotonic)
+            self._armed_for = due
+            self._armed = asyncio.get_running_loop().call_later(wait, self._fire)
+
+    def _fire(self) -> None:
+        self._armed = None
+        self.run_due()

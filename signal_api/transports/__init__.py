@@ -1,0 +1,1 @@
+"""How frames reach a session and leave it."""

@@ -1,0 +1,61 @@
+"""What waits for one connection: a bounded queue between whoever sends to it and the one task that writes."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+
+from signal_api.refusals import CloseCode
+
+
+class Outbox:
+    """Frames in the order in which they are to be written, then at most one close code.
+
+    A client that does not read fills it; then its frames are dropped and it is closed as a slow consumer. What was
+    dropped is still in the session's log.
+    """
+
+    def __init__(self, most_frames: int, most_bytes: int) -> None:
+        self._frames: deque[bytes] = deque()
+        self._bytes = 0
+        self._most_frames = most_frames
+        self._most_bytes = most_bytes
+        self._wakeup: asyncio.Future[None] | None = None
+        self.closing: CloseCode | None = None
+
+    def put(self, frame: bytes) -> bool:
+        """Queues a frame; False when the client reads too slowly for that, which ends the queue."""
+        if self.closing is not None:
+            return True
+        if len(self._frames) >= self._most_frames or self._bytes + len(frame) > self._most_bytes:
+            self._frames.clear()
+            self.close(CloseCode.SLOW_CONSUMER)
+            return False
+        self._frames.append(frame)
+        self._bytes += len(frame)
+        self._wake()
+        return True
+
+    def close(self, code: CloseCode) -> bool:
+        """Ends the queue behind what is in it; False when it had ended already."""
+        if self.closing is not None:
+            return False
+        self.closing = code
+        self._wake()
+        return True
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        """Every frame in turn; ends when the queue was closed and is empty."""
+        while True:
+            while self._frames:
+                frame = self._frames.popleft()
+                self._bytes -= len(frame)
+                yield frame
+            self._bytes = 0
+            if self.closing is not None:
+                return
+            self._wakeup = asyncio.get_running_loop().create_future()
+            await self._wakeup
+
+    def _wake(self) -> None:
+        if self._wakeup is not None and not self._wakeup.done():
+            self._wakeup.set_result(None)

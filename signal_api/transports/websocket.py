@@ -1,0 +1,148 @@
+"""sig.v1 over WebSocket: raw ASGI, one task that reads and one that writes."""
+
+import asyncio
+from functools import partial
+
+from fairlead.log import get_logger
+from signal_api.asgi import Message, Receive, Scope, Send
+from signal_api.clients import Client, Visitor
+from signal_api.dispatch import Dispatch
+from signal_api.hub import Hub
+from signal_api.refusals import CloseCode, Closing
+from signal_api.transports.outbox import Outbox
+
+SUBPROTOCOL = "sig.v1"
+#: seconds that a client has to read what is left and to answer a close
+_CLOSE_TIMEOUT = 10.0
+#: RFC 6455 section 5.5: a control frame holds 125 bytes, two of them the code
+_LONGEST_REASON = 123
+
+_log = get_logger("signal_api.websocket")
+
+
+class WebSocketConnection:
+    """The way out of one WebSocket; satisfies signal_api.clients.Connection. Made by the task that reads."""
+
+    transport = "websocket"
+
+    def __init__(self, hub: Hub, send: Send) -> None:
+        limits = hub.policy.limits
+        self._hub = hub
+        self._send = send
+        self._outbox = Outbox(limits.queue_frames, limits.queue_bytes)
+        self._reason = ""
+        self._reader = asyncio.current_task()
+        self.was_given_up = False
+
+    @property
+    def is_closing(self) -> bool:
+        return self._outbox.closing is not None
+
+    def send(self, frame: bytes) -> None:
+        if not self._outbox.put(frame):
+            self._closes(CloseCode.SLOW_CONSUMER)
+
+    def close(self, code: CloseCode, reason: str = "") -> None:
+        if self._outbox.close(code):
+            self._reason = reason
+            self._closes(code)
+
+    def _closes(self, code: CloseCode) -> None:
+        self._hub.instruments.closes[str(code.value),] += 1
+        self._hub.timers.after(_CLOSE_TIMEOUT, self._give_up)
+
+    def _give_up(self) -> None:
+        """Who reads neither frames nor the close is waited for no longer."""
+        if self._reader is not None and not self._reader.done():
+            self.was_given_up = True
+            self._reader.cancel()
+
+    async def write(self) -> None:
+        """Writes what is queued until the queue ends or the client is gone."""
+        try:
+            async for frame in self._outbox.frames():
+                await self._send({"type": "websocket.send", "text": frame.decode()})
+            code = self._outbox.closing or CloseCode.INTERNAL_ERROR
+            reason = (self._reason or code.name.lower()).encode()[:_LONGEST_REASON].decode(errors="ignore")
+            await self._send({"type": "websocket.close", "code": code.value, "reason": reason})
+        except OSError:
+            return  # The client went away; the reader is told as well.
+
+
+class WebSocketTransport:
+    """Serves WebSockets whose Host and Origin have been judged."""
+
+    def __init__(self, hub: Hub, dispatch: Dispatch) -> None:
+        self._hub = hub
+        self._dispatch = dispatch
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send, visitor: Visitor) -> None:
+        """Accepts, reads until either side ends it, and leaves the session to wait."""
+        await receive()
+        offered = scope.get("subprotocols", [])
+        chosen = SUBPROTOCOL if SUBPROTOCOL in offered else None
+        await send({"type": "websocket.accept", "subprotocol": chosen})
+        connection = WebSocketConnection(self._hub, send)
+        writer = asyncio.create_task(connection.write())
+        try:
+            await self._read(receive, connection, visitor)
+            if connection.is_closing:
+                await writer
+        except asyncio.CancelledError:
+            if not connection.was_given_up:
+                raise
+        except OSError:
+            pass  # The client went away in the middle of it.
+        except Exception:
+            _log.exception("a connection failed")
+            connection.close(CloseCode.INTERNAL_ERROR)
+            await writer
+        finally:
+            writer.cancel()
+
+    async def _read(self, receive: Receive, connection: WebSocketConnection, visitor: Visitor) -> None:
+        client = await self._greet(receive, connection, visitor)
+        if client is None:
+            return
+        try:
+            while (frame := await _next_frame(receive)) is not None:
+                if connection.is_closing:
+                    continue
+                closing = _NO_BINARY if isinstance(frame, bytes) else await self._dispatch.receive(client, frame)
+                if closing is not None:
+                    connection.close(*closing)
+                    return
+        finally:
+            self._hub.detach(client, connection)
+
+    async def _greet(self, receive: Receive, connection: WebSocketConnection, visitor: Visitor) -> Client | None:
+        """The client that the first frame says it is; None when the connection ends here."""
+        patience = self._hub.policy.times.hello_timeout
+        timeout = self._hub.timers.after(patience, partial(connection.close, CloseCode.HELLO_TIMEOUT))
+        frame = await _next_frame(receive)
+        timeout.cancel()
+        if frame is None or connection.is_closing:
+            return None
+        hello = _NO_BINARY if isinstance(frame, bytes) else self._dispatch.greet(frame)
+        if isinstance(hello, Closing):
+            connection.close(*hello)
+            return None
+        client = self._hub.enter(hello, visitor, connection)
+        if isinstance(client, Closing):
+            connection.close(*client)
+            return None
+        await self._dispatch.begin(client, hello)
+        return client
+
+
+_NO_BINARY = Closing(CloseCode.BAD_REQUEST, "frames are text")
+
+
+async def _next_frame(receive: Receive) -> str | bytes | None:
+    """The next frame, None when the connection is over."""
+    message: Message = await receive()
+    if message["type"] != "websocket.receive":
+        return None
+    text: str | None = message.get("text")
+    data: bytes | None = message.get("bytes")
+    return text if text is not None else data

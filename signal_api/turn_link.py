@@ -1,0 +1,72 @@
+"""What the relay tells: counted, and passed on to the member whom it concerns.
+
+A TURN user name carries the room and the session that it was made for, so a refused or ended allocation finds its
+way to the one client that can do something about it.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from fairlead.credentials import parse_username
+from fairlead.link import Allocated, Draining, Ended, Event, LinkClient, Refused, Usage
+from signal_api.clients import Client
+from signal_api.hub import Hub
+from signal_api.ice_servers import room_hash
+from signal_api.messages import server_frame, to_json
+
+#: How allocations end that their client, or its time, has ended; it knows.
+_EXPECTED_ENDS = frozenset({"client", "expired", "disconnected"})
+
+_LABELS: dict[type[Event], str] = {
+    Allocated: "allocated",
+    Refused: "refused",
+    Usage: "usage",
+    Ended: "ended",
+    Draining: "draining",
+}
+
+
+class TurnNotice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The data of a `turn` frame; `code` is the STUN error of a refusal."""
+
+    event: str
+    reason: str
+    code: int | None = None
+
+
+class TurnLink:
+    """The end of the link at signal_api."""
+
+    def __init__(self, path: Path, hub: Hub) -> None:
+        self._hub = hub
+        self._client = LinkClient(path, self.receive)
+
+    @property
+    def connected(self) -> bool:
+        return self._client.connected
+
+    def start(self) -> None:
+        self._client.start()
+
+    async def stop(self) -> None:
+        await self._client.stop()
+
+    def receive(self, event: Event) -> None:
+        """Takes one event of turnd."""
+        self._hub.instruments.turn_events[_LABELS[type(event)],] += 1
+        if isinstance(event, Refused) and event.method == "allocate":
+            self._tell(event.username, TurnNotice("refused", event.reason, event.code))
+        elif isinstance(event, Ended) and event.reason not in _EXPECTED_ENDS:
+            self._tell(event.username, TurnNotice("ended", event.reason))
+
+    def _tell(self, username: str, notice: TurnNotice) -> None:
+        parsed = parse_username(username)
+        hashed, _, sid = parsed.user_id.partition(".") if parsed is not None else ("", "", "")
+        client = self._hub.roster.get(sid)
+        if client is not None:
+            client.deliver(server_frame("turn", to_json(notice), room=_room(client, hashed)))
+
+
+def _room(client: Client, hashed: str) -> str | None:
+    return next((room for room in client.session.rooms if room_hash(room) == hashed), None)
