@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fairlead.config import Loaded, SettingError, SharedSettings
 from fairlead.daemon import Context
 from fairlead.datagram import Address
+from fairlead.link import Draining, LinkServer
 from fairlead.listeners import Listener
 from fairlead.log import get_logger
 from fairlead.probe import SelfProbe
@@ -24,6 +25,7 @@ from turnd.config import TurndSettings
 from turnd.dataplane.choice import EngineMissing, make_engine
 from turnd.dataplane.contract import DataPlane, EngineSettings, Usage
 from turnd.journal import Journal
+from turnd.liaison import Liaison
 from turnd.listening import Entries, Listening
 from turnd.metrics import declare
 from turnd.protocol.effects import Ended
@@ -35,6 +37,7 @@ _log = get_logger("turnd")
 
 #: Keys that a running process cannot change: its sockets and allocations were made with them.
 FIXED = ("relay", "engine", "buffers")
+_FIXED = ("cannot change while turnd runs", "restart turnd, or put it back")
 
 
 class Turnd:
@@ -48,11 +51,13 @@ class Turnd:
         self.server: TurnServer | None = None
         self._empty = asyncio.Event()
         self._certificate: Certificate | None = None
+        self.link: LinkServer | None = None
+        self.liaison: Liaison | None = None
 
     async def start(self, loaded: Loaded[TurndSettings], context: Context) -> None:
         shared, section = loaded.shared, loaded.section
         self._context = context
-        self._section = section
+        self._shared, self._section = shared, section
         self._machine = machine_hosts()
         self._hosts = relay_hosts(section.relay, self._machine)
         certificate = load_certificate(shared.tls, (ALPN_TURN, ALPN_STUN))
@@ -67,6 +72,7 @@ class Turnd:
         journal = Journal()
         server.watchers.append(lambda event, usage: journal.write(event, usage, clock.now()))
         server.watchers.append(self._watch_for_empty)
+        await self._open_link(shared)
         self._probe = SelfProbe(self.listening.targets, clock.entropy)
         declare(context.metrics, server, lambda: self._certificate, clock.now)
         server.start()
@@ -76,7 +82,9 @@ class Turnd:
         server, section, auth = self._running(), loaded.section, loaded.shared.auth
         for key in FIXED:
             if getattr(section, key) != getattr(self._section, key):
-                raise SettingError(("turnd", key), "cannot change while turnd runs", "restart turnd, or put it back")
+                raise SettingError(("turnd", key), *_FIXED)
+        if loaded.shared.link != self._shared.link:
+            raise SettingError(("link",), *_FIXED)
         state = server.relay.state
         certificate = load_certificate(loaded.shared.tls, (ALPN_TURN, ALPN_STUN))
         authenticator = make_authenticator(auth, state.authenticator.revocations)
@@ -92,7 +100,7 @@ class Turnd:
         server.streams.settings = section.streams
         policy = make_policy(section, self._hosts, self._own_listeners())
         server.execute(change_policy(state, policy, self._context.clock.now()))
-        self._section = section
+        self._shared, self._section = loaded.shared, section
         self._probe.forget()
 
     async def readiness(self) -> Sequence[str]:
@@ -102,12 +110,18 @@ class Turnd:
         """No new allocations; returns when the last one is gone."""
         state = self._running().relay.state
         state.draining = True
+        if self.link is not None:
+            self.link.publish(Draining(self._section.drain_deadline))
         if len(state.allocations):
             await self._empty.wait()
 
     async def stop(self) -> None:
         if self.server is not None:
             self.server.stop()
+        if self.liaison is not None:
+            self.liaison.stop()
+        if self.link is not None:
+            await self.link.stop()
 
     def _running(self) -> TurnServer:
         # The runtime calls nothing but stop() before start() has returned.
@@ -121,6 +135,17 @@ class Turnd:
             return make_engine(section.engine, settings)
         except EngineMissing as error:
             raise SettingError(("turnd", "engine"), str(error), error.remedy) from None
+
+    async def _open_link(self, shared: SharedSettings) -> None:
+        """The link to signal_api, where a socket is configured."""
+        if shared.link.socket is None:
+            return
+        server = self._running()
+        liaison = self.liaison = Liaison(server, lambda event: link.publish(event), shared.auth.credential_lifetime)
+        link = self.link = LinkServer(shared.link.socket, liaison.receive, liaison.living)
+        await link.start()
+        server.watchers.append(liaison.watch)
+        liaison.start()
 
     def _take_certificate(self, certificate: Certificate | None) -> None:
         self._certificate = certificate

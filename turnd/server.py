@@ -33,7 +33,7 @@ class TurnServer:
         self.engine = engine
         self.streams = StreamServer(self, stream_settings)
         self.watchers: list[Watcher] = []
-        self._clock = clock
+        self.clock = clock
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for: float | None = None
         self._usage: Usage | None = None
@@ -58,7 +58,7 @@ class TurnServer:
     def stop(self) -> None:
         """Ends every allocation and gives the sockets back."""
         asyncio.get_running_loop().remove_reader(self.engine.fileno())
-        self.execute(self.relay.end(lambda allocation: True, do.EndReason.SHUTDOWN, self._clock()))
+        self.execute(self.relay.end(lambda allocation: True, do.EndReason.SHUTDOWN, self.clock()))
         if self._timer is not None:
             self._timer.cancel()
         self.streams.close()
@@ -80,7 +80,7 @@ class TurnServer:
         self.relay.state.counters.dropped[reason] += 1
 
     def stream_closed(self, stream: Stream) -> None:
-        self.execute(self.relay.disconnected(stream.five_tuple, self._clock()))
+        self.execute(self.relay.disconnected(stream.five_tuple, self.clock()))
 
     # From the engine
 
@@ -92,7 +92,7 @@ class TurnServer:
             if isinstance(item, StreamData):
                 self._write(item.via, item.data)
             else:
-                self.execute(self.relay.receive(item, self._clock()))
+                self.execute(self.relay.receive(item, self.clock()))
 
     def _write(self, via: Via, data: bytes) -> None:
         stream = self.streams.find(via)
@@ -112,12 +112,12 @@ class TurnServer:
             self._timer.cancel()
             self._timer = None
         if deadline is not None:
-            delay = max(0.0, deadline - self._clock().monotonic)
+            delay = max(0.0, deadline - self.clock().monotonic)
             self._timer = asyncio.get_running_loop().call_later(delay, self._expire)
 
     def _expire(self) -> None:
         self._armed_for = None
-        self.execute(self.relay.expire(self._clock()))
+        self.execute(self.relay.expire(self.clock()))
 
     # Effects
 

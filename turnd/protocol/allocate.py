@@ -210,7 +210,7 @@ def _create(
     """The allocation comes alive: the engine learns whose socket it is before the client learns where it is."""
     allocations = state.allocations
     datagram, now = request.datagram, request.now
-    told = Address(state.settings.hosts[relay.address.family].told, relay.address.port)
+    told = state.told(relay.address)
     reply = success(
         request,
         (

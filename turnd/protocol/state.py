@@ -50,3 +50,7 @@ class State:
             if peer.host == host.told:
                 return Address(host.bound, peer.port)
         return peer
+
+    def told(self, relayed: Address) -> Address:
+        """A relayed address as clients are told it; the inverse of bound_peer."""
+        return Address(self.settings.hosts[relayed.family].told, relayed.port)

@@ -1,0 +1,152 @@
+"""The link from turnd's side, over a real socket to a real client."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairlead import link
+from fairlead.credentials import mint
+from fairlead.datagram import Address
+from fairlead.stun.attributes import LIFETIME, REQUESTED_TRANSPORT
+from fairlead.stun.header import Method
+from tests.turnd.conftest import Settle, Sockets, Start
+from tests.turnd.kit import UDP
+from tests.turnd.wire import WAIT, WireClient, receive
+from turnd.daemon import Turnd
+from turnd.protocol.effects import EndReason
+
+SECRET = "a secret"
+#: In the year 2100.
+EXPIRES = 4_102_444_800
+ROOM = "r00m"
+SESSION = f"{ROOM}.s3ss10n"
+USERNAME = f"{EXPIRES}:{SESSION}"
+
+
+@pytest.fixture
+def socket_path(tmp_path: Path) -> Path:
+    return tmp_path / "link"
+
+
+@pytest.fixture
+async def linked(settle: Settle, start: Start, socket_path: Path) -> Turnd:
+    """A turnd with a link and a secret."""
+    top: dict[str, Any] = {
+        "auth": {"secrets": [{"name": "current", "value": SECRET}]},
+        "link": {"socket": str(socket_path)},
+    }
+    return await start(settle(top))
+
+
+class SignalApi:
+    """A client of the link that keeps what it hears."""
+
+    def __init__(self, path: Path) -> None:
+        self._heard: asyncio.Queue[link.Event] = asyncio.Queue()
+        self.client = link.LinkClient(path, self._heard.put_nowait)
+        self.client.start()
+
+    async def next(self) -> link.Event:
+        return await asyncio.wait_for(self._heard.get(), WAIT)
+
+
+@pytest.fixture
+async def signal_api(linked: Turnd, socket_path: Path) -> AsyncIterator[SignalApi]:
+    api = SignalApi(socket_path)
+    while not api.client.connected:  # noqa: ASYNC110  # a client has no event for it
+        await asyncio.sleep(0)
+    yield api
+    await api.client.stop()
+
+
+def member(sockets: Sockets, daemon: Turnd, user_id: str = SESSION) -> WireClient:
+    return sockets.client(daemon, *mint(SECRET.encode(), user_id, EXPIRES))
+
+
+async def test_it_hears_of_allocations_as_they_come_and_go(
+    linked: Turnd, signal_api: SignalApi, sockets: Sockets
+) -> None:
+    client, peer = member(sockets, linked), sockets.peer()
+    relayed = await client.allocate()
+    allocated = await signal_api.next()
+    assert allocated == link.Allocated(1, USERNAME, "udp", str(client.address), str(relayed))
+    await client.permit(Address(*peer.getsockname()))
+    peer.sendto(bytes(172), relayed)
+    await receive(client.socket)
+    await client.ask(Method.REFRESH, (LIFETIME, 0))
+    ended = await signal_api.next()
+    assert isinstance(ended, link.Ended)
+    assert (ended.allocation, ended.reason) == (1, "client")
+    assert ended.traffic == link.Traffic(packets_to_client=1, bytes_to_client=172)
+
+
+async def test_it_hears_why_a_request_was_refused(linked: Turnd, signal_api: SignalApi, sockets: Sockets) -> None:
+    client = member(sockets, linked)
+    assert await client.code(Method.REFRESH) == 437
+    refused = await signal_api.next()
+    assert isinstance(refused, link.Refused)
+    assert (refused.username, refused.method, refused.code) == (USERNAME, "refresh", 437)
+
+
+async def test_usage_is_told_when_it_has_changed(linked: Turnd, signal_api: SignalApi, sockets: Sockets) -> None:
+    client, peer = member(sockets, linked), sockets.peer()
+    relayed = await client.allocate()
+    await client.permit(Address(*peer.getsockname()))
+    assert isinstance(await signal_api.next(), link.Allocated)
+    assert linked.liaison is not None
+    linked.liaison.report_usage()
+    peer.sendto(bytes(100), relayed)
+    await receive(client.socket)
+    linked.liaison.report_usage()
+    linked.liaison.report_usage()
+    linked.server.execute(linked.server.relay.end(lambda row: True, EndReason.ADMIN, linked.server.clock()))
+    usage, ended = await signal_api.next(), await signal_api.next()
+    assert usage == link.Usage(1, USERNAME, link.Traffic(packets_to_client=1, bytes_to_client=100))
+    assert isinstance(ended, link.Ended)
+
+
+async def test_who_connects_later_hears_of_the_living(linked: Turnd, socket_path: Path, sockets: Sockets) -> None:
+    relayed = await member(sockets, linked).allocate()
+    late = SignalApi(socket_path)
+    allocated = await late.next()
+    await late.client.stop()
+    assert isinstance(allocated, link.Allocated)
+    assert allocated.relayed == str(relayed)
+
+
+@pytest.mark.parametrize(
+    ("by", "value"), [(link.EndBy.ALLOCATION, "1"), (link.EndBy.USERNAME, USERNAME), (link.EndBy.ROOM, ROOM)]
+)
+async def test_allocations_end_on_command(
+    linked: Turnd, signal_api: SignalApi, sockets: Sockets, by: link.EndBy, value: str
+) -> None:
+    client, other = member(sockets, linked), member(sockets, linked, "0ther.s1")
+    await client.allocate()
+    await other.allocate()
+    signal_api.client.send(link.End(by, value))
+    events = [await signal_api.next() for _ in range(3)]
+    assert [event.allocation for event in events if isinstance(event, link.Ended)] == [1]
+    assert await client.code(Method.REFRESH) == 437
+    assert await other.code(Method.REFRESH) == 0
+
+
+@pytest.mark.parametrize(("by", "value"), [(link.RevokeBy.USERNAME, USERNAME), (link.RevokeBy.USER, SESSION)])
+async def test_a_revoked_credential_is_dead_at_once(
+    linked: Turnd, signal_api: SignalApi, sockets: Sockets, by: link.RevokeBy, value: str
+) -> None:
+    client = member(sockets, linked)
+    await client.allocate()
+    signal_api.client.send(link.Revoke(by, value))
+    assert isinstance(await signal_api.next(), link.Allocated)
+    ended = await signal_api.next()
+    assert isinstance(ended, link.Ended)
+    assert ended.reason == "revoked"
+    assert await client.code(Method.ALLOCATE, (REQUESTED_TRANSPORT, UDP)) == 401
+
+
+async def test_a_drain_is_announced(linked: Turnd, signal_api: SignalApi) -> None:
+    await linked.drain()
+    assert isinstance(await signal_api.next(), link.Draining)

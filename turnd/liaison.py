@@ -1,0 +1,123 @@
+"""turnd's side of the link to signal_api: what happens here is told, what is commanded is carried out."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+from fairlead import link
+from fairlead.credentials import parse_username
+from fairlead.datagram import FiveTuple
+from fairlead.log import get_logger
+from fairlead.stun.header import Method
+from turnd.dataplane.contract import Usage
+from turnd.protocol import effects as do
+from turnd.protocol.allocations import Allocation
+from turnd.server import Event, TurnServer
+
+_log = get_logger("turnd")
+
+#: Seconds between two reports of what living allocations have relayed.
+USAGE_INTERVAL = 5.0
+#: Seconds for which a user id stays revoked at least: longer than its credentials live that were given out before.
+REVOKED_FOR = 86400.0
+
+
+class Liaison:
+    """Speaks for one server; `publish` sends an event to every signal_api that is connected."""
+
+    def __init__(self, server: TurnServer, publish: Callable[[link.Event], None], credential_lifetime: int) -> None:
+        self._server = server
+        self._publish = publish
+        self._revoked_for = max(REVOKED_FOR, credential_lifetime)
+        self._reported: dict[int, link.Traffic] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    # Events
+
+    def start(self) -> None:
+        """Reports usage from now on."""
+        self._timer = asyncio.get_running_loop().call_later(USAGE_INTERVAL, self._report_again)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def watch(self, event: Event, usage: Usage | None) -> None:
+        """A watcher of the server."""
+        match event:
+            case do.Allocated():
+                self._publish(_allocated(event.allocation, event.username, event.five_tuple, str(event.relayed)))
+            case do.Ended():
+                self._reported.pop(event.allocation, None)
+                traffic = _traffic(usage or Usage())
+                self._publish(link.Ended(event.allocation, event.username, event.reason, event.seconds, traffic))
+            case do.Refused():
+                method = Method(event.method).name.lower()
+                client = str(event.five_tuple.client)
+                self._publish(link.Refused(event.username, client, method, event.code, event.reason))
+
+    def living(self) -> Iterator[link.Event]:
+        """What a signal_api that connects has to know."""
+        for allocation in self._allocations():
+            relayed = str(self._server.relay.state.told(allocation.relay.address))
+            yield _allocated(allocation.id, allocation.account.username, allocation.five_tuple, relayed)
+
+    def report_usage(self) -> None:
+        """Tells of every living allocation what it has relayed since the last report said otherwise."""
+        for allocation in self._allocations():
+            traffic = _traffic(self._server.engine.usage(allocation.relay.id))
+            if traffic != self._reported.get(allocation.id, link.Traffic()):
+                self._reported[allocation.id] = traffic
+                self._publish(link.Usage(allocation.id, allocation.account.username, traffic))
+
+    def _report_again(self) -> None:
+        self.report_usage()
+        self.start()
+
+    def _allocations(self) -> list[Allocation]:
+        return list(self._server.relay.state.allocations.by_id.values())
+
+    # Commands
+
+    def receive(self, command: link.Command) -> None:
+        """Carries a command out at once."""
+        match command:
+            case link.Revoke():
+                self._revoke(command)
+            case link.End():
+                _log.info("allocations ended on command", by=command.by, value=command.value, why=command.reason)
+                matches = _MATCHES[command.by]
+                relay, now = self._server.relay, self._server.clock()
+                ended = relay.end(lambda row: matches(row, command.value), do.EndReason.ADMIN, now)
+                self._server.execute(ended)
+            case link.Fence():
+                _log.warning("a fence is commanded, which this version does not know", user=command.username)
+
+    def _revoke(self, command: link.Revoke) -> None:
+        now = self._server.clock()
+        until = now.wall + self._revoked_for
+        if command.by is link.RevokeBy.USERNAME:
+            limited = parse_username(command.value)
+            until = float(limited.expires) if limited is not None else until
+        _log.info("revoked", by=command.by, value=command.value)
+        self._server.execute(self._server.relay.revoke(command.value, until, now))
+
+
+def _in_room(allocation: Allocation, room: str) -> bool:
+    """User ids of a room are `<room hash>.<session>`."""
+    found, dot, _ = allocation.account.user_id.partition(".")
+    return bool(dot) and found == room
+
+
+_MATCHES: dict[link.EndBy, Callable[[Allocation, str], bool]] = {
+    link.EndBy.ALLOCATION: lambda allocation, value: str(allocation.id) == value,
+    link.EndBy.USERNAME: lambda allocation, value: allocation.account.username == value,
+    link.EndBy.ROOM: _in_room,
+}
+
+
+def _allocated(number: int, username: str, five_tuple: FiveTuple, relayed: str) -> link.Allocated:
+    return link.Allocated(number, username, five_tuple.transport, str(five_tuple.client), relayed)
+
+
+def _traffic(usage: Usage) -> link.Traffic:
+    return link.Traffic(usage.packets_to_peer, usage.bytes_to_peer, usage.packets_to_client, usage.bytes_to_client)
