@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.architecture.house import ROOT, is_pure
+from tests.architecture.house import PURE_TOPICS, ROOT, is_pure
 
 POISONED: list[tuple[Any, str]] = [
     *((time, name) for name in dir(time) if callable(getattr(time, name)) and name not in ("struct_time", "tzset")),
@@ -49,16 +49,17 @@ def poisoned() -> Iterator[None]:
         yield
 
 
-def mirrors_pure_module(test: Path) -> bool:
+def is_about_pure_code(test: Path) -> bool:
     """Whether a test file mirrors a pure module; tests/x/test_y_z.py mirrors x.y_z, or is about an aspect of x.y."""
-    folder = test.parent.relative_to(ROOT / "tests").parts
+    folder = test.parent.relative_to(ROOT / "tests")
     words = test.stem.removeprefix("test_").split("_")
-    return any(is_pure(".".join([*folder, "_".join(words[:end])])) for end in range(1, len(words) + 1))
+    mirrored = (".".join([*folder.parts, "_".join(words[:end])]) for end in range(1, len(words) + 1))
+    return any(map(is_pure, mirrored)) or any(folder.is_relative_to(topic) for topic in PURE_TOPICS)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    if not mirrors_pure_module(item.path):
+    if not is_about_pure_code(item.path):
         return (yield)
     with poisoned():
         return (yield)

@@ -16,6 +16,7 @@ PURE = (
     "fairlead.credentials",
     "fairlead.datagram",
     "fairlead.reasons",
+    "fairlead.sources",
     "fairlead.stun",
     "stund.responder",
     "turnd.dataplane.contract",
@@ -23,10 +24,18 @@ PURE = (
     "turnd.routes",
     "signal_api.authorization",
     "signal_api.ice_servers",
+    "signal_api.limits",
     "signal_api.messages",
+    "signal_api.origins",
+    "signal_api.refusals",
     "signal_api.rooms",
     "signal_api.sessions",
 )
+
+#: Folders of tests that mirror no package; what they are about is their name.
+TOPICS = ("architecture", "conformance", "deploy", "interop", "simulation", "system", "turnd/rfc8656", "wire")
+#: Those of them that call pure modules alone.
+PURE_TOPICS = ("turnd/rfc8656",)
 
 
 def is_pure(name: str) -> bool:
@@ -114,4 +123,6 @@ def reached_from(names: Iterable[str]) -> set[str]:
         if name not in reached:
             reached.add(name)
             open_ends.extend(neighbours(modules()[name]))
+            # To import a module is to import the packages that it is in.
+            open_ends.extend({name.rpartition(".")[0]} & set(modules()))
     return reached

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.house import DAEMONS, PACKAGES, ROOT, Module, modules, reached_from
+from tests.architecture.house import DAEMONS, PACKAGES, ROOT, TOPICS, Module, modules, reached_from
 
 LONGEST_FILE = 400
 #: A function aims at 40 lines; a handler that walks through an RFC section's steps may take 60.
@@ -19,8 +19,6 @@ BANNED = {
 UNMIRRORED = {
     "turnd.dataplane.contract": "a promise; tests/conformance holds every engine to it",
 }
-#: Folders of tests that mirror no package, and what they are about instead.
-OTHER_TESTS = {"architecture", "conformance", "deploy", "interop", "simulation", "system", "wire"}
 
 FILES = sorted(path for top in (*PACKAGES, "bench", "tests") for path in (ROOT / top).rglob("*.py"))
 
@@ -51,7 +49,7 @@ def test_every_mirror_shows_a_module() -> None:
     """A test module is called test_MODULE.py, or test_MODULE_ASPECT.py where one is not enough."""
     for path in (ROOT / "tests").rglob("test_*.py"):
         folder = path.parent.relative_to(ROOT / "tests")
-        if not folder.parts or folder.parts[0] in OTHER_TESTS or folder.name == "rfc8656":
+        if not folder.parts or any(folder.is_relative_to(topic) for topic in TOPICS):
             continue
         sources = {source.stem.strip("_") for source in (ROOT / folder).glob("*.py")} | {folder.name}
         words = path.stem.removeprefix("test_").split("_")

@@ -15,7 +15,13 @@ ALLOWED = {
 EXCEPTIONS = {
     ("fairlead.datagram", "socket"): {"AF_INET", "AF_INET6", "inet_ntop", "inet_pton"},
     ("signal_api", "msgspec"): None,
-}
+    ("signal_api.refusals", "http"): {"HTTPStatus"},
+    ("signal_api.ice_servers", "datetime"): {"UTC", "datetime"},
+    # Signatures alone: what a token says is judged with the time that is passed in.
+    ("signal_api.authorization", "jwt"): {
+        "InvalidKeyError", "InvalidTokenError", "PyJWS", "get_algorithm_by_name", "get_unverified_header",
+    },
+}  # fmt: skip
 
 PURE_MODULES = [module for name, module in modules().items() if is_pure(name)]
 
@@ -27,12 +33,13 @@ def test_a_pure_module_imports_only_the_pure(module: Module) -> None:
 
 
 @pytest.mark.parametrize("module", PURE_MODULES, ids=lambda module: module.name)
-def test_a_pure_module_opens_no_files_and_runs_no_text(module: Module) -> None:
-    impure = {"open", "exec", "eval", "__import__", "input", "print", "breakpoint"}
-    called = {
-        node.func.id for node in ast.walk(module.tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    }
-    assert not called & impure
+def test_a_pure_module_calls_nothing_that_touches_the_world(module: Module) -> None:
+    calls = [node.func for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
+    names = {call.id for call in calls if isinstance(call, ast.Name)}
+    assert not names & {"open", "exec", "eval", "__import__", "input", "print", "breakpoint"}
+    # The clock of datetime is written in C, where the poison of tests/poison.py does not reach.
+    methods = {call.attr for call in calls if isinstance(call, ast.Attribute)}
+    assert not methods & {"now", "utcnow", "today"}
 
 
 def test_packages_that_hold_pure_modules_do_nothing_when_imported() -> None:
@@ -55,7 +62,8 @@ def _may_import(module: Module, name: str) -> bool:
         return True
     for (place, library), names in EXCEPTIONS.items():
         if library == root and (module.name + ".").startswith(place + "."):
-            return names is None or (name == library and _used(module, library) <= names)
+            used = _used(module, library) if name == library else {name.removeprefix(f"{library}.")}
+            return names is None or used <= names
     return False
 
 
