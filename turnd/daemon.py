@@ -48,11 +48,17 @@ class Turnd:
     settings = TurndSettings
 
     def __init__(self) -> None:
-        self.server: TurnServer | None = None
+        self._server: TurnServer | None = None
         self._empty = asyncio.Event()
         self._certificate: Certificate | None = None
         self.link: LinkServer | None = None
         self.liaison: Liaison | None = None
+
+    @property
+    def server(self) -> TurnServer:
+        # The runtime calls nothing but stop() before start() has returned.
+        assert self._server is not None
+        return self._server
 
     async def start(self, loaded: Loaded[TurndSettings], context: Context) -> None:
         shared, section = loaded.shared, loaded.section
@@ -64,7 +70,7 @@ class Turnd:
         clock = context.clock
         state = make_state(shared.auth, section, self._hosts, (), clock.entropy)
         engine = self._make_engine(section)
-        server = self.server = TurnServer(Relay(state), engine, section.streams, clock.now)
+        server = self._server = TurnServer(Relay(state), engine, section.streams, clock.now)
         self.listening = Listening(engine, server.streams)
         self._take_certificate(certificate)
         self.listening.apply(_entries(section, certificate))
@@ -79,7 +85,7 @@ class Turnd:
         self._say_what_runs(shared)
 
     async def reload(self, loaded: Loaded[TurndSettings]) -> None:
-        server, section, auth = self._running(), loaded.section, loaded.shared.auth
+        server, section, auth = self.server, loaded.section, loaded.shared.auth
         for key in FIXED:
             if getattr(section, key) != getattr(self._section, key):
                 raise SettingError(("turnd", key), *_FIXED)
@@ -108,7 +114,7 @@ class Turnd:
 
     async def drain(self) -> None:
         """No new allocations; returns when the last one is gone."""
-        state = self._running().relay.state
+        state = self.server.relay.state
         state.draining = True
         if self.link is not None:
             self.link.publish(Draining(self._section.drain_deadline))
@@ -116,17 +122,12 @@ class Turnd:
             await self._empty.wait()
 
     async def stop(self) -> None:
-        if self.server is not None:
-            self.server.stop()
+        if self._server is not None:
+            self._server.stop()
         if self.liaison is not None:
             self.liaison.stop()
         if self.link is not None:
             await self.link.stop()
-
-    def _running(self) -> TurnServer:
-        # The runtime calls nothing but stop() before start() has returned.
-        assert self.server is not None
-        return self.server
 
     def _make_engine(self, section: TurndSettings) -> DataPlane:
         buffers = section.buffers
@@ -140,7 +141,7 @@ class Turnd:
         """The link to signal_api, where a socket is configured."""
         if shared.link.socket is None:
             return
-        server = self._running()
+        server = self.server
         liaison = self.liaison = Liaison(server, lambda event: link.publish(event), shared.auth.credential_lifetime)
         link = self.link = LinkServer(shared.link.socket, liaison.receive, liaison.living)
         await link.start()
@@ -149,21 +150,21 @@ class Turnd:
 
     def _take_certificate(self, certificate: Certificate | None) -> None:
         self._certificate = certificate
-        self._running().streams.context = certificate.context if certificate is not None else None
+        self.server.streams.context = certificate.context if certificate is not None else None
 
     def _own_listeners(self) -> list[Address]:
         bound = (target.address for target in self.listening.targets())
         return [reached for address in bound for reached in reached_at(address, self._machine)]
 
     def _watch_for_empty(self, event: Event, usage: Usage | None) -> None:
-        state = self._running().relay.state
+        state = self.server.relay.state
         if isinstance(event, Ended) and state.draining and not len(state.allocations):
             self._empty.set()
 
     def _say_what_runs(self, shared: SharedSettings) -> None:
         _log.info(
             "serving",
-            engine=self._running().engine.name,
+            engine=self.server.engine.name,
             listeners=[f"{target.transport}://{target.address}" for target in self.listening.targets()],
             relay=[f"{host.bound} as {host.told}" for host in self._hosts.values()],
             ports=self._section.relay.ports,
