@@ -22,7 +22,7 @@ from turnd.assembly import (
     make_state,
 )
 from turnd.config import TurndSettings
-from turnd.dataplane.choice import EngineMissing, make_engine
+from turnd.dataplane.choice import EngineMissingError, make_engine
 from turnd.dataplane.contract import DataPlane, EngineSettings, Usage
 from turnd.journal import Journal
 from turnd.liaison import Liaison
@@ -134,7 +134,7 @@ class Turnd:
         settings = EngineSettings(aliases(self._hosts), buffers.receive, buffers.send)
         try:
             return make_engine(section.engine, settings)
-        except EngineMissing as error:
+        except EngineMissingError as error:
             raise SettingError(("turnd", "engine"), str(error), error.remedy) from None
 
     async def _open_link(self, shared: SharedSettings) -> None:

@@ -14,14 +14,14 @@ class EngineChoice(enum.StrEnum):
     NATIVE = "native"
 
 
-class EngineMissing(Exception):
+class EngineMissingError(Exception):
     """The engine that the configuration asks for is not installed."""
 
     remedy = "set turnd.engine to auto or python"
 
 
 def make_engine(choice: EngineChoice, settings: EngineSettings) -> DataPlane:
-    """The engine of that name; raises EngineMissing."""
+    """The engine of that name; raises EngineMissingError."""
     if choice is EngineChoice.NATIVE:
-        raise EngineMissing("this installation has no native engine")
+        raise EngineMissingError("this installation has no native engine")
     return PythonEngine(settings)
