@@ -21,7 +21,7 @@ from fairlead.stun.attributes import XOR_MAPPED_ADDRESS, AttributeValueError
 from fairlead.stun.framing import FrameDecoder
 from fairlead.stun.header import TRANSACTION_ID_LENGTH, Class, DecodeError, Method
 from fairlead.stun.message import decode, encode, new_mask
-from fairlead.udp import is_wildcard
+from fairlead.udp import address_of, is_wildcard
 
 TIMEOUT = 2.0
 #: Seconds for which the verdict of a self-probe stands.
@@ -84,7 +84,7 @@ async def _exchange_datagram(transport: Transport, server: Address, request: byt
     try:
         await stream.send(request)
         reply, _ = await stream.recv()
-        return reply, Address(*stream.sockname[:2])
+        return reply, address_of(stream.sockname)
     finally:
         stream.close()
 
@@ -101,7 +101,7 @@ async def _exchange_stream(transport: Transport, server: Address, request: bytes
             if not received:
                 raise ConnectionResetError("the connection was closed without an answer")
             decoder.feed(received)
-        return reply, Address(*writer.get_extra_info("sockname")[:2])
+        return reply, address_of(writer.get_extra_info("sockname"))
     except DecodeError as error:
         raise ProbeError(f"the answer is no STUN message ({error})") from None
     finally:

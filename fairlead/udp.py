@@ -72,11 +72,10 @@ class UdpSocket:
     def __init__(self, sock: socket.socket, largest: int = LARGEST_DATAGRAM) -> None:
         """Takes the socket over; datagrams longer than `largest` bytes are refused by receive()."""
         sock.setblocking(False)
-        host, port = sock.getsockname()[:2]
-        self.address = Address(host, port)
+        self.address = address_of(sock.getsockname())
         self._socket = sock
         self._largest = largest
-        self._wildcard = is_wildcard(host)
+        self._wildcard = is_wildcard(self.address.host)
         self._ancillary_space = 0
         self._locals: dict[bytes, Address] = {}
         if self._wildcard:
@@ -109,7 +108,7 @@ class UdpSocket:
         if flags & socket.MSG_TRUNC:
             raise DecodeError(Reason.TOO_LARGE)
         local = self._local(ancillary) if self._wildcard else self.address
-        return Received(data, _address(source), local)
+        return Received(data, address_of(source), local)
 
     def send(self, data: bytes, destination: Address, local: Address) -> Reason | None:
         """Sends from the address that `local` names; returns why the kernel did not take it, None when it did."""
@@ -153,8 +152,8 @@ def _from(local: Address) -> tuple[int, int, bytes]:
     return socket.IPPROTO_IP, IP_PKTINFO, _PKTINFO_V4.pack(0, local.packed_host, bytes(4))
 
 
-def _address(name: tuple[str, int] | tuple[str, int, int, int]) -> Address:
-    """A link-local address keeps its interface as a zone, or no answer could reach it."""
+def address_of(name: tuple[str, int] | tuple[str, int, int, int]) -> Address:
+    """The inverse of socket_name. A link-local address keeps its interface as a zone, or no answer could reach it."""
     if len(name) == 4 and name[3]:
         return Address(f"{name[0]}%{name[3]}", name[1])
     return Address(name[0], name[1])

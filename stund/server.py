@@ -14,7 +14,7 @@ from fairlead.metrics import LabelSet, Metrics
 from fairlead.probe import SelfProbe, Target
 from fairlead.streams import StreamServer, declare_streams
 from fairlead.tls import ALPN_STUN, ALPN_TURN, Certificate, declare_certificate, load_certificate
-from fairlead.udp import UdpSocket
+from fairlead.udp import UdpSocket, address_of
 from stund.config import StundSettings
 from stund.metrics import StundMetrics
 from stund.service import Service
@@ -74,7 +74,7 @@ class Server:
     def _serve(self, listener: Listener, sockets: Sequence[socket.socket]) -> _Open:
         datagram, stream = [], {}
         for sock in sockets:
-            address = Address(*sock.getsockname()[:2])
+            address = address_of(sock.getsockname())
             if listener.transport.is_stream:
                 number = next(self._numbers)
                 self.streams.listen(number, sock, listener.transport)

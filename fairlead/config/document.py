@@ -86,8 +86,9 @@ def _compose(text: str, source: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source)
-        wrong = " ".join(part for part in (error.context, error.problem) if part)
-        raise ConfigError([Problem(place, (), f"no YAML: {wrong}", "look at this line and the one above it")]) from None
+        begun = f" ({error.context} from line {error.context_mark.line + 1})" if error.context_mark else ""
+        remedy = "look at this line and the one above it"
+        raise ConfigError([Problem(place, (), f"no YAML: {error.problem}{begun}", remedy)]) from None
     except yaml.YAMLError as error:
         # A ReaderError (a control character, broken UTF-8) has no line, and its text would quote the file.
         wrong = f"no YAML: {getattr(error, 'reason', None) or 'it cannot be read'}"

@@ -12,6 +12,7 @@ from fairlead.sources import source_prefix
 from fairlead.streams.settings import StreamSettings
 from fairlead.streams.stream import Stream, StreamHandler
 from fairlead.stun.framing import LARGEST_MESSAGE
+from fairlead.udp import address_of
 
 #: TLS records of a handshake begin with it, and no STUN or ChannelData message does.
 _TLS_HANDSHAKE = 0x16
@@ -105,15 +106,15 @@ class StreamServer:
         for _ in range(_ACCEPTS_PER_TURN):
             try:
                 sock, name = listening.socket.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno not in _EXHAUSTED:
-                    raise
-                self.refused["descriptors",] += 1
-                self._pause(listener, listening.socket)
-                return
-            self._admit(listener, listening.transport, sock, Address(*name[:2]))
+                if error.errno in _EXHAUSTED:
+                    self.refused["descriptors",] += 1
+                    self._pause(listener, listening.socket)
+                    return
+                continue  # what went wrong with the connection that is not accepted is said of no other
+            self._admit(listener, listening.transport, sock, address_of(name))
 
     def _pause(self, listener: int, sock: socket.socket) -> None:
         """Level-triggered readiness would spin on the connection that cannot be accepted."""
@@ -135,12 +136,14 @@ class StreamServer:
         sock.setblocking(False)
         self._numbers += 1
         via = Via(listener, self._numbers)
-        stream = Stream(self, via, FiveTuple(Transport.TCP, client, Address(*sock.getsockname()[:2])))
+        stream = Stream(self, via, FiveTuple(Transport.TCP, client, address_of(sock.getsockname())))
         self._streams[via.path] = stream
         self._empty.clear()
         self._per_source[source] += 1
         self._half_open_per_source[source] += 1
+        stream.accepted = sock
         stream.admission = asyncio.get_running_loop().create_task(self._connect(stream, sock, transport))
+        stream.admission.add_done_callback(lambda _: stream.admitted())
 
     def _refusal(self, source: bytes) -> str | None:
         settings = self.settings
@@ -155,27 +158,20 @@ class StreamServer:
         return None
 
     async def _connect(self, stream: Stream, sock: socket.socket, transport: Transport) -> None:
-        """From the first byte to a stream that is read; the socket is ours until a transport takes it over."""
-        taken_over = False
+        """From the first byte to a stream that is read."""
         try:
             is_tls = await _first_byte(sock) == _TLS_HANDSHAKE
             if is_tls and self.context is not None:
-                stream.upgraded()
-                taken_over = True
+                stream.five_tuple = stream.five_tuple._replace(transport=Transport.TLS)
+                stream.accepted = None
                 await self._shake_hands(stream, sock, self.context)
             elif is_tls or transport is Transport.TLS:
                 self.handshakes["no_certificate" if is_tls else "failed",] += 1
             else:
-                taken_over = True
+                stream.accepted = None
                 await asyncio.get_running_loop().connect_accepted_socket(lambda: stream, sock)
         except OSError:
             pass  # the client is gone, or its handshake failed and is counted
-        finally:
-            stream.admission = None
-            if not taken_over:
-                sock.close()
-            if not stream.is_open:
-                stream.abort()
 
     async def _shake_hands(self, stream: Stream, sock: socket.socket, context: ssl.SSLContext) -> None:
         loop = asyncio.get_running_loop()

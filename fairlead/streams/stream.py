@@ -1,9 +1,10 @@
 """One client's connection: framed messages in, bytes out, a deadline."""
 
 import asyncio
+import socket
 from typing import Protocol, cast
 
-from fairlead.datagram import FiveTuple, Transport, Via
+from fairlead.datagram import FiveTuple, Via
 from fairlead.reasons import Reason
 from fairlead.streams.settings import StreamSettings
 from fairlead.stun.framing import FrameDecoder
@@ -62,7 +63,9 @@ class Stream(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self.expires = self._loop.time() + keeper.settings.deadline
         self._timer: asyncio.TimerHandle | None = self._loop.call_at(self.expires, self._expire)
-        #: what turns the accepted socket into a stream, while it does
+        #: the socket, until a transport takes it over
+        self.accepted: socket.socket | None = None
+        #: what brings that about, while it does
         self.admission: asyncio.Task[None] | None = None
 
     @property
@@ -110,9 +113,13 @@ class Stream(asyncio.BufferedProtocol):
 
     # For asyncio
 
-    def upgraded(self) -> None:
-        """The first byte says that the client speaks TLS."""
-        self.five_tuple = self.five_tuple._replace(transport=Transport.TLS)
+    def admitted(self) -> None:
+        """The admission is over, for better or worse."""
+        self.admission = None
+        if self.accepted is not None:
+            self.accepted.close()
+        if not self.is_open:
+            self.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)

@@ -1,0 +1,102 @@
+import pytest
+import yaml
+
+from fairlead.config.document import Document, read_document, read_value
+from fairlead.config.problems import ConfigError, Place
+
+TEXT = """\
+# a comment
+log:
+  level: info
+stund:
+  listen:
+    - udp://*:3479
+    - {a: 1}
+"""
+
+
+@pytest.fixture
+def document() -> Document:
+    return read_document(TEXT, "f.yaml")
+
+
+def test_every_key_and_value_has_its_place(document: Document) -> None:
+    assert document.keys[("log",)] == Place("f.yaml", 2, 1)
+    assert document.keys[("log", "level")] == Place("f.yaml", 3, 3)
+    assert document.values[("log", "level")] == Place("f.yaml", 3, 10)
+    assert document.values[("stund", "listen", 0)] == Place("f.yaml", 6, 7)
+    assert document.keys[("stund", "listen", 1, "a")] == Place("f.yaml", 7, 8)
+
+
+def test_what_is_not_written_is_placed_at_the_nearest_key_above(document: Document) -> None:
+    assert document.place(("log", "format")) == Place("f.yaml", 2, 1)
+    assert document.place(("turnd", "ops")) == Place("f.yaml")
+
+
+@pytest.mark.parametrize("text", ["no", "on", "1:30", "0123", "1e3", "2026-11-22", "=", "<<", "'null'", '"~"', "0x1f"])
+def test_scalars_stay_as_they_were_written(text: str) -> None:
+    assert read_document(f"key: {text}", "f").data == {"key": text.strip("'\"")}
+
+
+@pytest.mark.parametrize("text", ["", "~", "null", "Null", "NULL"])
+def test_null_is_the_only_word_with_a_meaning(text: str) -> None:
+    assert read_document(f"key: {text}", "f").data == {"key": None}
+
+
+@pytest.mark.parametrize("text", ["", "# nothing", "---", "null"])
+def test_an_empty_file_holds_no_keys(text: str) -> None:
+    assert read_document(text, "f").data == {}
+
+
+def test_duplicate_keys_are_all_found_with_the_line_of_the_first() -> None:
+    document = read_document("a: 1\nb:\n  c: 1\n  c: 2\na: 3\n", "f")
+    assert [str(problem) for problem in document.problems] == [
+        "f:4:3: b.c: written twice (first at line 3); keep one of the two",
+        "f:5:1: a: written twice (first at line 1); keep one of the two",
+    ]
+    assert document.data["a"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("- a", "f:1:1: the file holds no keys; write KEY: VALUE lines, as in config.example.yaml"),
+        ("a: !!int 3", "f:1:4: a: the tag tag:yaml.org,2002:int is not used here; write the value without a tag"),
+        ("a: !x 3", "f:1:4: a: the tag !x is not used here; write the value without a tag"),
+        ("? [a]\n: 1", "f:1:3: a key that is no text; write KEY: VALUE"),
+        ("a: &x [*x]", "f:1:4: a[0]: an alias to something that holds it; write the value out"),
+    ],
+)
+def test_what_yaml_allows_and_we_do_not(text: str, problem: str) -> None:
+    assert [str(found) for found in read_document(text, "f").problems] == [problem]
+
+
+def test_an_alias_stands_for_what_it_names() -> None:
+    assert read_document("a: &x [1]\nb: *x", "f").data == {"a": ["1"], "b": ["1"]}
+
+
+def test_broken_yaml_says_where() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_document("a: 1\nb: [1,\nc: 2\n", "f.yaml")
+    assert str(caught.value) == (
+        "f.yaml:4:1: no YAML: did not find expected ',' or ']' (while parsing a flow sequence from line 2); "
+        "look at this line and the one above it"
+    )
+
+
+@pytest.mark.parametrize("text", ["password: s3cr3t\x01", "password: 's3cr3t", "password: s3cr3t: x"])
+def test_broken_yaml_never_quotes_the_file(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_document(text, "f")
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_a_value_alone() -> None:
+    assert read_value("[a, {b: 1}]", "v") == ["a", {"b": "1"}]
+    assert read_value("", "v") is None
+    with pytest.raises(ConfigError, match="written twice"):
+        read_value("{a: 1, a: 2}", "v")
+
+
+def test_the_fast_parser_is_used_where_it_is_there() -> None:
+    assert yaml.__with_libyaml__, "the wheel of PyYAML brings libyaml; without it this test says so"

@@ -1,0 +1,49 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from fairlead.config import AuthSettings, SharedSettings, TlsSettings
+
+
+def test_nothing_needs_to_be_set() -> None:
+    shared = SharedSettings()
+    assert shared.auth.credential_lifetime == 3600
+    assert shared.tls.certificate is None
+    assert shared.link.socket is None
+
+
+@pytest.mark.parametrize("given", ["certificate", "key"])
+def test_a_certificate_and_its_key_come_together(given: str) -> None:
+    with pytest.raises(ValidationError, match="set both, or none for no TLS"):
+        TlsSettings.model_validate({given: "file.pem"})
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        {"secrets": [{"name": "a", "value": "x"}, {"name": "a", "value": "y"}]},
+        {"users": [{"name": "a", "password": "x"}, {"name": "a", "password": "y"}]},
+    ],
+)
+def test_names_differ(rows: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="the name 'a' stands twice"):
+        AuthSettings.model_validate(rows)
+
+
+@pytest.mark.parametrize("name", ["Current", "a b", "", "x" * 33, "ä"])
+def test_a_secrets_name_serves_as_a_label(name: str) -> None:
+    with pytest.raises(ValidationError):
+        AuthSettings.model_validate({"secrets": [{"name": name, "value": "x"}]})
+
+
+def test_secrets_do_not_show() -> None:
+    auth = AuthSettings.model_validate(
+        {
+            "secrets": [{"name": "a", "value": "s3cr3t"}],
+            "users": [{"name": "u", "password": "s3cr3t"}],
+            "nonce_key": "s3cr3t-s3cr3t-s3cr3t",
+        }
+    )
+    assert "s3cr3t" not in repr(auth)
+    assert auth.users[0].password.get_secret_value() == "s3cr3t"
