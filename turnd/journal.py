@@ -1,5 +1,7 @@
 """What turnd writes to its log: allocations as they come and go, and refusals in words that lead to their cause."""
 
+from dataclasses import asdict
+
 from fairlead.clock import Now
 from fairlead.log import SampledLog, get_logger
 from turnd.dataplane.contract import Usage
@@ -61,8 +63,7 @@ class Journal:
             user=event.username,
             reason=event.reason,
             seconds=round(event.seconds, 1),
-            bytes_to_peer=usage.bytes_to_peer,
-            bytes_to_client=usage.bytes_to_client,
+            **asdict(usage),
         )
 
     def _refused(self, event: Refused, now: Now) -> None:
