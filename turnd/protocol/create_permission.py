@@ -17,9 +17,9 @@ def create_permission(state: State, request: Request, allocation: Allocation) ->
     if not peers:
         return Refusal(400, "XOR-PEER-ADDRESS is missing")
 
-    # Every peer is of the relay's family, and the policy allows it.
+    # Every peer is of the relay's family, which is asked of all of them first, and the policy allows it.
     permitted: dict[str, Ports] = {}
-    for peer in map(state.bound_peer, peers):
+    for peer in sorted(map(state.bound_peer, peers), key=lambda peer: peer.family is allocation.family):
         ports = judge(state, allocation, peer.host, None)
         if isinstance(ports, Refusal):
             return ports

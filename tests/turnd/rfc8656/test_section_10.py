@@ -60,6 +60,12 @@ def test_10_2_another_address_family_gets_443(family: Family, peers: list[Addres
     assert not world.routes
 
 
+@pytest.mark.parametrize("peers", [[DENIED, PEER6], [PEER6, DENIED], [DENIED, DENIED6]])
+def test_10_2_443_goes_before_403(peers: list[Address]) -> None:
+    """443 is a must, 403 a may, whichever peer stands first."""
+    assert allocated()[1].permit(*peers).code == 443
+
+
 @pytest.mark.parametrize("peers", [[DENIED], [DENIED, PEER], [PEER, DENIED], [PEER, DENIED, OTHER_PEER]])
 def test_10_2_one_forbidden_peer_refuses_them_all(peers: list[Address]) -> None:
     """403, and nothing of the request is installed."""
