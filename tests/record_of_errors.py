@@ -18,7 +18,8 @@ def _listening() -> Generator[None]:
 
     def listen(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = make_record(*args, **kwargs)
-        if record.levelno >= logging.ERROR:
+        # logging.makeLogRecord, which formatters copy records with, begins with one that has no level.
+        if (record.levelno or logging.NOTSET) >= logging.ERROR:
             _records.append(record)
         return record
 
