@@ -1,0 +1,1 @@
+"""`fairlead check`: what counts, where it was written, and what is wrong with it."""

@@ -1,0 +1,1 @@
+"""`fairlead creds`: TURN credentials in the form that each client wants."""

@@ -1,0 +1,1 @@
+"""`fairlead up`: the three daemons under one roof."""
