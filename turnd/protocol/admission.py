@@ -20,30 +20,11 @@ from turnd.protocol.outcome import Outcome, conclude, drop
 from turnd.protocol.replies import Refusal, Request, error_values, reply, unknown_attributes
 from turnd.protocol.settings import Expiry
 from turnd.protocol.state import State
+from turnd.protocol.understood import UNDERSTOOD
 
 Handler = Callable[[State, Datagram, Message, Now], tuple[Effect, ...]]
 RequestHandler = Callable[[State, Request], Outcome]
 AllocationHandler = Callable[[State, Request, Allocation], Outcome]
-
-#: The attributes that turnd understands in a request, of those that must be understood.
-KNOWN = frozenset(
-    attribute.type
-    for attribute in (
-        stun.USERNAME,
-        stun.MESSAGE_INTEGRITY,
-        stun.MESSAGE_INTEGRITY_SHA256,
-        stun.REALM,
-        stun.NONCE,
-        stun.CHANNEL_NUMBER,
-        stun.LIFETIME,
-        stun.XOR_PEER_ADDRESS,
-        stun.REQUESTED_ADDRESS_FAMILY,
-        stun.EVEN_PORT,
-        stun.REQUESTED_TRANSPORT,
-        stun.DONT_FRAGMENT,
-        stun.RESERVATION_TOKEN,
-    )
-)
 
 
 def authenticated(handle: RequestHandler) -> Handler:
@@ -76,7 +57,7 @@ def on_allocation(handle: AllocationHandler) -> RequestHandler:
 
 
 def _handle(state: State, request: Request, handle: RequestHandler) -> Outcome:
-    unknown = request.message.unknown(KNOWN)
+    unknown = request.message.unknown(UNDERSTOOD)
     if unknown:
         return unknown_attributes(unknown)
     try:

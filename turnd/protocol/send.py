@@ -11,9 +11,7 @@ from turnd.protocol.outcome import drop
 from turnd.protocol.peers import judge
 from turnd.protocol.replies import Refusal
 from turnd.protocol.state import State
-
-#: What a Send indication may hold that must be understood.
-KNOWN = frozenset({XOR_PEER_ADDRESS.type, DATA.type, DONT_FRAGMENT.type})
+from turnd.protocol.understood import UNDERSTOOD
 
 
 def send(state: State, datagram: Datagram, message: Message, now: Now) -> tuple[Effect, ...]:
@@ -21,7 +19,7 @@ def send(state: State, datagram: Datagram, message: Message, now: Now) -> tuple[
     allocation = state.allocations.by_five_tuple.get(datagram.five_tuple)
     if allocation is None:
         return drop(state, Reason.NO_ALLOCATION)
-    if message.unknown(KNOWN):
+    if message.unknown(UNDERSTOOD):
         return drop(state, Reason.UNKNOWN_ATTRIBUTE)
     try:
         return _forward(state, allocation, message)

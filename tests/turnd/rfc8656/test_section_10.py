@@ -3,9 +3,9 @@
 import pytest
 
 from fairlead.datagram import Address, Family
-from fairlead.stun.attributes import XOR_PEER_ADDRESS
+from fairlead.stun.attributes import DATA, LIFETIME, XOR_PEER_ADDRESS, XOR_RELAYED_ADDRESS
 from fairlead.stun.header import Method
-from tests.turnd.kit import OTHER_PEER, PEER, PEER6, Client, World, raw
+from tests.turnd.kit import OTHER_PEER, PEER, PEER6, Client, Row, World, raw
 from turnd.routes import Permission, Ports, RelayId
 
 DENIED = Address("10.0.0.1", 9000)
@@ -33,6 +33,14 @@ def test_10_2_an_invalid_peer_refuses_them_all(value: bytes, place: int) -> None
     rows.insert(place, raw(XOR_PEER_ADDRESS, value))
     assert alice.ask(Method.CREATE_PERMISSION, *rows).code == 400
     assert not world.routes
+
+
+def test_10_2_what_is_known_and_unexpected_is_ignored() -> None:
+    """Attributes of other messages of TURN do no harm in this one (RFC 8489 section 6.3)."""
+    _, alice = allocated()
+    rows: list[Row] = [(XOR_PEER_ADDRESS, PEER), (DATA, b"data"), (LIFETIME, 0), (XOR_RELAYED_ADDRESS, PEER)]
+    assert alice.ask(Method.CREATE_PERMISSION, *rows).code == 0
+    assert alice.send(PEER)
 
 
 def test_10_2_several_peers_in_one_request() -> None:

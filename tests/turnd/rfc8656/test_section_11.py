@@ -4,7 +4,7 @@ import pytest
 
 from fairlead.datagram import Address, Family
 from fairlead.reasons import Reason
-from fairlead.stun.attributes import DATA, DONT_FRAGMENT, LIFETIME, XOR_PEER_ADDRESS
+from fairlead.stun.attributes import DATA, DONT_FRAGMENT, LIFETIME, NONCE, SOFTWARE, USERNAME, XOR_PEER_ADDRESS
 from fairlead.stun.header import Class, Method
 from tests.turnd.kit import OTHER_PEER, PEER, PEER6, Client, Row, World, raw
 from turnd.protocol.effects import SendFromRelay
@@ -96,6 +96,15 @@ def test_11_2_an_unknown_attribute_that_must_be_understood() -> None:
     world, alice = permitted()
     assert not alice.send(PEER, b"data", raw(0x7F00, b""))
     assert world.state.counters.dropped == {Reason.UNKNOWN_ATTRIBUTE: 1}
+
+
+@pytest.mark.parametrize(
+    "row", [(SOFTWARE, "client"), raw(0xFF00, b"x"), (USERNAME, "alice"), (NONCE, "n"), (LIFETIME, 0)]
+)
+def test_11_2_what_is_known_or_optional_is_ignored(row: Row) -> None:
+    """Attributes that are of no use here do no harm either (RFC 8489 section 6.3)."""
+    _, alice = permitted()
+    assert alice.send(PEER, b"data", row)
 
 
 def test_11_2_the_first_of_several_peers_counts() -> None:
