@@ -30,6 +30,8 @@ _POLL = 0.02
 
 SECRET = "secret"
 REALM = "fairlead.test"
+#: Unix time, in the year 2100: when the credentials of tests expire.
+FAR_FUTURE = 4_102_444_800
 
 
 def wait_for(what: str, look: Callable[[], T | None], patience: float = PATIENCE) -> T:
