@@ -77,7 +77,7 @@ async def peers() -> AsyncIterator[tuple[Endpoint, Endpoint]]:
 async def _allocate(turnd: Daemon, transport: Transport, trusted: Path) -> Endpoint:
     _, endpoint = await create_turn_endpoint(
         Endpoint,
-        tuple(turnd.address(transport)),
+        turnd.address(transport),
         *CREDENTIAL,
         ssl=ssl.create_default_context(cafile=str(trusted)) if transport is Transport.TLS else None,
         transport="tcp" if transport.is_stream else "udp",
@@ -149,7 +149,7 @@ async def test_two_agents_meet_relay_to_relay(daemons: Daemons, transport: Trans
 def _agent(turnd: Daemon, transport: Transport, controlling: bool) -> Connection:
     return Connection(
         ice_controlling=controlling,
-        turn_server=tuple(turnd.address(transport)),
+        turn_server=turnd.address(transport),
         turn_username=CREDENTIAL.username,
         turn_password=CREDENTIAL.password,
         turn_transport="tcp" if transport.is_stream else "udp",
