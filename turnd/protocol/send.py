@@ -1,7 +1,7 @@
 """Send indications that the engine does not forward by itself (RFC 8656 section 11.2). They are never answered."""
 
 from fairlead.clock import Now
-from fairlead.datagram import Datagram
+from fairlead.datagram import Datagram, Family
 from fairlead.reasons import Reason
 from fairlead.stun.attributes import DATA, DONT_FRAGMENT, XOR_PEER_ADDRESS, AttributeValueError
 from fairlead.stun.message import Message
@@ -44,5 +44,11 @@ def _forward(state: State, allocation: Allocation, message: Message) -> tuple[Ef
     if peer.host not in allocation.permissions:
         return drop(state, Reason.NO_PERMISSION)
 
-    dont_fragment = message.first(DONT_FRAGMENT) or False
+    dont_fragment = message.first(DONT_FRAGMENT) is not None and _heeds_dont_fragment(allocation)
     return (SendFromRelay(allocation.relay.id, peer, data, dont_fragment),)
+
+
+def _heeds_dont_fragment(allocation: Allocation) -> bool:
+    """Between datagrams with IPv6 on either side the attribute is to be ignored (RFC 8656 sections 13.1 to 13.3)."""
+    transport, client, _ = allocation.five_tuple
+    return transport.is_stream or client.family is allocation.family is Family.IPV4
