@@ -128,9 +128,9 @@ class World:
     def now(self) -> Now:
         return self.clock.now
 
-    def take(self, data: bytes, five_tuple: FiveTuple) -> list[Effect]:
-        """Hands a client's bytes to the core; returns what was done about them."""
-        return self.carry_out(self.relay.receive(Datagram(data, five_tuple, Via(1)), self.now))
+    def take(self, datagram: Datagram) -> list[Effect]:
+        """Hands a client's message to the core; returns what was done about it."""
+        return self.carry_out(self.relay.receive(datagram, self.now))
 
     def advance(self, seconds: float) -> list[Effect]:
         """Lets time pass; the core is woken at each of its deadlines, as it asked to be."""
@@ -246,6 +246,7 @@ class Client:
         self.world = world
         number = next(world.numbers)
         self.five_tuple = FiveTuple(transport, address or Address("198.51.100.7", 20000 + number), SERVER)
+        self.via = Via(1 + number % 2, number)
         self.username = username
         self.password = USERS.get(username, "") if password is None else password
         self.nonce: str | None = None
@@ -269,13 +270,13 @@ class Client:
     ) -> bytes:
         """A request with credentials; with `nonce` in place of the one that the client was given, and with `mask`
         in place of a new transaction id's."""
-        named = ((USERNAME, self.username), (REALM, REALM_NAME), (NONCE, nonce or self._nonce()))
+        named = ((USERNAME, self.username), (REALM, REALM_NAME), (NONCE, nonce or self.learned_nonce()))
         signature = Signature(SHA1, self.key)
         return encode(method, Class.REQUEST, mask or self._new_mask(), (*rows, *named), signature, fingerprint)
 
     def say(self, data: bytes) -> list[Effect]:
         """Sends bytes; returns everything that the core had done about them."""
-        return self.world.take(data, self.five_tuple)
+        return self.world.take(Datagram(data, self.five_tuple, self.via))
 
     def exchange(self, data: bytes) -> Reply:
         """Sends a request and reads its one answer, which must be its answer."""
@@ -323,7 +324,8 @@ class Client:
     def disconnect(self) -> list[Effect]:
         return self.world.carry_out(self.world.relay.disconnected(self.five_tuple, self.world.now))
 
-    def _nonce(self) -> str:
+    def learned_nonce(self) -> str:
+        """The nonce that the server gave; asks for one at first."""
         if self.nonce is None:
             challenge = self.exchange(self.message(Method.ALLOCATE, (REQUESTED_TRANSPORT, UDP)))
             assert challenge.code == 401
