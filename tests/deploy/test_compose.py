@@ -56,7 +56,7 @@ def test_a_service_is_probed_for_what_it_does(service: dict[str, Any]) -> None:
     if daemon == "signal-api":
         assert f"http://{SignalApiSettings().ops}/readyz" in rest[-1]
     else:
-        listen = {"stund": StundSettings(), "turnd": TurndSettings()}[daemon].listen
+        listen = StundSettings().listen if daemon == "stund" else TurndSettings().listen
         port = rest[-1].rpartition(":")[2]
         assert rest[1:3] == ["-m", "fairlead.probe"]
         assert f"udp://*:{port}" in map(str, listen)
