@@ -19,7 +19,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from fairlead.datagram import Address, Transport, parse_address
+from fairlead.datagram import Address, parse_address
 
 T = TypeVar("T")
 Configuration = dict[str, Any]
@@ -30,6 +30,12 @@ _POLL = 0.02
 
 SECRET = "secret"
 REALM = "fairlead.test"
+AUTH: Configuration = {
+    "realm": REALM,
+    "secrets": [{"name": "current", "value": SECRET}],
+    "users": [{"name": "user", "password": "password"}],
+}
+JOIN_KEY = "a key that opens every room"
 #: Unix time, in the year 2100: when the credentials of tests expire.
 FAR_FUTURE = 4_102_444_800
 
@@ -51,12 +57,7 @@ def relay_on_loopback(**section: Any) -> Configuration:
         "ops": "127.0.0.1:0",
         "relay": {"address": ["127.0.0.1"]},
     }
-    auth = {
-        "realm": REALM,
-        "secrets": [{"name": "current", "value": SECRET}],
-        "users": [{"name": "user", "password": "password"}],
-    }
-    return {"auth": auth, "turnd": turnd | section}
+    return {"auth": AUTH, "turnd": turnd | section}
 
 
 class Daemon:
@@ -114,15 +115,12 @@ class Daemon:
 
         return wait_for(f"{event!r} in\n{self.output}", look)
 
-    def address(self, transport: Transport) -> Address:
-        """Where it listens."""
+    def address(self, scheme: str) -> Address:
+        """Where it listens for a transport, or for "http"."""
         self.await_record("ready")
-        serving = [place for record in self.records("serving") for place in record["listeners"]]
-        for place in serving + [record["on"] for record in self.records("listening")]:
-            scheme, _, address = place.partition("://")
-            if scheme == transport:
-                return parse_address(address)
-        raise LookupError(f"it does not listen over {transport}")
+        places = [place for record in self.records("serving") for place in record["listeners"]]
+        places += [record["on"] for record in self.records("listening")]
+        return next(parse_address(place.partition("://")[2]) for place in places if place.startswith(f"{scheme}://"))
 
     # What it answers
 
@@ -236,6 +234,14 @@ class Daemons:
         """stund on loopback; ready."""
         listen = {"listen": ["udp://127.0.0.1:0", "tcp://127.0.0.1:0"], "ops": "127.0.0.1:0"}
         daemon = self.start("stund", {"stund": listen | section})
+        daemon.await_ready()
+        return daemon
+
+    def signal_api(self, *ice: str, **shared: Any) -> Daemon:
+        """signal_api on loopback, which tells clients of these servers, and opens to JOIN_KEY; ready."""
+        urls = {kind: [url for url in ice if url.startswith(f"{kind}:")] for kind in ("stun", "turn", "turns")}
+        section = {"listen": "127.0.0.1:0", "ops": "127.0.0.1:0", "join_key": JOIN_KEY, "ice": urls}
+        daemon = self.start("signal_api", {"auth": AUTH} | shared | {"signal_api": section})
         daemon.await_ready()
         return daemon
 
