@@ -129,8 +129,11 @@ def _explain(listener: Listener, address: Address, error: OSError) -> tuple[str,
     """What is wrong with an address that cannot be bound, and the remedy."""
     if error.errno == errno.EADDRINUSE:
         holder = port_holder(listener.transport.is_stream, address)
-        by = holder or "another process (run as root to see which)"
-        return f"{listener.transport}://{address} is taken by {by}", "stop it, or write another port"
+        remedy = "stop it, or write another port"
+        if holder is not None and holder.is_us:
+            remedy = "write another port; a restart can change the host of this one"
+        by = holder or "another process (root can see which)"
+        return f"{listener.transport}://{address} is taken by {by}", remedy
     if error.errno == errno.EACCES:
         remedy = "write a port above 1023, or give the process CAP_NET_BIND_SERVICE"
         return f"port {address.port} needs a privilege", remedy

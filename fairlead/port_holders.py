@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from fairlead.datagram import Address, unpack_host
 from fairlead.udp import is_wildcard
@@ -12,16 +13,30 @@ from fairlead.udp import is_wildcard
 _LISTENING = "0A"
 
 
-def port_holder(is_stream: bool, address: Address) -> str | None:
-    """`turnd (pid 4711)` for the process whose socket is in the way of binding an address; None when nobody can
-    be named, for want of privilege most of all."""
+class Holder(NamedTuple):
+    """The process that has a port."""
+
+    pid: int
+    command: str
+
+    @property
+    def is_us(self) -> bool:
+        return self.pid == os.getpid()
+
+    def __str__(self) -> str:
+        return f"{'this process itself' if self.is_us else self.command} (pid {self.pid})"
+
+
+def port_holder(is_stream: bool, address: Address) -> Holder | None:
+    """The process whose socket is in the way of binding an address; None when nobody can be named, for want of
+    privilege most of all."""
     name = "tcp" if is_stream else "udp"
     for table in (name, f"{name}6"):
         for local, inode in _sockets(Path("/proc/net") / table, is_stream):
             if local.port == address.port and _overlaps(local.host, address.host):
                 pid = _owner(inode)
                 if pid is not None:
-                    return f"{_command(pid)} (pid {pid})"
+                    return Holder(pid, _command(pid))
     return None
 
 
@@ -59,8 +74,6 @@ def _owner(inode: int) -> int | None:
 
 def _command(pid: int) -> str:
     """The command's name, or MODULE of `python -m MODULE`; no further arguments, which may be secret."""
-    if pid == os.getpid():
-        return "this process itself"
     try:
         name = Path(f"/proc/{pid}/comm").read_text().strip()
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")

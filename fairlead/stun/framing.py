@@ -6,8 +6,8 @@ from fairlead.stun.header import COOKIE_BYTES, HEADER_LENGTH, DecodeError
 #: ChannelData's header: channel number and length.
 CHANNEL_HEADER_LENGTH = 4
 
-#: The longest message that either header can announce: ChannelData of 65535 bytes with its padding.
-LARGEST_MESSAGE = CHANNEL_HEADER_LENGTH + 65536
+#: The longest message that either header can announce: STUN's, whose length is a multiple of 4.
+LARGEST_MESSAGE = HEADER_LENGTH + 65532
 
 
 class FrameDecoder:

@@ -1,0 +1,171 @@
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import pytest
+
+from fairlead.config import LogSettings
+from fairlead.datagram import Address
+from fairlead.log import SampledLog, configure, get_logger, mask_addresses
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    uvicorn_access = logging.getLogger("uvicorn.access")
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    uvicorn_access.disabled = False
+
+
+def stream(
+    target: io.StringIO,
+    form: Literal["auto", "json", "console"] = "json",
+    level: Literal["debug", "info", "warning", "error"] = "info",
+    mask_addresses: bool = False,
+) -> None:
+    configure(LogSettings(format=form, level=level, mask_addresses=mask_addresses), target)
+
+
+def records(target: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in target.getvalue().splitlines()]
+
+
+def test_json_is_one_line_a_record_with_time_level_logger_and_event_first() -> None:
+    target = io.StringIO()
+    stream(target)
+    get_logger("test").info("hello", client=Address("192.0.2.7", 5), count=3)
+    (record,) = records(target)
+    assert list(record) == ["timestamp", "level", "logger", "event", "client", "count"]
+    assert record["timestamp"].endswith("Z")
+    assert record["count"] == 3
+    assert (record["level"], record["logger"], record["event"]) == ("info", "test", "hello")
+
+
+def test_records_of_others_look_like_ours() -> None:
+    target = io.StringIO()
+    stream(target)
+    logging.getLogger("asyncio").warning("took %s seconds", 3)
+    (record,) = records(target)
+    assert (record["event"], record["logger"], record["level"]) == ("took 3 seconds", "asyncio", "warning")
+
+
+def test_an_exception_stays_on_its_line() -> None:
+    target = io.StringIO()
+    stream(target)
+    try:
+        raise ValueError("inside")
+    except ValueError:
+        get_logger("test").warning("caught", exc_info=True)
+    (record,) = records(target)
+    assert "ValueError: inside" in record["exception"]
+
+
+def test_auto_is_json_but_on_a_terminal() -> None:
+    target, terminal = io.StringIO(), Terminal()
+    stream(target, "auto")
+    get_logger("test").info("hello")
+    assert records(target)
+    stream(terminal, "auto")
+    get_logger("test").info("hello")
+    assert "hello" in terminal.getvalue()
+    assert not terminal.getvalue().startswith("{")
+
+
+def test_configuring_again_replaces() -> None:
+    first, second = io.StringIO(), io.StringIO()
+    stream(first)
+    stream(second, level="warning")
+    get_logger("test").info("not this")
+    get_logger("test").warning("this")
+    assert first.getvalue() == ""
+    assert [record["event"] for record in records(second)] == ["this"]
+
+
+def test_secrets_are_starred() -> None:
+    target = io.StringIO()
+    stream(target)
+    get_logger("test").info("login", password="s3cr3t", token="s3cr3t", authorization="s3cr3t", user="u")
+    assert "s3cr3t" not in target.getvalue()
+    assert records(target)[0]["user"] == "u"
+
+
+def test_no_access_log_since_query_strings_are_secret() -> None:
+    target = io.StringIO()
+    stream(target, level="debug")
+    logging.getLogger("uvicorn.access").info("GET /v1/ws?token=s3cr3t")
+    assert target.getvalue() == ""
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_addresses_are_masked_wherever_they_stand(form: Literal["json", "console"]) -> None:
+    target = io.StringIO()
+    stream(target, form, mask_addresses=True)
+    try:
+        raise ValueError("from 192.0.2.77")
+    except ValueError:
+        get_logger("test").warning("caught 192.0.2.77", exc_info=True, client=Address("192.0.2.77", 5), n=77)
+    logging.getLogger("asyncio").warning("peer %s", "[2001:db8:1:2::77]:9")
+    assert "192.0.2.77" not in target.getvalue()
+    assert "192.0.2.0" in target.getvalue()
+    assert "[2001:db8:1::]:9" in target.getvalue()
+    assert "::77" not in target.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("192.0.2.77", "192.0.2.0"),
+        ("192.0.2.77:5349.", "192.0.2.0:5349."),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::"),
+        ("[2001:db8::1]:3478", "[2001:db8::]:3478"),
+        ("fe80::1%2", "fe80::%2"),
+        ("::ffff:192.0.2.77", "::ffff:192.0.2.0"),
+        ("127.0.0.1 and ::1 and 0.0.0.0", "127.0.0.1 and ::1 and 0.0.0.0"),
+        ("at 12:34:56 version 1.2.3 of a1.2.3.4", "at 12:34:56 version 1.2.3 of a1.2.3.4"),
+        ("999.1.1.1", "999.1.1.1"),
+    ],
+)
+def test_masks(text: str, masked: str) -> None:
+    assert mask_addresses(text) == masked
+
+
+class TestSampledLog:
+    @pytest.fixture
+    def target(self) -> io.StringIO:
+        target = io.StringIO()
+        stream(target)
+        return target
+
+    def test_one_line_a_source_and_window_then_the_count_of_the_others(self, target: io.StringIO) -> None:
+        sampled = SampledLog(get_logger("test"), window=10)
+        for second in range(10):
+            sampled.warning(second, "bad", "192.0.2.1", port=second)
+        sampled.warning(10, "bad", "192.0.2.1")
+        first, second_line = records(target)
+        assert (first["source"], first["port"]) == ("192.0.2.1", 0)
+        assert "held_back" not in first
+        assert second_line["held_back"] == 9
+        assert sampled.held_back == 9
+
+    def test_events_are_told_apart(self, target: io.StringIO) -> None:
+        sampled = SampledLog(get_logger("test"), rows=4096)
+        for number in range(40):
+            sampled.warning(0, f"event {number}", "192.0.2.1")
+        assert len(records(target)) > 20
+
+    def test_a_flood_from_everywhere_fills_no_more_than_the_table(self, target: io.StringIO) -> None:
+        sampled = SampledLog(get_logger("test"), window=60, rows=16)
+        for number in range(10_000):
+            sampled.warning(1.0, "bad", f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+        assert len(records(target)) == 16
+        assert sampled.held_back == 10_000 - 16
