@@ -48,3 +48,11 @@ def test_its_command_is_one_of_ours() -> None:
 
 def test_it_drains_when_it_is_stopped() -> None:
     assert "STOPSIGNAL SIGTERM" in LAST_STAGE
+
+
+def test_the_context_holds_what_is_copied_and_nothing_else() -> None:
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    kept = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    copies = [line.split()[1:-1] for line in INSTRUCTIONS if line.startswith("COPY") and "--from" not in line]
+    assert "*" in lines
+    assert kept == {source for sources in copies for source in sources}
