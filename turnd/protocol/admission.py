@@ -68,9 +68,17 @@ def _handle(state: State, request: Request, handle: RequestHandler) -> Outcome:
 
 def _authenticate(state: State, datagram: Datagram, message: Message, now: Now) -> Account | Challenge:
     allocation = state.allocations.by_five_tuple.get(datagram.five_tuple)
-    keeps_key = state.settings.expiry is not Expiry.REFRESH or message.method != Method.REFRESH
-    known = allocation.account if allocation is not None and keeps_key else None
+    known = None
+    if allocation is not None and _key_is_enough(state.settings.expiry, allocation.account, message.method, now):
+        known = allocation.account
     return check(message, datagram.five_tuple.client, state.authenticator, state.nonces, known, now)
+
+
+def _key_is_enough(expiry: Expiry, account: Account, method: int, now: Now) -> bool:
+    """Whether a living allocation is asked by the key that it was made with, whatever became of the credential."""
+    if expiry is Expiry.CUT:
+        return not account.has_expired(now)
+    return expiry is Expiry.ALLOCATE or method != Method.REFRESH
 
 
 def _challenge(

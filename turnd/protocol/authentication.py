@@ -61,6 +61,9 @@ class Account(NamedTuple):
     expires: int | None = None
     integrity: Integrity = SHA1
 
+    def has_expired(self, now: Now) -> bool:
+        return self.expires is not None and self.expires <= now.wall
+
     @property
     def signature(self) -> Signature:
         """What replies to this account are signed with."""
@@ -147,7 +150,7 @@ class Authenticator:
             yield Account(username, limited.user_id or username, key, name, limited.expires, algorithm.integrity)
 
     def _in_force(self, account: Account, now: Now) -> Account | AuthFailure:
-        if account.expires is not None and account.expires <= now.wall:
+        if account.has_expired(now):
             return AuthFailure.EXPIRED
         return AuthFailure.REVOKED if self.is_revoked(account, now) else account
 

@@ -7,6 +7,7 @@ a late packet never reaches the next owner of a port.
 from fairlead.clock import Now
 from turnd.protocol.allocations import Allocation, AllocationDue, Due, PermissionDue, ReservationDue
 from turnd.protocol.effects import ClearRoute, CloseRelaySocket, Effect, Ended, EndReason
+from turnd.protocol.settings import Expiry
 from turnd.protocol.state import State
 
 
@@ -44,7 +45,8 @@ def _end_due(state: State, due: Due, now: Now) -> tuple[Effect, ...]:
         return _end_reservation(state, due.token, now)
     allocation = state.allocations.by_id[due.id]
     if isinstance(due, AllocationDue):
-        return end(state, allocation, EndReason.EXPIRED, now)
+        is_cut = state.settings.expiry is Expiry.CUT and allocation.account.has_expired(now)
+        return end(state, allocation, EndReason.CREDENTIAL_EXPIRED if is_cut else EndReason.EXPIRED, now)
     if isinstance(due, PermissionDue):
         return (ClearRoute(state.allocations.forbid(allocation, due.host)),)
     return (ClearRoute(state.allocations.unbind(allocation, due.number)),)
