@@ -5,15 +5,30 @@ forwards what the routes it was given allow, drops with a named reason what they
 that it does not know. It has no timers: what ends is withdrawn from it. Nothing crosses this border that could not
 cross the border of a process.
 
-What an engine forwards by itself:
-  client -> peer   ChannelData on a channel route; Send indications that hold XOR-PEER-ADDRESS and DATA and nothing
-                   else but a FINGERPRINT, towards a host that a permission route names
-  peer -> client   what arrives on a relay socket from a host that a permission route names: as ChannelData where a
-                   channel route names the peer, as a Data indication otherwise (RFC 8656 sections 11.3, 12.6)
-What it drops, counted: ChannelData and Send of clients without a relay socket or a route; packets of peers without
-a permission; port 0; packets towards or from our own relay addresses at a port that no open relay socket owns
-(Ports.OWN_RELAYED); what the kernel refuses to take. Never does an error on a relay socket end it.
-What it hands up: every other message of a client.
+Clients are told apart by their 5-tuple. What they send is one of three:
+  ChannelData      4 bytes or more, the first from 0x40 to 0x7F. Its data goes to the peer of the channel, when
+                   the peer's host has a permission too. What follows the data is padding and ignored.
+  plain Send       a Send indication that holds XOR-PEER-ADDRESS and DATA, once each and in either order, and nothing
+                   else but a FINGERPRINT, which is right. Its data goes to the peer, when its host has a permission.
+  all else         is handed up as it came, be it well formed or not.
+What a peer sends to a relay socket goes to the client when the peer's host has a permission: as ChannelData when a
+channel is bound to the peer, else as a Data indication of XOR-PEER-ADDRESS and DATA (RFC 8656 sections 11.3, 12.6).
+Empty data is data. In indications a client writes and reads the advertised host in place of the bound one.
+
+What is not forwarded is dropped and counted, under the first of these that fits:
+  MALFORMED           ChannelData that is longer than what arrived
+  NO_ALLOCATION       ChannelData or plain Send of a client without a relay socket; a peer's packet on a relay socket
+                      without a client
+  PEER_FAMILY         plain Send to a peer of a family that the client has no relay socket of
+  NO_CHANNEL          ChannelData of a number that is not bound
+  NO_PERMISSION       the host of the peer has none
+  PORT_ZERO           the port of the peer, or of a client whose message would be handed up, is 0
+  PEER_NOT_ALLOCATED  the permission says Ports.OWN_RELAYED, and no open relay socket has the peer's address: judged
+                      for each packet, in both directions
+  SEND_BUFFER         the kernel has no room
+  TOO_LARGE           the path has none
+  UNREACHABLE         whatever else makes the kernel refuse
+No error on a socket, and no ICMP message, ever ends it.
 """
 
 import enum
@@ -24,6 +39,7 @@ from typing import NamedTuple, Protocol
 from fairlead.datagram import Address, Datagram, FiveTuple, Via
 from fairlead.reasons import Reason
 from turnd.routes import RelayId, Route
+
 
 class StreamData(NamedTuple):
     """Bytes for a client behind a TCP or TLS connection, to be written to the stream `via.path` as they are:
@@ -69,7 +85,11 @@ class Counters:
 
 
 class DataPlane(Protocol):
-    """An engine. Verbs that set or clear are idempotent; clearing what is not there does nothing."""
+    """An engine. Verbs that set, clear or close are idempotent; clearing and closing what is not there does nothing.
+
+    To open what is open, or to set something on a relay socket that is not open, is a mistake of the caller's:
+    ValueError and KeyError.
+    """
 
     #: The value of the metric label `datapath`.
     name: str
@@ -79,51 +99,77 @@ class DataPlane(Protocol):
         ...
 
     def turn(self) -> Sequence[HandUp]:
-        """Does at most one budget of work and returns what it hands up; bounded in time and in length."""
+        """Does at most one budget of work and returns what it hands up, bounded in number and in bytes.
+
+        Every socket that is ready gets its share. What is left stays in the kernel's queues, which shed by themselves.
+        """
         ...
 
     def open_listener(self, listener: int, address: Address) -> Address:
-        """Binds a UDP listener; port 0 picks one. Returns the bound address; raises OSError."""
+        """Binds a UDP listener; port 0 picks one. Returns the bound address; raises OSError.
+
+        On 0.0.0.0 and :: it hears all addresses of that family, and answers from the one that was written to.
+        """
         ...
 
-    def close_listener(self, listener: int) -> None: ...
+    def close_listener(self, listener: int) -> None:
+        """What would go out of it is dropped from now on (UNREACHABLE); its clients' relay sockets stay."""
+        ...
 
     def open_relay(self, relay: RelayId, address: Address) -> None:
-        """Binds a relay socket to exactly this address; raises OSError. Packets that reach it before it has a
-        client are dropped."""
+        """Binds a relay socket to exactly this address, without a client; raises OSError."""
         ...
 
     def set_client(self, relay: RelayId, client: FiveTuple, via: Via) -> None:
-        """Says whose relay socket it is, and where its peers' packets go."""
+        """Says whose relay socket it is, and how packets get there: through a UDP listener, or as StreamData for `via`.
+
+        A client has at most one relay socket of each family. One that belonged to another client moves, routes and all.
+        """
         ...
 
     def close_relay(self, relay: RelayId) -> Usage:
         """Withdraws the routes, closes the socket, returns what passed it."""
         ...
 
-    def set_route(self, route: Route) -> None: ...
+    def set_route(self, route: Route) -> None:
+        """Takes the place of what differs only in `ports`, and of channels with the same number or the same peer.
 
-    def clear_route(self, route: Route) -> None: ...
+        Raises ValueError for a host that is not of the relay socket's family, and for a channel to port 0.
+        """
+        ...
+
+    def clear_route(self, route: Route) -> None:
+        """Clears exactly this route: one that has taken its place stays."""
+        ...
 
     def send(self, via: Via, client: FiveTuple, data: bytes) -> None:
         """Sends to a UDP client from the address that it wrote to; drops, counted, what the kernel refuses."""
         ...
 
     def send_from_relay(self, relay: RelayId, peer: Address, data: bytes, dont_fragment: bool) -> None:
-        """Sends application data that the core has judged; the per-packet checks of the routes apply again."""
+        """Sends application data that the core has judged, as a plain Send does: the routes are asked again.
+
+        `dont_fragment` sets the DF bit of the packet; a path that is known to be too narrow drops it (TOO_LARGE).
+        """
         ...
 
     def deliver(self, datagram: Datagram) -> Sequence[HandUp]:
         """Takes one framed message of a stream client as turn() takes a datagram: forwards it, or hands it up."""
         ...
 
-    def usage(self, relay: RelayId) -> Usage: ...
+    def usage(self, relay: RelayId) -> Usage:
+        """What has passed an open relay socket so far."""
+        ...
 
     def counters(self) -> Counters: ...
 
-    def routes(self) -> frozenset[Route]: ...
+    def routes(self) -> frozenset[Route]:
+        """Exactly what was set and has been neither cleared nor replaced."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Closes every socket; the engine cannot be used any more."""
+        ...
 
 
 class EngineSettings(NamedTuple):

@@ -102,8 +102,13 @@ class RelaySocket:
             self._refresh_host(host)
 
     def bind(self, number: int, peer: Address) -> None:
-        """Takes the number from another peer, and the peer from another number. Raises ValueError as permit()."""
+        """Takes the number from another peer, and the peer from another number.
+
+        Raises ValueError for a peer of the other family, or with port 0.
+        """
         self._require_family(peer)
+        if not peer.port:
+            raise ValueError(f"channel {number:#x} of relay socket {self.relay} is for port 0")
         for other, bound in list(self._channels.items()):
             if (other == number) is not (bound == peer):
                 self.unbind(other, bound)

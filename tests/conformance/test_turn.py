@@ -1,0 +1,160 @@
+"""A turn is bounded in time, in number and in bytes, and gives every socket its share; floods are shed."""
+
+import resource
+import select
+from collections.abc import Callable
+from pathlib import Path
+
+from fairlead.datagram import Address
+from fairlead.reasons import Reason
+from fairlead.stun.header import Class, Method
+from fairlead.stun.message import encode, new_mask
+from tests.conformance.conftest import MakeEngine, MakeRig
+from tests.conformance.kit import IPV4, Rig, channel_data
+from turnd.dataplane.contract import DataPlane
+
+BUDGET = 20
+BINDING = encode(Method.BINDING, Class.REQUEST, new_mask(bytes(12)))
+
+
+def is_ready(engine: DataPlane) -> bool:
+    return bool(select.select([engine.fileno()], [], [], 0)[0])
+
+
+def relayed(rig: Rig) -> int:
+    return sum(rig.engine.counters().packets.values())
+
+
+def test_the_descriptor_is_readable_while_there_is_work_and_only_then(rig: Rig) -> None:
+    client, relay, peer = rig.call()
+    assert not is_ready(rig.engine)
+    sends: list[Callable[[], None]] = [
+        lambda: client.say(BINDING),
+        lambda: client.say(channel_data(b"up")),
+        lambda: client.say(channel_data(b"up", number=0x4321)),
+        lambda: peer.send(b"down", relay.address),
+        lambda: client.send(b"from nobody's peer", relay.address),
+    ]
+    for send in sends:
+        send()
+        assert select.select([rig.engine.fileno()], [], [], 3)[0]
+        rig.engine.turn()
+        assert not is_ready(rig.engine)
+
+
+def test_a_turn_without_work_does_nothing(make: MakeEngine) -> None:
+    engine = make()
+    assert not engine.turn()
+    assert not is_ready(engine)
+
+
+def test_a_turn_forwards_no_more_than_its_budget(make_rig: MakeRig, host: str) -> None:
+    rig = make_rig(host, budget=BUDGET)
+    client, _, _ = rig.call()
+    for _ in range(3 * BUDGET):
+        client.say(channel_data(b"up"))
+    turns = 0
+    while relayed(rig) < 3 * BUDGET:
+        before = relayed(rig)
+        rig.engine.turn()
+        assert before < relayed(rig) <= before + BUDGET
+        turns += 1
+    assert turns >= 3
+
+
+def test_a_turn_hands_up_no_more_than_its_budget(make_rig: MakeRig) -> None:
+    rig = make_rig(budget=BUDGET)
+    client = rig.client()
+    for _ in range(3 * BUDGET):
+        client.say(BINDING)
+    lengths: list[int] = []
+    while sum(lengths) < 3 * BUDGET:
+        lengths.append(len(rig.engine.turn()))
+    assert max(lengths) <= BUDGET
+
+
+def test_a_turn_hands_up_no_more_than_a_few_megabytes(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    client = rig.client()
+    for number in range(100, 124):
+        listener = rig.engine.open_listener(number, Address(IPV4, 0))
+        for _ in range(8):
+            client.send(b"\xff" * 65507, listener)
+    turns = []
+    while is_ready(rig.engine):
+        turns.append(sum(len(item.data) for item in rig.engine.turn()))
+    assert sum(turns) > 4 << 20
+    assert max(turns) < 4 << 20
+
+
+def test_a_flooded_listener_does_not_starve_relay_sockets(make_rig: MakeRig, host: str) -> None:
+    rig = make_rig(host, budget=BUDGET)
+    flooder = rig.client()
+    calls = [rig.call() for _ in range(5)]
+    for _, relay, peer in calls:
+        for _ in range(10):
+            peer.send(b"down", relay.address)
+    for _ in range(10):
+        for _ in range(2 * BUDGET):
+            flooder.say(BINDING)
+        rig.engine.turn()
+    assert relayed(rig) == 50
+
+
+def test_a_flooded_relay_socket_starves_nobody(make_rig: MakeRig, host: str) -> None:
+    rig = make_rig(host, budget=BUDGET)
+    _, flooded, flooder = rig.call()
+    client, relay, _ = rig.call()
+    for _ in range(5):
+        client.say(channel_data(b"up"))
+    for _ in range(5):
+        for _ in range(2 * BUDGET):
+            flooder.send(b"flood", flooded.address)
+        rig.engine.turn()
+    assert rig.engine.usage(relay.number).packets_to_peer == 5
+
+
+def test_sockets_take_turns_when_more_are_ready_than_the_budget_is_great(make_rig: MakeRig) -> None:
+    rig = make_rig(budget=4)
+    calls = [rig.call() for _ in range(12)]
+    for _ in range(3):
+        for _, relay, peer in calls:
+            peer.send(b"down", relay.address)
+    for _ in range(30):
+        for _, flooded, flooder in calls[:3]:
+            flooder.send(b"flood", flooded.address)
+        rig.engine.turn()
+    assert all(rig.engine.usage(relay.number).packets_to_client >= 3 for _, relay, _ in calls)
+
+
+def test_a_flood_is_shed_and_memory_does_not_grow(make_rig: MakeRig) -> None:
+    """Strangers and a peer send far more than one turn in between can take."""
+    rig = make_rig(budget=BUDGET)
+    client, relay, peer = rig.call()
+    strangers = [rig.client() for _ in range(20)]
+
+    def flood() -> None:
+        for _ in range(5):
+            for stranger in strangers:
+                for message in (BINDING, channel_data(bytes(1172)), b"\xff" * 1400):
+                    stranger.say(message)
+                peer.send(bytes(1172), relay.address)
+        rig.engine.turn()
+
+    for _ in range(20):
+        flood()
+    before = _resident_bytes()
+    for _ in range(60):
+        flood()
+    assert _resident_bytes() - before < 1 << 20
+    assert set(rig.all_dropped()) == {Reason.NO_ALLOCATION}
+    while is_ready(rig.engine):
+        rig.engine.turn()
+    while not peer.is_silent():
+        peer.receive()
+    client.say(channel_data(b"still alive"))
+    assert peer.receive() == (b"still alive", relay.address)
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
