@@ -7,7 +7,7 @@ Up to the moment that a request is authenticated nothing is remembered of it but
 from collections.abc import Callable
 
 from fairlead.clock import Now
-from fairlead.datagram import Datagram
+from fairlead.datagram import Address, Datagram
 from fairlead.reasons import Reason
 from fairlead.stun import attributes as stun
 from fairlead.stun.header import Class, Method
@@ -88,12 +88,7 @@ def _challenge(
     client = datagram.five_tuple.client
     counters = state.counters
     counters.auth_failures[challenge.failure] += 1
-    prefix = source_prefix(client.host)
-    if challenge.code == 401 and challenge.username is not None:
-        allowed = state.failures.allow(prefix + challenge.username.encode(), now)
-    else:
-        allowed = state.challenges.allow(prefix, now)
-    if not allowed:
+    if not _may_be_answered(state, client, challenge, now):
         counters.challenges_suppressed += 1
         return drop(state, Reason.RATE_LIMITED)
     counters.challenges_sent += 1
@@ -106,3 +101,13 @@ def _challenge(
     if challenge.username is None:
         return (answer,)
     return (answer, Challenged(challenge.username, datagram.five_tuple, challenge.failure))
+
+
+def _may_be_answered(state: State, client: Address, challenge: Challenge, now: Now) -> bool:
+    """Wrong credentials are limited by user name first, so that who guesses does not use up what a whole office has;
+    then, as everything unauthenticated, by source, so that names made up one after the other earn no more replies."""
+    prefix = source_prefix(client.host)
+    name = challenge.username if challenge.code == 401 else None
+    if name is not None and not state.failures.allow(prefix + name.encode(), now):
+        return False
+    return state.challenges.allow(prefix, now)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class State:
     """The rules and the books of one relay.
 
-    `challenges` bounds unauthenticated replies per source prefix, `failures` those to wrong passwords.
+    `challenges` bounds unauthenticated replies per source prefix, `failures` those to wrong passwords per user as well.
     """
 
     settings: Settings

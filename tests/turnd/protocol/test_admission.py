@@ -192,7 +192,7 @@ def test_wrong_passwords_have_a_rate_per_source_and_user() -> None:
 
 def test_success_is_never_limited() -> None:
     """Not even for a user whose source has used up everything by guessing."""
-    world = World(challenges=(0.001, 1), failures=(0.001, 1))
+    world = World(challenges=(0.001, 2), failures=(0.001, 1))
     alice = Client(world, address=SOURCE)
     alice.learned_nonce()
     guesser = Client(world, password="wrong", address=SOURCE)
@@ -202,6 +202,14 @@ def test_success_is_never_limited() -> None:
     for _ in range(100):
         assert alice.refresh().code == 0
         assert alice.permit(Address("10.0.0.1", 1)).code == 403
+
+
+def test_changing_user_names_do_not_lift_the_rate_of_a_source() -> None:
+    """Somebody who spoofs a victim's address and a new name each time gets no more replies sent there."""
+    world = World(challenges=(10, 5), failures=(20, 40))
+    guessers = [Client(world, f"user{number}", address=SOURCE) for number in range(50)]
+    nonce = guessers[0].learned_nonce()
+    assert sum(answers(client, [client.signed(Method.ALLOCATE, nonce=nonce)]) for client in guessers) == 4
 
 
 def test_strangers_leave_nothing_behind() -> None:
