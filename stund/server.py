@@ -43,7 +43,7 @@ class Server:
         self._open: dict[Listener, _Open] = {}
         self._numbers = itertools.count(1)
         self._certificate: Certificate | None = None
-        self.probe = SelfProbe(self._targets, context.clock.entropy)
+        self.probe = SelfProbe(self.targets, context.clock.entropy)
         self.take_over(loaded)
         self._declare(context.metrics)
 
@@ -91,7 +91,8 @@ class Server:
         for number in opened.stream:
             self.streams.close_listener(number)
 
-    def _targets(self) -> list[Target]:
+    def targets(self) -> list[Target]:
+        """Every address that is served, for the probe."""
         return [
             Target(listener.transport, address)
             for listener, opened in self._open.items()

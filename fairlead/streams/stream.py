@@ -107,7 +107,7 @@ class Stream(asyncio.BufferedProtocol):
         """Closes now."""
         if self.admission is not None:
             self.admission.cancel()
-        elif self._transport is not None:
+        if self._transport is not None:
             self._transport.abort()
         self._end()
 
