@@ -22,8 +22,11 @@ class Revocations:
             return
         self._until[name] = until
         heapq.heappush(self._order, (until, name))
-        while len(self._until) > self._size or len(self._order) > 2 * self._size:
+        if len(self._until) > self._size:
             self._forget_first()
+        if len(self._order) > 2 * self._size:
+            self._order = [(until, name) for name, until in self._until.items()]
+            heapq.heapify(self._order)
 
     def covers(self, name: str, now: Now) -> bool:
         """Whether the name is refused at this time."""
@@ -31,5 +34,7 @@ class Revocations:
 
     def _forget_first(self) -> None:
         until, name = heapq.heappop(self._order)
-        if self._until.get(name) == until:
-            del self._until[name]
+        # A name that was prolonged has left an older row behind.
+        while self._until.get(name) != until:
+            until, name = heapq.heappop(self._order)
+        del self._until[name]

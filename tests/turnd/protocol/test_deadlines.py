@@ -59,7 +59,7 @@ def test_dead_rows_stay_bounded_while_a_deadline_is_moved() -> None:
     deadlines: Deadlines[str] = Deadlines()
     for moment in range(10_000):
         deadlines.set("refreshed", float(moment))
-        assert rows(deadlines) <= 2 * len(deadlines) + 65
+        assert rows(deadlines) <= 2 * len(deadlines) + 64
     assert deadlines.next() == 9999.0
 
 
@@ -69,8 +69,24 @@ def test_dead_rows_stay_bounded_while_deadlines_are_cleared() -> None:
         deadlines.set(key, float(key))
     for key in range(999, 0, -1):
         deadlines.clear(key)
-        assert rows(deadlines) <= 2 * len(deadlines) + 65
+        assert rows(deadlines) <= 2 * len(deadlines) + 64
     assert deadlines.next() == 0.0
+
+
+def test_sweeping_keeps_the_order() -> None:
+    deadlines: Deadlines[str] = Deadlines()
+    moments = {f"key {number}": float(number * 7919 % 1009) for number in range(1000)}
+    for key, when in moments.items():
+        deadlines.set(key, when + 5000)
+    for key, when in moments.items():
+        deadlines.set(key, when)
+    for key in list(moments)[::3]:
+        deadlines.clear(key)
+        del moments[key]
+    assert rows(deadlines) <= 2 * len(deadlines) + 64
+    popped = [deadlines.pop_due(2000.0) for _ in moments]
+    assert popped == sorted(moments, key=lambda key: moments[key])
+    assert deadlines.pop_due(1e9) is None
 
 
 def test_what_follows_from_one_may_clear_the_next() -> None:

@@ -78,6 +78,12 @@ def test_a_rate_of_zero_is_off() -> None:
     assert all(buckets.allow(b"source", at(0)) for _ in range(10_000))
 
 
+def test_a_table_of_one_bucket_is_shared_by_all() -> None:
+    buckets = table(1, 1, size=1)
+    assert buckets.allow(b"one", at(0))
+    assert not buckets.allow(b"other", at(0))
+
+
 def test_who_shares_a_bucket_depends_on_the_key() -> None:
     def shares(key: bytes) -> list[bool]:
         shared = []

@@ -90,4 +90,5 @@ def test_a_nonce_is_its_own_only_text(change: str) -> None:
 
 def test_a_key_that_can_be_guessed_is_refused() -> None:
     with pytest.raises(ValueError, match="give it at least 16"):
-        NonceMint(b"short")
+        NonceMint(bytes(15))
+    assert NonceMint(bytes(16)).check(NonceMint(bytes(16)).mint(CLIENT, at(T0)), CLIENT, at(T0))

@@ -36,7 +36,7 @@ def test_a_full_list_forgets_what_would_be_forgotten_next() -> None:
     assert [revocations.covers(name, at(0)) for name in ("long", "short", "middle")] == [True, False, True]
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 100).map(float)), max_size=80))
+@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 100).map(float)), min_size=5, max_size=80))
 def test_the_longest_lasting_are_kept(added: list[tuple[str, float]]) -> None:
     """A name that was forgotten for want of room may come again; the bound holds throughout."""
     revocations, model = Revocations(size=5), dict[str, float]()
@@ -50,9 +50,20 @@ def test_the_longest_lasting_are_kept(added: list[tuple[str, float]]) -> None:
             assert revocations.covers(key, at(model.get(key, 0.0) - 0.5)) is (key in model)
 
 
-def test_moving_one_name_does_not_fill_memory() -> None:
+def test_prolonging_one_name_fills_no_memory_and_costs_no_other() -> None:
     revocations = Revocations(size=10)
+    revocations.add("bob", 5.0)
     for until in range(10_000):
         revocations.add("alice", float(until))
-    assert len(revocations._order) <= 20
+        assert len(revocations._order) <= 20
     assert revocations.covers("alice", at(9998.0))
+    assert revocations.covers("bob", at(4.0))
+
+
+def test_a_prolonged_name_is_not_forgotten_by_its_old_moment() -> None:
+    revocations = Revocations(size=2)
+    revocations.add("alice", 10.0)
+    revocations.add("alice", 300.0)
+    revocations.add("bob", 20.0)
+    revocations.add("carol", 200.0)
+    assert [revocations.covers(name, at(0)) for name in ("alice", "bob", "carol")] == [True, False, True]
