@@ -4,8 +4,6 @@ The reply waits for the world: allocate() asks for a relay socket, and only when
 client hear of success. A port that another program holds costs one more try, not the request.
 """
 
-from dataclasses import dataclass, field
-
 from fairlead.datagram import Address, Family
 from fairlead.stun.attributes import (
     DONT_FRAGMENT,
@@ -21,6 +19,7 @@ from fairlead.stun.message import Message
 from turnd.protocol.allocations import Allocation, RelaySocket, Reservation
 from turnd.protocol.effects import Allocated, AttachClient, CloseRelaySocket, Effect, OpenRelaySocket, Send
 from turnd.protocol.lifetimes import granted_lifetime
+from turnd.protocol.openings import MOST_OTHERS, Opening
 from turnd.protocol.outcome import Outcome, conclude
 from turnd.protocol.quotas import Claim, QuotaScope
 from turnd.protocol.replies import Refusal, Request, Values, success
@@ -29,26 +28,9 @@ from turnd.routes import RelayId
 
 #: The protocol number of UDP in REQUESTED-TRANSPORT.
 UDP = 17
-#: How many other ports are tried, one after the other, when another program has the first, before the answer is 508.
-MOST_OTHERS = 16
 #: Seconds that a reserved port waits for its second allocation (RFC 8656 section 7.2 asks for at least 30).
 RESERVATION_LIFETIME = 30.0
 RESERVATION_TOKEN_LENGTH = 8
-
-
-@dataclass(slots=True)
-class Opening:
-    """An Allocate that waits for its relay sockets: one, or two when the next port is to be reserved."""
-
-    request: Request
-    lifetime: int
-    family: Family
-    even: bool
-    reserve_next: bool
-    others: int = MOST_OTHERS
-    claims: list[Claim] = field(default_factory=list)
-    waiting: list[RelaySocket] = field(default_factory=list)
-    opened: list[RelaySocket] = field(default_factory=list)
 
 
 def allocate(state: State, request: Request) -> Outcome:

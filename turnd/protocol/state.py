@@ -1,9 +1,6 @@
 """All that the relay knows, in one place that every handler is given."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from fairlead.clock import Entropy
 from fairlead.datagram import Address, Family
@@ -12,14 +9,12 @@ from turnd.protocol.authentication import Authenticator
 from turnd.protocol.counters import ProtocolCounters
 from turnd.protocol.limiter import BucketTable
 from turnd.protocol.nonces import NonceMint
+from turnd.protocol.openings import Opening
 from turnd.protocol.peer_policy import PeerPolicy
 from turnd.protocol.ports import PortPool
 from turnd.protocol.quotas import Quotas
 from turnd.protocol.settings import Settings
 from turnd.routes import RelayId
-
-if TYPE_CHECKING:
-    from turnd.protocol.allocate import Opening
 
 
 @dataclass(slots=True)
