@@ -1,0 +1,78 @@
+"""`python -m bench relay --vs coturn --json FILE`: what relaying costs, beside what it costs another server."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from bench.cases import Direction, Framing, combinations
+from bench.generator import GeneratorError
+from bench.relay import Cores, Plan, measure, measure_generator
+from bench.results import LossError
+from bench.servers import Coturn, Server, ServerError, Turnd, free_port
+from bench.turn_client import TurnError
+
+#: Servers to measure against, by name: from port, relay ports and core to a running server.
+PEERS: dict[str, Callable[[int, str, int | None], Server]] = {"coturn": Coturn}
+
+_OUR_PORTS = "40000-49999"
+_THEIR_PORTS = "50000-59999"
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    relay = top.add_subparsers(dest="load", required=True).add_parser("relay", help="packets per CPU-second of relays")
+    relay.add_argument("--vs", choices=PEERS, default="coturn", help="the server to compare with")
+    relay.add_argument("--json", type=Path, metavar="FILE", help="where the rows go")
+    relay.add_argument("--engine", nargs="+", default=["python"], help="engines of turnd")
+    relay.add_argument("--allocations", nargs="+", type=int, default=[1, 100])
+    relay.add_argument("--size", nargs="+", type=int, default=[172], help="bytes of application data, multiples of 4")
+    relay.add_argument("--direction", nargs="+", type=Direction, choices=list(Direction), default=[Direction.BOTH])
+    relay.add_argument("--framing", nargs="+", type=Framing, choices=list(Framing), default=[Framing.CHANNEL])
+    relay.add_argument("--rounds", type=int, default=5, help="of each server in each case, taken in turn")
+    relay.add_argument("--seconds", type=float, default=1.0, help="of each round")
+    relay.add_argument("--window", type=int, default=64, help="packets under way at any time")
+    relay.add_argument("--turnd", metavar="COMMAND", help="what starts turnd, instead of the one of this environment")
+    return top
+
+
+def main() -> int:
+    """Exit status 0, 1 where a server or the generator does not run."""
+    options = parser().parse_args()
+    try:
+        rows = relay(options)
+    except (GeneratorError, LossError, ServerError, TurnError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    if options.json is not None:
+        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+    return 0
+
+
+def relay(options: argparse.Namespace) -> list[dict[str, Any]]:
+    plan = Plan(options.rounds, options.seconds, 0.3, options.window, Cores.choose())
+    if plan.cores.relay is None:
+        print("one core only: generator and relay share it, and the numbers say little")
+    alone = measure_generator(plan, options.size[0], max(options.allocations))
+    print(f"generator against a plain echo, each counted once: {alone}")
+    rows = []
+    with ExitStack() as stack:
+        peer = PEERS[options.vs](free_port(), _THEIR_PORTS, plan.cores.relay)
+        stack.callback(peer.stop)
+        engines: list[tuple[str, Server]] = []
+        for engine in options.engine:
+            server = Turnd(engine, free_port(), _OUR_PORTS, plan.cores.relay, options.turnd)
+            stack.callback(server.stop)
+            engines.append((engine, server))
+        for case in combinations(options.allocations, options.size, options.direction, options.framing):
+            for entry in measure(case, engines, peer, plan, print):
+                print(f"{case.name}: {entry['engine']} is at {entry['ratio']:.2f} of {entry['peer']}")
+                rows.append(entry)
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())

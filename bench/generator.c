@@ -1,0 +1,334 @@
+/*
+ * Load for a relay: plays its clients and their peer at once, in a closed window, and counts what arrives.
+ *
+ * The sockets come from the parent, which has made the allocations on them already: clients' sockets are connected to
+ * the relay, the peer's is bound. Both ends being here, every packet is counted where it arrives, and a lost one is
+ * known by the gap that it leaves.
+ *
+ *   generator load < PLAN    prints one JSON object (see `report`)
+ *   generator echo FD        sends back what comes in, for ever: the relay without the relaying
+ *
+ * PLAN, words separated by white space:
+ *   both|up|down  PAYLOAD_BYTES  WINDOW  WARM_UP_SECONDS  SECONDS  RELAY_PID  PEER_FD  CLIENTS
+ *   and for each client:  FD  RELAY_HOST  RELAY_PORT  PREFIX_HEX  SKIPPED_BYTES
+ * WINDOW packets are under way at any time, those of all clients together. PEER_FD -1 means that the relay itself
+ * echoes. PREFIX goes in front of each payload of a client, "-" is none; SKIPPED_BYTES stand in front of each payload
+ * that it gets.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BATCH = 64, MOST_BYTES = 2048, MOST_PREFIX = 64, EVENTS = 256 };
+enum { STALL_NS = 100 * 1000 * 1000 };
+enum direction { BOTH, UP, DOWN };
+
+/* What every payload begins with. */
+struct tag {
+    uint32_t client;
+    uint32_t run;
+    uint64_t number;
+};
+
+struct client {
+    int fd;
+    struct sockaddr_storage relay;
+    socklen_t relay_length;
+    unsigned char prefix[MOST_PREFIX];
+    size_t prefix_length, skipped;
+    uint64_t next;     /* number of the next packet to send */
+    uint64_t awaited;  /* lowest number that has not come back */
+    uint64_t moved_at; /* when it last had nothing under way, or something came back */
+};
+
+struct counters {
+    uint64_t sent, to_peer, to_client, lost, strange;
+};
+
+static enum direction direction;
+static size_t payload_bytes;
+static uint64_t window, under_way;
+static int peer_fd;
+static struct client *clients;
+static uint32_t client_count;
+static struct counters counters;
+static uint64_t now;
+static uint32_t run; /* tells this run's packets from an earlier one's on the same sockets */
+
+static unsigned char arena[BATCH][MOST_BYTES];
+static struct iovec vectors[BATCH];
+static struct mmsghdr messages[BATCH];
+static struct sockaddr_storage names[BATCH];
+
+static void fail(const char *what) {
+    perror(what);
+    exit(1);
+}
+
+static uint64_t read_clock(clockid_t clock) {
+    struct timespec time;
+    clock_gettime(clock, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+/* CPU time of all threads of a process, exact to the scheduler's tick. */
+static uint64_t cpu_of(long pid) {
+    char path[300];
+    uint64_t total = 0;
+    snprintf(path, sizeof path, "/proc/%ld/task", pid);
+    DIR *tasks = opendir(path);
+    if (!tasks) fail(path);
+    for (struct dirent *task; (task = readdir(tasks));) {
+        if (task->d_name[0] == '.') continue;
+        snprintf(path, sizeof path, "/proc/%ld/task/%s/schedstat", pid, task->d_name);
+        FILE *file = fopen(path, "r");
+        unsigned long long spent;
+        if (!file) continue; /* the thread has ended */
+        if (fscanf(file, "%llu", &spent) == 1) total += spent;
+        fclose(file);
+    }
+    closedir(tasks);
+    return total;
+}
+
+static int receive(int fd) {
+    for (int i = 0; i < BATCH; i++) {
+        vectors[i] = (struct iovec){arena[i], MOST_BYTES};
+        messages[i].msg_hdr = (struct msghdr){
+            .msg_name = &names[i], .msg_namelen = sizeof names[i], .msg_iov = &vectors[i], .msg_iovlen = 1};
+    }
+    int count = recvmmsg(fd, messages, BATCH, MSG_DONTWAIT, NULL);
+    return count < 0 ? 0 : count;
+}
+
+/* Sends the first `count` messages; what the kernel does not take is lost, as any other packet can be. */
+static void send_all(int fd, int count) {
+    for (int done = 0; done < count;) {
+        int taken = sendmmsg(fd, messages + done, (unsigned)(count - done), 0);
+        done += taken > 0 ? taken : 1;
+    }
+    counters.sent += (uint64_t)count;
+}
+
+/* Sends the next packets of one client, all in one call. */
+static void send_for(uint32_t index, uint64_t packets) {
+    struct client *client = &clients[index];
+    int from_peer = direction == DOWN, count = 0;
+    size_t prefix = from_peer ? 0 : client->prefix_length;
+    if (client->next == client->awaited) client->moved_at = now;
+    for (; (uint64_t)count < packets && count < BATCH; count++) {
+        struct tag tag = {index, run, client->next++};
+        memcpy(arena[count], client->prefix, prefix);
+        memset(arena[count] + prefix, 0x5a, payload_bytes);
+        memcpy(arena[count] + prefix, &tag, sizeof tag);
+        vectors[count] = (struct iovec){arena[count], prefix + payload_bytes};
+        messages[count].msg_hdr = (struct msghdr){.msg_iov = &vectors[count], .msg_iovlen = 1};
+        if (from_peer) {
+            messages[count].msg_hdr.msg_name = &client->relay;
+            messages[count].msg_hdr.msg_namelen = client->relay_length;
+        }
+    }
+    under_way += (uint64_t)count;
+    send_all(from_peer ? peer_fd : client->fd, count);
+}
+
+/* One packet for each client in turn until the window is full; with few clients several. */
+static void fill_window(void) {
+    static uint32_t turn;
+    uint64_t each = window / client_count + 1;
+    while (under_way < window) {
+        uint64_t room = window - under_way;
+        send_for(turn, room < each ? room : each);
+        turn = (turn + 1) % client_count;
+    }
+}
+
+/* A packet has gone its whole way: those that were sent before it and have not come will not come. */
+static void come_back(struct client *client, uint64_t number) {
+    if (number < client->awaited) {
+        counters.lost--; /* it was only late */
+        return;
+    }
+    counters.lost += number - client->awaited;
+    under_way -= number + 1 - client->awaited;
+    client->awaited = number + 1;
+    client->moved_at = now;
+}
+
+static int read_tag(int i, size_t skipped, struct tag *tag) {
+    size_t length = messages[i].msg_len;
+    if (length < skipped + payload_bytes || length > skipped + payload_bytes + 3) return 0;
+    memcpy(tag, arena[i] + skipped, sizeof *tag);
+    return tag->run == run && tag->client < client_count && tag->number < clients[tag->client].next;
+}
+
+static void serve_peer(void) {
+    int count = receive(peer_fd), echoed = 0;
+    for (int i = 0; i < count; i++) {
+        struct tag tag;
+        if (!read_tag(i, 0, &tag)) {
+            counters.strange++;
+            continue;
+        }
+        counters.to_peer++;
+        if (direction == UP) come_back(&clients[tag.client], tag.number);
+        if (direction == BOTH) {
+            vectors[i].iov_len = messages[i].msg_len;
+            messages[echoed++].msg_hdr = messages[i].msg_hdr;
+        }
+    }
+    if (echoed) send_all(peer_fd, echoed);
+}
+
+static void serve_client(uint32_t index) {
+    struct client *client = &clients[index];
+    int count = receive(client->fd);
+    for (int i = 0; i < count; i++) {
+        struct tag tag;
+        if (!read_tag(i, client->skipped, &tag) || tag.client != index) {
+            counters.strange++;
+            continue;
+        }
+        counters.to_client++;
+        come_back(client, tag.number);
+    }
+}
+
+/* Gives up on packets that nothing came after. */
+static void revive(void) {
+    for (uint32_t index = 0; index < client_count; index++) {
+        struct client *client = &clients[index];
+        if (client->next == client->awaited || now - client->moved_at < STALL_NS) continue;
+        counters.lost += client->next - client->awaited;
+        under_way -= client->next - client->awaited;
+        client->awaited = client->next;
+    }
+}
+
+static void read_client(struct client *client) {
+    char host[64], prefix[2 * MOST_PREFIX + 2];
+    unsigned port;
+    if (scanf("%d %63s %u %129s %zu", &client->fd, host, &port, prefix, &client->skipped) != 5) fail("plan: client");
+    struct sockaddr_in *ipv4 = (struct sockaddr_in *)&client->relay;
+    struct sockaddr_in6 *ipv6 = (struct sockaddr_in6 *)&client->relay;
+    if (inet_pton(AF_INET, host, &ipv4->sin_addr) == 1) {
+        ipv4->sin_family = AF_INET;
+        ipv4->sin_port = htons((uint16_t)port);
+        client->relay_length = sizeof *ipv4;
+    } else if (inet_pton(AF_INET6, host, &ipv6->sin6_addr) == 1) {
+        ipv6->sin6_family = AF_INET6;
+        ipv6->sin6_port = htons((uint16_t)port);
+        client->relay_length = sizeof *ipv6;
+    } else {
+        fail("plan: relay host");
+    }
+    for (const char *hex = prefix; *hex != '-' && *hex; hex += 2) {
+        unsigned byte;
+        if (sscanf(hex, "%2x", &byte) != 1) fail("plan: prefix");
+        client->prefix[client->prefix_length++] = (unsigned char)byte;
+    }
+}
+
+static void read_plan(double *warm_up, double *seconds, long *pid) {
+    char word[8];
+    if (scanf("%7s %zu %lu %lf %lf %ld %d %u", word, &payload_bytes, &window, warm_up, seconds, pid, &peer_fd,
+              &client_count) != 8)
+        fail("plan");
+    direction = !strcmp(word, "up") ? UP : !strcmp(word, "down") ? DOWN : BOTH;
+    if (payload_bytes < sizeof(struct tag) || payload_bytes + MOST_PREFIX > MOST_BYTES || client_count > 1 << 16) {
+        fprintf(stderr, "plan: a payload has %zu to %d bytes, clients are at most 65536\n", sizeof(struct tag),
+                MOST_BYTES - MOST_PREFIX);
+        exit(1);
+    }
+    clients = calloc(client_count, sizeof *clients);
+    for (uint32_t index = 0; index < client_count; index++) read_client(&clients[index]);
+}
+
+static int watch_all(void) {
+    int epoll = epoll_create1(0);
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = client_count};
+    if (peer_fd >= 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, peer_fd, &event)) fail("epoll: peer");
+    for (uint32_t index = 0; index < client_count; index++) {
+        event.data.u32 = index;
+        if (epoll_ctl(epoll, EPOLL_CTL_ADD, clients[index].fd, &event)) fail("epoll: client");
+    }
+    return epoll;
+}
+
+static void run_until(int epoll, uint64_t end) {
+    static uint64_t revived_at;
+    struct epoll_event events[EVENTS];
+    while ((now = read_clock(CLOCK_MONOTONIC)) < end) {
+        int count = epoll_wait(epoll, events, EVENTS, 1);
+        for (int i = 0; i < count; i++) {
+            if (events[i].data.u32 == client_count)
+                serve_peer();
+            else
+                serve_client(events[i].data.u32);
+        }
+        if (now - revived_at > STALL_NS / 10) {
+            revive();
+            revived_at = now;
+        }
+        fill_window();
+    }
+}
+
+static void report(const struct counters *from, double seconds, uint64_t relay_cpu, uint64_t own_cpu) {
+    printf("{\"seconds\": %.6f, \"sent\": %llu, \"delivered_to_peer\": %llu, \"delivered_to_client\": %llu, "
+           "\"lost\": %lld, \"strange\": %llu, \"relay_cpu_ns\": %llu, \"generator_cpu_ns\": %llu}\n",
+           seconds, (unsigned long long)(counters.sent - from->sent),
+           (unsigned long long)(counters.to_peer - from->to_peer),
+           (unsigned long long)(counters.to_client - from->to_client), (long long)(counters.lost - from->lost),
+           (unsigned long long)(counters.strange - from->strange), (unsigned long long)relay_cpu,
+           (unsigned long long)own_cpu);
+}
+
+static void load(void) {
+    double warm_up, seconds;
+    long pid;
+    read_plan(&warm_up, &seconds, &pid);
+    run = (uint32_t)getpid();
+    int epoll = watch_all();
+    now = read_clock(CLOCK_MONOTONIC);
+    fill_window();
+    run_until(epoll, now + (uint64_t)(warm_up * 1e9));
+    struct counters before = counters;
+    uint64_t start = read_clock(CLOCK_MONOTONIC), own = read_clock(CLOCK_PROCESS_CPUTIME_ID), relay = cpu_of(pid);
+    run_until(epoll, start + (uint64_t)(seconds * 1e9));
+    relay = cpu_of(pid) - relay;
+    own = read_clock(CLOCK_PROCESS_CPUTIME_ID) - own;
+    report(&before, (double)(read_clock(CLOCK_MONOTONIC) - start) / 1e9, relay, own);
+}
+
+static void echo(int fd) {
+    struct epoll_event event = {.events = EPOLLIN};
+    int epoll = epoll_create1(0);
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event)) fail("epoll: echo");
+    for (;;) {
+        epoll_wait(epoll, &event, 1, -1);
+        int count = receive(fd);
+        for (int i = 0; i < count; i++) vectors[i].iov_len = messages[i].msg_len;
+        if (count) send_all(fd, count);
+    }
+}
+
+int main(int argc, char **argv) {
+    if (argc == 2 && !strcmp(argv[1], "load"))
+        load();
+    else if (argc == 3 && !strcmp(argv[1], "echo"))
+        echo(atoi(argv[2]));
+    else
+        return fprintf(stderr, "usage: generator load < PLAN | generator echo FD\n"), 2;
+    return 0;
+}

@@ -1,0 +1,12 @@
+from bench.cases import Case, Direction, Framing, combinations
+
+
+def test_combinations_are_all_and_in_order() -> None:
+    cases = list(combinations([1, 100], [172, 1172], [Direction.BOTH], [Framing.CHANNEL]))
+    assert [(case.size, case.allocations) for case in cases] == [(172, 1), (172, 100), (1172, 1), (1172, 100)]
+
+
+def test_a_name_says_all_of_its_case() -> None:
+    every = list(combinations([1, 100], [172, 1172], Direction, Framing))
+    assert len({case.name for case in every}) == len(every) == 24
+    assert Case(100, 172, Direction.BOTH, Framing.CHANNEL).name == "relay-channel-both-172B-100"

@@ -1,0 +1,65 @@
+"""The generator on real sockets, against an echo that loses nothing and against nobody."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+
+import pytest
+
+from bench.cases import Direction
+from bench.generator import Flow, Load, compiled, generate, start_echo
+from bench.results import Round
+from fairlead.datagram import Address
+
+pytestmark = pytest.mark.requires("gcc")
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def udp_socket(stack: ExitStack) -> socket.socket:
+    opened = stack.enter_context(closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)))
+    opened.bind(("127.0.0.1", 0))
+    return opened
+
+
+def run(stack: ExitStack, relay: Address, clients: int, prefix: bytes = b"") -> Round:
+    flows = []
+    for _ in range(clients):
+        client = udp_socket(stack)
+        client.connect(relay)
+        flows.append(Flow(client, relay, prefix, len(prefix)))
+    return generate(Load(flows, None, Direction.BOTH, 172, 16, 0.05, 0.15), os.getpid(), None)
+
+
+@pytest.mark.parametrize("clients", [1, 10])
+def test_what_an_echo_returns_is_delivered(stack: ExitStack, clients: int) -> None:
+    echo = udp_socket(stack)
+    process = start_echo(echo, None)
+    stack.callback(process.wait)
+    stack.callback(process.kill)
+    counted = run(stack, Address(*echo.getsockname()), clients, prefix=b"head")
+    assert counted.delivered_to_client > 1000
+    assert abs(counted.sent - counted.delivered_to_client) <= 16
+    assert counted.lost == counted.strange == counted.delivered_to_peer == 0
+    assert 0.1 < counted.seconds < 1
+    assert counted.generator_cpu_ns > 0
+
+
+def test_what_nobody_returns_is_lost(stack: ExitStack) -> None:
+    silent = udp_socket(stack)
+    counted = run(stack, Address(*silent.getsockname()), 4)
+    assert counted.delivered == 0
+    assert counted.lost >= 16
+    assert not counted.is_valid
+
+
+def test_it_is_compiled_once() -> None:
+    program = compiled()
+    made = program.stat().st_mtime_ns
+    assert compiled() == program
+    assert program.stat().st_mtime_ns == made
