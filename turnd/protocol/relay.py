@@ -65,7 +65,7 @@ class Relay:
         return allocate.relay_socket_failed(self.state, relay, in_use)
 
     def disconnected(self, five_tuple: FiveTuple, now: Now) -> Effects:
-        """The connection of a stream client is gone, and its allocation with it (RFC 8656 section 7.3)."""
+        """The connection of a stream client is gone, and its allocation with it: its 5-tuple will not come back."""
         allocation = self.state.allocations.by_five_tuple.get(five_tuple)
         return () if allocation is None else endings.end(self.state, allocation, EndReason.DISCONNECTED, now)
 
