@@ -1,0 +1,96 @@
+"""The command `fairlead creds`."""
+
+import datetime
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fairlead_cli.configuration import Configuration, read_configuration
+from fairlead_cli.creds.formats import Format, Gift, fields, text
+from fairlead_cli.creds.lifetimes import parse_lifetime
+from fairlead_cli.endpoints import told_hosts, told_uris
+from fairlead_cli.exits import Exit
+from fairlead_cli.options import ConfigOption, JsonOption
+from fairlead_cli.state import StateDirectory
+from fairlead_cli.supplies import secret_supplies
+from fairlead_cli.terminal import CommandError, explained, stderr, stdout
+from signal_api.ice_servers import Issuer, Urls, grant
+from turnd.addresses import machine_hosts
+
+#: bytes of a user name on the wire (RFC 8489 section 14.3), less the expiry and the colon before the name
+_LONGEST_NAME = 508 - 18
+
+
+def creds(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Whom it is for; quotas and logs of turnd count by it.")
+    ] = None,
+    ttl: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="How long it is good: 90s, 15m, 1h, 7d. [default: auth.credential_lifetime]"),
+    ] = None,
+    shape: Annotated[Format, typer.Option("--format", help="The form; see above.")] = Format.ICESERVERS,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Makes a TURN credential, ready to paste.
+
+    \b
+    iceservers   what new RTCPeerConnection takes (the default)
+    turnrest     what TURN REST services answer
+    uri          turn://USER:PASSWORD@HOST, for GStreamer and turncat
+    js           a line for the browser's console
+    synapse      for homeserver.yaml of Matrix Synapse
+    nextcloud    occ commands for Nextcloud Talk
+    jitsi        for Prosody's configuration, under Jitsi Meet
+
+    The last three hold the secret itself: these products make credentials of their own. The secret is the first of
+    auth.secrets; without one, the one that `fairlead up` keeps.
+    """
+    with explained("creds", config):
+        gift = make_gift(name, ttl, shape, config, os.environ)
+        stdout().print(json.dumps(fields(gift, shape)) if as_json else text(gift, shape))
+        if not shape.holds_secret:
+            until = datetime.datetime.fromtimestamp(gift.grant.issued + gift.grant.lifetime, datetime.UTC)
+            stderr().print(f"Good until {until:%Y-%m-%d %H:%M:%S} UTC.", style="dim")
+
+
+def make_gift(
+    name: str | None, ttl: str | None, shape: Format, config: Path | None, environ: Mapping[str, str]
+) -> Gift:
+    """The credential that was asked for, from the configured secret or that of `fairlead up`; raises CommandError."""
+    if name is not None and shape.holds_secret:
+        raise CommandError(f"{shape} makes its users' credentials itself; leave out {name!r}", Exit.USAGE)
+    if name is not None and not (name.isprintable() and 0 < len(name.encode()) <= _LONGEST_NAME):
+        raise CommandError(f"{name!r} is no name; write up to {_LONGEST_NAME} bytes of printable text", Exit.USAGE)
+    configuration = _with_secret(config, environ)
+    auth = configuration.shared.auth
+    try:
+        lifetime = auth.credential_lifetime if ttl is None else parse_lifetime(ttl)
+    except ValueError as error:
+        raise CommandError(str(error), Exit.USAGE) from None
+    secret = auth.secrets[0].value.get_secret_value()
+    uris = told_uris(configuration)
+    if not uris.turn and not uris.turns:
+        raise CommandError("there is no TURN URI to tell; give turnd.listen a port, or set signal_api.ice.turn")
+    issuer = Issuer(secret.encode(), lifetime, Urls(uris.stun, (*uris.turn, *uris.turns)))
+    host = next(iter(told_hosts(configuration, machine_hosts())), "localhost")
+    return Gift(grant(issuer, host, name or "", time.time(), os.urandom), secret)
+
+
+def _with_secret(config: Path | None, environ: Mapping[str, str]) -> Configuration:
+    configuration = read_configuration(config, environ)
+    if configuration.shared.auth.secrets:
+        return configuration
+    state = StateDirectory.of(environ)
+    if not state.secret.exists():
+        raise CommandError(
+            f"there is no secret to make credentials with, neither in auth.secrets nor in {state.secret}; "
+            "run `fairlead up` once, which makes one, or give the configuration by --config"
+        )
+    return read_configuration(config, {**environ, **secret_supplies(configuration, state)})

@@ -1,0 +1,66 @@
+"""Log records of the daemons, read back and shown to people."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from rich.text import Text
+
+#: fields that have a place of their own
+_KNOWN = ("timestamp", "level", "logger", "event")
+_STYLES = {"debug": "dim", "info": "green", "warning": "yellow", "error": "bold red", "critical": "bold red"}
+_ALARMING = ("error", "critical")
+
+
+class Record(NamedTuple):
+    """One JSON line of fairlead.log."""
+
+    time: str
+    level: str
+    logger: str
+    event: str
+    fields: dict[str, Any]
+
+
+def parse_record(line: str) -> Record | None:
+    """None for what is no record: a traceback, a message from before the log was set up."""
+    if not line.startswith("{"):
+        return None
+    try:
+        members = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(members, dict) or "event" not in members:
+        return None
+    time, level, logger, event = (str(members.get(name, "")) for name in _KNOWN)
+    return Record(time, level, logger, event, {name: members[name] for name in members if name not in _KNOWN})
+
+
+def for_people(record: Record) -> Text:
+    """`10:15:02 warning  reply not sent  source=192.0.2.1 reason=unreachable`."""
+    clock = record.time.partition("T")[2][:8]
+    text = Text.assemble((f"{clock} ", "dim"))
+    text.append(f"{record.level:<7} ", style=_STYLES.get(record.level, ""))
+    text.append(printable(record.event))
+    for name, value in record.fields.items():
+        if name == "exception":
+            text.append("\n" + "\n".join(printable(line) for line in str(value).splitlines()))
+        else:
+            text.append(f"  {printable(name)}=", style="dim")
+            text.append(printable(value if isinstance(value, str) else json.dumps(value)))
+    return text
+
+
+def printable(line: str) -> str:
+    """What a stranger's text cannot do to a terminal: control characters are shown, not obeyed."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
+
+
+def cause(lines: Sequence[str]) -> list[str]:
+    """Why a process ended, from its last lines: what its errors say, else what it wrote last."""
+    records = [record for record in map(parse_record, lines) if record is not None and record.level in _ALARMING]
+    told = [str(record.fields.get("problem", record.event)) for record in records]
+    if told:
+        return told
+    others = [line for line in lines if line.strip() and parse_record(line) is None]
+    return others or ["it said nothing"]
