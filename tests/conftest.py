@@ -2,7 +2,14 @@
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.poison", "tests.record_of_errors", "tests.skipping", "tests.processes"]
+pytest_plugins = [
+    "tests.poison",
+    "tests.record_of_errors",
+    "tests.skipping",
+    "tests.processes",
+    "tests.turn_client",
+    "tests.network",
+]
 
 # The same examples every time: a red test is red for everyone. `--hypothesis-profile=explore` looks for new ones.
 settings.register_profile("same", derandomize=True, deadline=None)
