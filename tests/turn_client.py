@@ -115,6 +115,10 @@ class TurnClient:
         assert data is not None
         return peer, data
 
+    def waiting(self) -> bool:
+        """Whether anything has come that was not asked for."""
+        return bool(self._data or _is_readable(self.socket))
+
     # Bytes
 
     def write(self, data: bytes) -> None:
@@ -148,7 +152,7 @@ class Peer:
     def heard(self) -> list[bytes]:
         """All that has arrived until now; it does not wait."""
         found = []
-        while select.select([self.socket], [], [], 0)[0]:
+        while _is_readable(self.socket):
             found.append(self.socket.recv(_LARGEST))
         return found
 
@@ -194,6 +198,10 @@ class Sockets:
 
     def close(self) -> None:
         self._stack.close()
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    return bool(select.select([sock], [], [], 0)[0])
 
 
 def _unverified() -> ssl.SSLContext:

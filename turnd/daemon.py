@@ -29,6 +29,7 @@ from turnd.liaison import Liaison
 from turnd.listening import Entries, Listening
 from turnd.metrics import declare
 from turnd.protocol.effects import Ended
+from turnd.protocol.peer_policy import PeerPolicy
 from turnd.protocol.policy_change import change_policy
 from turnd.protocol.relay import Relay
 from turnd.server import Event, TurnServer
@@ -74,7 +75,7 @@ class Turnd:
         self.listening = Listening(engine, server.streams)
         self._take_certificate(certificate)
         self.listening.apply(_entries(section, certificate))
-        state.policy = make_policy(section, self._hosts, self._own_listeners())
+        state.policy = self._make_policy(section)
         journal = Journal()
         server.watchers.append(lambda event, usage: journal.write(event, usage, clock.now()))
         server.watchers.append(self._watch_for_empty)
@@ -104,8 +105,7 @@ class Turnd:
         state.challenges = make_buckets(section.limits.challenges, section.limits.buckets, entropy)
         state.failures = make_buckets(section.limits.failures, section.limits.buckets, entropy)
         server.streams.settings = section.streams
-        policy = make_policy(section, self._hosts, self._own_listeners())
-        server.execute(change_policy(state, policy, self._context.clock.now()))
+        server.execute(change_policy(state, self._make_policy(section), self._context.clock.now()))
         self._shared, self._section = loaded.shared, section
         self._probe.forget()
 
@@ -151,6 +151,13 @@ class Turnd:
     def _take_certificate(self, certificate: Certificate | None) -> None:
         self._certificate = certificate
         self.server.streams.context = certificate.context if certificate is not None else None
+
+    def _make_policy(self, section: TurndSettings) -> PeerPolicy:
+        """The policy under the listeners that are open now, which the engine is told as well: where a permission is
+        for a whole host, only the engine sees the port of a packet."""
+        own_listeners = self._own_listeners()
+        self.server.engine.deny(own_listeners)
+        return make_policy(section, self._hosts, own_listeners)
 
     def _own_listeners(self) -> list[Address]:
         bound = (target.address for target in self.listening.targets())

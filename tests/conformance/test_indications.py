@@ -242,3 +242,20 @@ def test_the_core_sends_by_the_same_rules(rig: Rig) -> None:
     rig.engine.close_relay(relay.number)
     send(relay.number, peer.address, b"late", False)
     assert rig.all_dropped() == {Reason.NO_PERMISSION: 1, Reason.PORT_ZERO: 1, Reason.NO_ALLOCATION: 1}
+
+
+def test_a_denied_peer_is_out_of_reach_whatever_its_host_is_permitted(rig: Rig) -> None:
+    client, relay, peer = rig.call()
+    denied = rig.peer()
+    rig.engine.deny([denied.address])
+    client.say(plain_send(denied.address, b"data"))
+    rig.expect_dropped(Reason.PEER_DENIED, 1)
+    rig.engine.send_from_relay(relay.number, denied.address, b"data", True)
+    rig.expect_dropped(Reason.PEER_DENIED, 2)
+    denied.send(b"data", relay.address)
+    rig.expect_dropped(Reason.PEER_DENIED, 3)
+    client.say(plain_send(peer.address, b"data"))
+    assert peer.receive() == (b"data", relay.address)
+    rig.engine.deny([peer.address])
+    client.say(plain_send(denied.address, b"data"))
+    assert denied.receive() == (b"data", relay.address)

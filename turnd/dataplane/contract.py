@@ -22,6 +22,7 @@ What is not forwarded is dropped and counted, under the first of these that fits
   PEER_FAMILY         plain Send to a peer of a family that the client has no relay socket of
   NO_CHANNEL          ChannelData of a number that is not bound
   NO_PERMISSION       the host of the peer has none
+  PEER_DENIED         deny() names the peer: judged for each packet, whatever permissions say
   PORT_ZERO           the port of the peer, or of a client whose message would be handed up, is 0
   PEER_NOT_ALLOCATED  the permission says Ports.OWN_RELAYED, and no open relay socket has the peer's address: judged
                       for each packet, in both directions
@@ -32,7 +33,7 @@ No error on a socket, and no ICMP message, ever ends it.
 """
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -125,6 +126,11 @@ class DataPlane(Protocol):
 
         A client has at most one relay socket of each family. One that belonged to another client moves, routes and all.
         """
+        ...
+
+    def deny(self, peers: Collection[Address]) -> None:
+        """From now on no indication passes to or from exactly these peers, and others are denied no longer. They are
+        our own listeners: a permission names a host and cannot leave a port of it out. No channel is bound to them."""
         ...
 
     def close_relay(self, relay: RelayId) -> Usage:

@@ -2,7 +2,7 @@
 
 import select
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from fairlead.datagram import Address, Datagram, FiveTuple, Via
 from fairlead.reasons import Reason
@@ -16,6 +16,7 @@ from turnd.dataplane.python.switchboard import (
     TO_PEER_CHANNEL,
     TO_PEER_INDICATION,
     Switchboard,
+    socket_address,
 )
 from turnd.routes import Permission, RelayId, Route
 
@@ -85,6 +86,9 @@ class PythonEngine:
             raise ValueError(f"relay socket {relay} is open already")
         opened = self._relays[relay] = RelaySocket(relay, address, self._settings, self._switchboard)
         self._watch(opened.socket, opened.read)
+
+    def deny(self, peers: Collection[Address]) -> None:
+        self._switchboard.denied = frozenset(map(socket_address, peers))
 
     def close_relay(self, relay: RelayId) -> Usage:
         closed = self._relays.pop(relay, None)

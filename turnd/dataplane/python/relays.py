@@ -176,6 +176,8 @@ class RelaySocket:
         permitted = self._permissions.get(peer[0])
         if permitted is None:
             return Reason.NO_PERMISSION
+        if peer in self._switchboard.denied:
+            return Reason.PEER_DENIED
         if not peer[1]:
             return Reason.PORT_ZERO
         if permitted.own and peer not in self._switchboard.living:

@@ -37,7 +37,17 @@ _REASONS = {
 class Switchboard:
     """Where the sockets of an engine meet."""
 
-    __slots__ = ("_handed_up", "_handed_up_bytes", "body", "buffer", "dropped", "living", "next_transaction", "view")
+    __slots__ = (
+        "_handed_up",
+        "_handed_up_bytes",
+        "body",
+        "buffer",
+        "denied",
+        "dropped",
+        "living",
+        "next_transaction",
+        "view",
+    )
 
     def __init__(self) -> None:
         self.buffer = bytearray(HEADROOM + _LARGEST + _PADDING)
@@ -46,6 +56,8 @@ class Switchboard:
         self.body = self.view[HEADROOM:-_PADDING]
         #: The address of every open relay socket, as the sockets write it.
         self.living: set[SocketAddress] = set()
+        #: Peers that no permission opens.
+        self.denied: frozenset[SocketAddress] = frozenset()
         self.dropped = dict.fromkeys(Reason, 0)
         self.next_transaction = _transactions().__next__
         self._handed_up: list[HandUp] = []
