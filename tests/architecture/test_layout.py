@@ -17,6 +17,10 @@ BANNED = {
 
 #: Modules without a test module of their own, and why.
 UNMIRRORED = {
+    "fairlead.daemon.protocol": "what a daemon is; mypy holds the three of them to it",
+    "stund.__main__": "one call; tests/processes.py starts daemons by it",
+    "turnd.__main__": "one call; tests/processes.py starts daemons by it",
+    "signal_api.__main__": "one call; tests/processes.py starts daemons by it",
     "turnd.dataplane.contract": "a promise; tests/conformance holds every engine to it",
 }
 
