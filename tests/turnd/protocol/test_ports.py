@@ -93,11 +93,13 @@ class PoolMachine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
-    @rule(port=st.integers(0, 65536))
-    def give_back_what_is_not_in_use(self, port: int) -> None:
+    @rule(step=st.integers(-1, 9), find_foreign=st.booleans())
+    def give_back_what_is_not_in_use(self, step: int, find_foreign: bool) -> None:
+        port = self.range[0] + step
         if port not in self.used:
+            give_back = self.pool.foreign if find_foreign else self.pool.release
             with pytest.raises(ValueError, match="is not in use"):
-                self.pool.release(port, at(self.now))
+                give_back(port, at(self.now))
 
     @invariant()
     def census_is_exact(self) -> None:
