@@ -17,6 +17,13 @@ class _Server(uvicorn.Server):
         """Signals are the daemon's."""
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """An app that cannot start is no reason to end the process from inside a task."""
+        try:
+            await super().startup(sockets)
+        except SystemExit as error:
+            raise RuntimeError("the app could not start; its log says why") from error
+
 
 class HttpServer:
     """Serves an ASGI app on sockets that are bound; further keyword arguments are uvicorn.Config's."""
@@ -37,18 +44,21 @@ class HttpServer:
         return Address(*self._sockets[0].getsockname()[:2])
 
     async def start(self) -> None:
-        """Returns when requests are answered; raises what kept it from starting."""
+        """Returns when requests are answered; raises what kept it from starting, and is stopped then."""
         self._task = asyncio.create_task(self._server.serve(sockets=self._sockets), name="http server")
-        while not self._server.started:
-            if self._task.done():
-                await self._task
-                raise RuntimeError("the HTTP server ended before it had started; its log says why")
-            await asyncio.sleep(0.005)
+        try:
+            while not self._server.started:
+                if self._task.done():
+                    await self._task
+                await asyncio.sleep(0.005)
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """Lets running requests end, for as long as uvicorn's timeout_graceful_shutdown says."""
         self._server.should_exit = True
         if self._task is not None:
-            await self._task
+            await asyncio.wait((self._task,))
         for sock in self._sockets:
             sock.close()

@@ -4,6 +4,7 @@ import asyncio
 import platform
 import signal
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from fairlead import __version__
@@ -22,6 +23,9 @@ from fairlead.metrics import LabelSet, Metrics
 S = TypeVar("S", bound=DaemonSettings)
 
 _log = get_logger("fairlead.daemon")
+
+#: What a daemon may take to close everything; nothing that it does then waits for others.
+_STOP_SECONDS = 10.0
 
 
 class Runtime(Generic[S]):
@@ -43,6 +47,12 @@ class Runtime(Generic[S]):
         self._reloaded_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._ops: HttpServer | None = None
+        self._signals: dict[int, Callable[[], None]] = {
+            signal.SIGTERM: self._on_terminate,
+            signal.SIGUSR1: self._on_drain,
+            signal.SIGINT: self._stopping.set,
+            signal.SIGHUP: partial(self._spawn, self._reload),
+        }
         self._declare_metrics()
 
     async def serve(self) -> bool:
@@ -52,6 +62,9 @@ class Runtime(Generic[S]):
             await self._start()
         except SettingError as error:
             _log.error("cannot start", problem=str(self._loaded.locate(error)))
+            return False
+        except Exception:
+            _log.exception("cannot start")
             return False
         else:
             await self._stopping.wait()
@@ -80,25 +93,28 @@ class Runtime(Generic[S]):
             _log.info("ready", daemon=self._daemon.name, version=__version__, loop=loop, ops=str(ops.address))
 
     async def _stop(self) -> None:
+        self._stopping.set()
         self._notify(STOPPING=1)
         self._lag.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._daemon.stop()
+        try:
+            await asyncio.wait_for(self._daemon.stop(), _STOP_SECONDS)
+        except TimeoutError:
+            _log.error("not stopped in time, leaving all the same", seconds=_STOP_SECONDS)
         if self._ops is not None:
             await self._ops.stop()
+        for number in self._signals:
+            asyncio.get_running_loop().remove_signal_handler(number)
         if self._started:
             _log.info("stopped", daemon=self._daemon.name)
 
     # Signals
 
     def _handle_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._on_terminate)
-        loop.add_signal_handler(signal.SIGUSR1, self._on_drain)
-        loop.add_signal_handler(signal.SIGINT, self._stopping.set)
-        loop.add_signal_handler(signal.SIGHUP, self._spawn, self._reload)
+        for number, handler in self._signals.items():
+            asyncio.get_running_loop().add_signal_handler(number, handler)
 
     def _on_terminate(self) -> None:
         if self._draining or not self._started:

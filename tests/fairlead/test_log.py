@@ -1,7 +1,6 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
@@ -14,17 +13,6 @@ from fairlead.log import SampledLog, configure, get_logger, mask_addresses
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    uvicorn_access = logging.getLogger("uvicorn.access")
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    uvicorn_access.disabled = False
 
 
 def stream(
