@@ -54,10 +54,17 @@ def creds(
     """
     with explained("creds", config):
         gift = make_gift(name, ttl, shape, config, os.environ)
-        stdout().print(json.dumps(fields(gift, shape)) if as_json else text(gift, shape))
+        stdout().print(_written(gift, shape, as_json))
         if not shape.holds_secret:
             until = datetime.datetime.fromtimestamp(gift.grant.issued + gift.grant.lifetime, datetime.UTC)
             stderr().print(f"Good until {until:%Y-%m-%d %H:%M:%S} UTC.", style="dim")
+
+
+def _written(gift: Gift, shape: Format, as_json: bool) -> str:
+    try:
+        return json.dumps(fields(gift, shape)) if as_json else text(gift, shape)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
 
 
 def make_gift(

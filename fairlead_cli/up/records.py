@@ -59,8 +59,16 @@ def printable(line: str) -> str:
 def cause(lines: Sequence[str]) -> list[str]:
     """Why a process ended, from its last lines: what its errors say, else what it wrote last."""
     records = [record for record in map(parse_record, lines) if record is not None and record.level in _ALARMING]
-    told = [str(record.fields.get("problem", record.event)) for record in records]
+    told = [_complaint(record) for record in records]
     if told:
         return told
-    others = [line for line in lines if line.strip() and parse_record(line) is None]
+    others = [printable(line) for line in lines if line.strip() and parse_record(line) is None]
     return others or ["it said nothing"]
+
+
+def _complaint(record: Record) -> str:
+    """The problem in words; of an exception, its last line."""
+    if "problem" in record.fields:
+        return printable(str(record.fields["problem"]))
+    last = str(record.fields.get("exception", "")).rstrip().rpartition("\n")[2]
+    return printable(f"{record.event}: {last}" if last else record.event)
