@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Iterator
+from typing import TypeVar
 
 import pytest
 
@@ -29,6 +30,8 @@ from fairlead.stun.integrity import SHA1, PasswordAlgorithm, long_term_key
 from fairlead.stun.message import Signature, decode, encode, new_mask
 from tests.processes import AUTH, PATIENCE, Daemon
 from tests.turnd.kit import UDP, Reply, Row, read_reply
+
+S = TypeVar("S", bound=socket.socket)
 
 _REALM = AUTH["realm"]
 _LARGEST = 65536
@@ -163,9 +166,11 @@ class Sockets:
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
 
-    def keep(self, opened: socket.socket) -> socket.socket:
+    def keep(self, opened: S) -> S:
+        """Closes it in the end; what waits on it waits no longer than PATIENCE."""
         opened.settimeout(PATIENCE)
-        return self._stack.enter_context(opened)
+        self._stack.enter_context(opened)
+        return opened
 
     def client(
         self,
