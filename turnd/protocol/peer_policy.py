@@ -8,13 +8,11 @@ hosts, the special-purpose addresses (denied), everybody else (allowed).
 """
 
 import enum
-import heapq
-from bisect import bisect_right
-from collections.abc import Collection, Iterable, Mapping
-from ipaddress import ip_address, ip_network
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from fairlead.datagram import Address, pack_host
+from turnd.protocol.address_ranges import IPV4_BITS, IPV6_BITS, AddressRange, RangeMap, parse_host, parse_range
 from turnd.routes import Ports
 
 
@@ -97,96 +95,53 @@ SPECIAL: tuple[tuple[PeerClass, tuple[str, ...]], ...] = (
 )
 
 #: IPv6 prefixes of 96 bits with an IPv4 address behind them: IPv4-compatible, -translated and -mapped, NAT64.
-_WRAPPERS = ("::/96", "::ffff:0:0:0/96", "::ffff:0:0/96", "64:ff9b::/96")
+WRAPPERS = ("::/96", "::ffff:0:0:0/96", "::ffff:0:0/96", "64:ff9b::/96")
 #: All other IPv6 unicast addresses that anybody was given lie here.
-_GLOBAL_UNICAST = "2000::/3"
+GLOBAL_UNICAST = "2000::/3"
 
-
-class _Range(NamedTuple):
-    """Addresses of one family as numbers, both ends included; `bits` is 32 or 128."""
-
-    bits: int
-    first: int
-    last: int
-
-
-class _Layer(NamedTuple):
-    """Addresses with what is to be said about them."""
-
-    range: _Range
-    verdict: Verdict
-
-
-class _Table:
-    """The verdicts of one family: where each run of addresses begins, and what holds from there on."""
-
-    def __init__(self, layers: Iterable[_Layer]) -> None:
-        self.starts: list[int] = []
-        self.verdicts: list[Verdict] = []
-        self._flatten(list(layers))
-        self.listeners: set[tuple[int, int]] = set()
-        self.aliases: dict[int, int] = {}
-
-    def judge(self, number: int, port: int | None) -> Verdict:
-        number = self.aliases.get(number, number)
-        if (number, port) in self.listeners:
-            return _OWN_LISTENER
-        return self.verdicts[bisect_right(self.starts, number) - 1]
-
-    def _flatten(self, layers: list[_Layer]) -> None:
-        """Of overlapping layers the earlier one wins; the last one covers all addresses."""
-        coming = sorted(enumerate(layers), key=lambda item: item[1].range.first, reverse=True)
-        edges = sorted({edge for layer in layers for edge in (layer.range.first, layer.range.last + 1)})
-        active: list[tuple[int, int, Verdict]] = []
-        for edge in edges[:-1]:
-            while coming and coming[-1][1].range.first <= edge:
-                rank, layer = coming.pop()
-                heapq.heappush(active, (rank, layer.range.last, layer.verdict))
-            while active[0][1] < edge:
-                heapq.heappop(active)
-            if not self.verdicts or self.verdicts[-1] != active[0][2]:
-                self.starts.append(edge)
-                self.verdicts.append(active[0][2])
-
+_Layer = tuple[AddressRange, Verdict]
 
 _OWN_LISTENER = Verdict(False, Ports.ANY, PeerClass.OWN_LISTENER)
+_OWN_RELAY = Verdict(True, Ports.OWN_RELAYED, PeerClass.OWN_RELAY)
+_PUBLIC = Verdict(True, Ports.ANY, PeerClass.PUBLIC)
 
-
-def _network(text: str) -> _Range:
-    network = ip_network(text)
-    return _Range(network.max_prefixlen, int(network.network_address), int(network.broadcast_address))
-
-
-def _special(classes: Collection[PeerClass]) -> list[_Layer]:
-    """The rows of these classes, denied."""
-    return [
-        _Layer(_network(text), Verdict(False, Ports.ANY, peer_class))
-        for peer_class, networks in SPECIAL
-        if peer_class in classes
-        for text in networks
-    ]
-
-
-def _ground() -> list[_Layer]:
-    """What holds for addresses that nobody says more about."""
-    public = Verdict(True, Ports.ANY, PeerClass.PUBLIC)
-    reserved = Verdict(False, Ports.ANY, PeerClass.RESERVED)
-    open_networks = (*_WRAPPERS, _GLOBAL_UNICAST, "0.0.0.0/0")
-    return [*(_Layer(_network(text), public) for text in open_networks), _Layer(_network("::/0"), reserved)]
+_SPECIAL: tuple[_Layer, ...] = tuple(
+    (parse_range(text), Verdict(False, Ports.ANY, peer_class)) for peer_class, networks in SPECIAL for text in networks
+)
+_NEVER = tuple(layer for layer in _SPECIAL if layer[1].peer_class in NEVER)
+_WRAPPERS = tuple(parse_range(text) for text in WRAPPERS)
+#: What holds for addresses that nobody says more about.
+_GROUND: tuple[_Layer, ...] = (
+    *((wrapper, _PUBLIC) for wrapper in _WRAPPERS),
+    (parse_range(GLOBAL_UNICAST), _PUBLIC),
+    (parse_range("0.0.0.0/0"), _PUBLIC),
+    (parse_range("::/0"), Verdict(False, Ports.ANY, PeerClass.RESERVED)),
+)
 
 
 def _of_family(layers: Iterable[_Layer], bits: int) -> list[_Layer]:
-    return [layer for layer in layers if layer.range.bits == bits]
+    return [layer for layer in layers if layer[0].bits == bits]
 
 
-_EMBEDDING = frozenset(_network(text).first >> 32 for text in _WRAPPERS)
-_LOCAL_NAT64 = _network("64:ff9b:1::/48").first >> 80
+def _words() -> dict[str, list[AddressRange]]:
+    """The addresses of each class, without those that an earlier class has taken."""
+    found: dict[str, list[AddressRange]] = {}
+    for bits in (IPV4_BITS, IPV6_BITS):
+        for first, last, verdict in RangeMap(_of_family((*_SPECIAL, *_GROUND), bits)).runs():
+            found.setdefault(verdict.peer_class.value, []).append(AddressRange(bits, first, last))
+    return found
+
+
+_WORDS = _words()
+
+_EMBEDDING = frozenset(wrapper.first >> 32 for wrapper in _WRAPPERS)
+_LOCAL_NAT64 = parse_range("64:ff9b:1::/48").first >> 80
 
 
 def _embedded(number: int) -> int | None:
     """The IPv4 address inside an IPv6 address, None where there is none. `::` and `::1` are addresses of their own.
 
-    In the local NAT64 prefix (RFC 8215) it is looked for in the last 32 bits; teredo and 6to4 need no unwrapping.
+    In the local NAT64 prefix (RFC 8215) it is looked for in the last 32 bits; Teredo and 6to4 need no unwrapping.
     """
     if (number >> 32 in _EMBEDDING and number > 1) or number >> 80 == _LOCAL_NAT64:
         return number & 0xFFFFFFFF
@@ -197,10 +152,23 @@ def _openness(verdict: Verdict) -> int:
     return verdict.allowed * (2 if verdict.ports is Ports.ANY else 1)
 
 
+class _FamilyPolicy:
+    """The verdicts on the addresses of one family, as numbers."""
+
+    def __init__(self, layers: Iterable[_Layer], bits: int) -> None:
+        self._verdicts = RangeMap(_of_family(layers, bits))
+        self.listeners: set[tuple[int, int]] = set()
+        self.aliases: dict[int, int] = {}
+
+    def judge(self, number: int, port: int | None) -> Verdict:
+        number = self.aliases.get(number, number)
+        return _OWN_LISTENER if (number, port) in self.listeners else self._verdicts[number]
+
+
 class PeerPolicy:
     """The verdict on every peer address, made by `parse`."""
 
-    def __init__(self, ipv4: _Table, ipv6: _Table) -> None:
+    def __init__(self, ipv4: _FamilyPolicy, ipv6: _FamilyPolicy) -> None:
         self._ipv4 = ipv4
         self._ipv6 = ipv6
 
@@ -221,24 +189,24 @@ class PeerPolicy:
         `aliases` maps advertised hosts to the bound ones that they stand for (1:1 NAT).
         """
         listeners = [_listener(address) for address in own_listeners]
-        layers = [
-            *_special(NEVER),
+        layers = (
+            *_NEVER,
             *_configured(deny, False),
             *_configured(allow, True),
-            *(_Layer(_own_relay(host), Verdict(True, Ports.OWN_RELAYED, PeerClass.OWN_RELAY)) for host in own_relays),
-            *(_Layer(host, _OWN_LISTENER) for host, _ in listeners),
-            *_special(set(PeerClass)),
-            *_ground(),
-        ]
-        ipv4, ipv6 = _Table(_of_family(layers, 32)), _Table(_of_family(layers, 128))
+            *((_own_relay(host), _OWN_RELAY) for host in own_relays),
+            *((host, _OWN_LISTENER) for host, _ in listeners),
+            *_SPECIAL,
+            *_GROUND,
+        )
+        families = {bits: _FamilyPolicy(layers, bits) for bits in (IPV4_BITS, IPV6_BITS)}
         for host, port in listeners:
-            (ipv4 if host.bits == 32 else ipv6).listeners.add((host.first, port))
+            families[host.bits].listeners.add((host.first, port))
         for told, bound in (aliases or {}).items():
-            outside, inside = _host(told), _host(bound)
+            outside, inside = parse_host(told), parse_host(bound)
             if outside.bits != inside.bits:
                 raise ValueError(f"{told} cannot stand for {bound}: they are of different families")
-            (ipv4 if outside.bits == 32 else ipv6).aliases[outside.first] = inside.first
-        return cls(ipv4, ipv6)
+            families[outside.bits].aliases[outside.first] = inside.first
+        return cls(families[IPV4_BITS], families[IPV6_BITS])
 
     def judge(self, host: str, port: int | None = None) -> Verdict:
         """May this host be a peer? Without a port (CreatePermission) the host alone is judged; whoever knows the
@@ -252,89 +220,38 @@ class PeerPolicy:
         return verdict if inner is None else min(self._ipv4.judge(inner, port), verdict, key=_openness)
 
 
-def _host(text: str) -> _Range:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no IP address; names are not looked up here") from None
-    return _Range(address.max_prefixlen, int(address), int(address))
-
-
-def _own_relay(host: str) -> _Range:
-    found = _host(host)
-    if _is_inside(found, _special(NEVER)):
+def _own_relay(host: str) -> AddressRange:
+    found = parse_host(host)
+    if any(found.lies_in(never) for never, _ in _NEVER):
         raise ValueError(f"{host} cannot be a relay address; name an address of this machine")
     return found
 
 
-def _listener(address: Address) -> tuple[_Range, int]:
-    host = _host(address.host)
+def _listener(address: Address) -> tuple[AddressRange, int]:
+    host = parse_host(address.host)
     if not host.first:
         raise ValueError(f"{address} stands for all addresses of this machine; name each of them")
     return host, address.port
 
 
-def _is_inside(found: _Range, layers: Iterable[_Layer]) -> bool:
-    return any(
-        row.range.bits == found.bits and row.range.first <= found.first and found.last <= row.range.last
-        for row in layers
-    )
-
-
 def _configured(entries: Iterable[str], allowed: bool) -> list[_Layer]:
     verdict = Verdict(allowed, Ports.ANY, PeerClass.CUSTOM)
-    layers = []
-    for entry in entries:
-        for found in _parse_entry(entry.strip()):
-            if allowed and _is_inside(found, _special(NEVER)):
-                raise ValueError(f"{entry!r} is never relayed to, whatever is configured; remove it")
-            layers.append(_Layer(found, verdict))
-    return layers
+    return [(found, verdict) for entry in entries for found in _parse_entry(entry.strip(), allowed)]
 
 
-def _parse_entry(entry: str) -> list[_Range]:
-    if entry in _WORDS:
-        return _WORDS[PeerClass(entry)]
-    if "%" in entry:
-        raise ValueError(f"{entry!r} has a zone; write the address without it")
-    if "-" in entry:
-        return [_parse_range(entry)]
-    try:
-        return [_network(entry)]
-    except ValueError:
-        raise ValueError(f"{entry!r} is {_what_is_wrong(entry)}") from None
-
-
-def _parse_range(entry: str) -> _Range:
-    first, _, last = (part.strip() for part in entry.partition("-"))
-    try:
-        lower, upper = ip_address(first), ip_address(last)
-    except ValueError:
-        raise ValueError(f"{entry!r} is no range; write FIRST-LAST, two IP addresses") from None
-    if lower.version != upper.version:
-        raise ValueError(f"{entry!r} begins in one address family and ends in the other; write two ranges")
-    if int(lower) > int(upper):
-        raise ValueError(f"{entry!r} ends before it begins; write {upper}-{lower}")
-    return _Range(lower.max_prefixlen, int(lower), int(upper))
-
-
-def _what_is_wrong(entry: str) -> str:
-    try:
-        return f"no network, since bits behind its prefix are set; write {ip_network(entry, strict=False)}"
-    except ValueError:
-        words = ", ".join(sorted(_WORDS))
-        return f"no address; write an IP address, a network (10.0.0.0/8), a range (10.0.0.1-10.0.0.9) or one of {words}"
-
-
-def _words() -> dict[PeerClass, list[_Range]]:
-    """The addresses of each class, without those that an earlier class has taken."""
-    found: dict[PeerClass, list[_Range]] = {}
-    for bits in (32, 128):
-        table = _Table(_of_family([*_special(set(PeerClass)), *_ground()], bits))
-        ends = [*table.starts[1:], 1 << bits]
-        for first, end, verdict in zip(table.starts, ends, table.verdicts, strict=True):
-            found.setdefault(verdict.peer_class, []).append(_Range(bits, first, end - 1))
+def _parse_entry(entry: str, allowed: bool) -> list[AddressRange]:
+    found = _WORDS.get(entry) or [_parse_range(entry)]
+    if allowed and any(part.lies_in(never) for part in found for never, _ in _NEVER):
+        raise ValueError(f"{entry!r} is never relayed to, whatever is configured; remove it")
     return found
 
 
-_WORDS = _words()
+def _parse_range(entry: str) -> AddressRange:
+    if entry.isidentifier():
+        raise ValueError(f"{entry!r} is no class of addresses; write one of {', '.join(sorted(_WORDS))}")
+    found = parse_range(entry)
+    # Such an entry would open nothing, and close one of the forms of an address that has others.
+    if found.last > 1 and any(found.lies_in(wrapper) and found != wrapper for wrapper in _WRAPPERS):
+        plain = AddressRange(IPV4_BITS, found.first & 0xFFFFFFFF, found.last & 0xFFFFFFFF)
+        raise ValueError(f"{entry!r} is an IPv4 address in another form; write {plain}, which stands for all forms")
+    return found
