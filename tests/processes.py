@@ -69,6 +69,7 @@ class Daemon:
         self._output = folder / "output.txt"
         #: The events of ERROR records that the test asks for.
         self.expected_errors: tuple[str, ...] = ()
+        self.is_expected_to_fail = False
         self.write(configuration)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("FAIRLEAD")}
         with self._output.open("wb") as output:
@@ -176,6 +177,8 @@ class Daemon:
                 self._process.wait(PATIENCE)
             finally:
                 self.kill()
+        if self.is_expected_to_fail:
+            return
         cries = [line for line in self.output.splitlines() if not line.startswith("{")]
         cries += [str(record) for record in self.records() if self._calls_for_help(record)]
         assert not cries, "\n".join([f"{self._section} wrote", *cries])
@@ -223,6 +226,12 @@ class Daemons:
         daemon = Daemon(module, configuration, folder)
         self._stack.callback(daemon.stop)
         return daemon
+
+    def fail(self, module: str, configuration: Configuration) -> tuple[int, str]:
+        """Starts one that is to end by itself; returns its exit code and all that it wrote."""
+        daemon = self.start(module, configuration)
+        daemon.is_expected_to_fail = True
+        return daemon.exit_code(), daemon.output
 
     def turnd(self, configuration: Configuration | None = None, **section: Any) -> Daemon:
         """turnd on loopback with other keys of its section, or with this configuration; ready."""
