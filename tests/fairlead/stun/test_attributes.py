@@ -1,5 +1,6 @@
 """Each attribute's value: what is written is read again, what is malformed is refused, and nothing else happens."""
 
+import contextlib
 import ipaddress
 from typing import Any
 
@@ -35,13 +36,8 @@ def test_a_value_comes_back(attribute: Attribute[Any], data: st.DataObject) -> N
 @settings(max_examples=40)
 @given(value=st.binary(max_size=80), mask=masks)
 def test_any_bytes_are_a_value_or_a_value_error(attribute: Attribute[Any], value: bytes, mask: bytes) -> None:
-    try:
+    with contextlib.suppress(AttributeValueError):
         attribute.decode(value, mask)
-    except AttributeValueError as refused:
-        complaint = str(refused)
-    else:
-        complaint = attribute.name
-    assert complaint.startswith(attribute.name)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +132,7 @@ def test_reserved_bits_are_not_read(attribute: Attribute[Any], wire: str, value:
     ids=lambda value: getattr(value, "name", None),
 )
 def test_what_has_another_form_is_refused(attribute: Attribute[Any], wire: str) -> None:
-    with pytest.raises(AttributeValueError):
+    with pytest.raises(AttributeValueError, match=f"^{attribute.name}: "):
         attribute.decode(bytes.fromhex(wire), MASK)
 
 
