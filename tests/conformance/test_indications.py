@@ -1,15 +1,17 @@
 """Send and Data indications (RFC 8656 section 11)."""
 
+import zlib
+
 import pytest
 
 from fairlead.datagram import Address, Datagram
 from fairlead.reasons import Reason
 from fairlead.stun.attributes import DATA, DONT_FRAGMENT, ICMP, SOFTWARE, XOR_PEER_ADDRESS, Attribute, Icmp
 from fairlead.stun.header import Class, Method
-from fairlead.stun.integrity import SHA1
+from fairlead.stun.integrity import FINGERPRINT_XOR, SHA1
 from fairlead.stun.message import Signature, decode, encode, new_mask
 from tests.conformance.conftest import MakeRig
-from tests.conformance.kit import IPV4, IPV6, LONGEST, VIA, Rig, plain_send, send_indication
+from tests.conformance.kit import IPV4, IPV6, LONGEST, NUMBER, VIA, Rig, channel_data, plain_send, send_indication
 from turnd.dataplane.contract import Direction, Framing
 
 UP = (Direction.TO_PEER, Framing.INDICATION)
@@ -144,6 +146,22 @@ def test_a_client_with_both_families_uses_each(make_rig: MakeRig) -> None:
         assert read_data(client.receive()[0]) == (peer.address, b"down")
 
 
+def test_the_families_of_one_client_end_apart(make_rig: MakeRig) -> None:
+    rig = make_rig(IPV6)
+    client, relays, peers = rig.client(), {}, {}
+    for number, host in enumerate((IPV4, IPV6), start=NUMBER):
+        relays[host], peers[host] = rig.relay(client.five_tuple, host=host), rig.peer(host)
+        relays[host].permit(host)
+        relays[host].bind(number, peers[host].address)
+    rig.engine.close_relay(relays[IPV4].number)
+    client.say(channel_data(b"up", NUMBER))
+    rig.expect_dropped(Reason.NO_CHANNEL)
+    client.say(plain_send(peers[IPV4].address, b"up"))
+    rig.expect_dropped(Reason.PEER_FAMILY, before={Reason.NO_CHANNEL: 1})
+    client.say(channel_data(b"up", NUMBER + 1))
+    assert peers[IPV6].receive() == (b"up", relays[IPV6].address)
+
+
 def _unusual(host: str) -> dict[str, bytes]:
     """What is no plain Send, if only just."""
     peer = (XOR_PEER_ADDRESS, SOMEBODY[host])
@@ -167,7 +185,8 @@ def _unusual(host: str) -> dict[str, bytes]:
         "integrity": encode(Method.SEND, Class.INDICATION, mask, (peer, data), Signature(SHA1, b"key")),
         "wrong fingerprint": stamped[:-1] + bytes([stamped[-1] ^ 1]),
         "short fingerprint": send_indication(peer, data, (short_fingerprint, b"ab")),
-        "fingerprint first": _moved_behind(stamped, peer_end),
+        "fingerprint first": stamped[:peer_end] + stamped[-8:] + stamped[peer_end:-8],
+        "fingerprint between": _stamped_between(plain, peer_end),
         "request": encode(Method.SEND, Class.REQUEST, mask, (peer, data)),
         "data indication": encode(Method.DATA, Class.INDICATION, mask, (peer, data)),
         "wrong cookie": plain[:4] + b"\0" + plain[5:],
@@ -183,9 +202,10 @@ def _unusual(host: str) -> dict[str, bytes]:
     }
 
 
-def _moved_behind(stamped: bytes, peer_end: int) -> bytes:
-    """A message of peer, data and FINGERPRINT with the latter two exchanged."""
-    return stamped[:peer_end] + stamped[-8:] + stamped[peer_end:-8]
+def _stamped_between(plain: bytes, end: int) -> bytes:
+    """A message with a FINGERPRINT at `end` that is right about the bytes in front of it."""
+    head = plain[:3] + bytes([plain[3] + 8]) + plain[4:end]
+    return head + b"\x80\x28\x00\x04" + (zlib.crc32(head) ^ FINGERPRINT_XOR).to_bytes(4) + plain[end:]
 
 
 @pytest.mark.parametrize("kind", _unusual(IPV4))

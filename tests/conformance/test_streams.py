@@ -5,7 +5,7 @@ import pytest
 from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
 from fairlead.reasons import Reason
 from fairlead.stun.attributes import DATA, REQUESTED_TRANSPORT, XOR_PEER_ADDRESS
-from fairlead.stun.header import Class, Method
+from fairlead.stun.header import COOKIE_BYTES, Class, Method
 from fairlead.stun.message import decode, encode, new_mask
 from tests.conformance.kit import NUMBER, End, Relay, Rig, channel_data, plain_send
 from turnd.dataplane.contract import Direction, Framing, StreamData
@@ -57,7 +57,13 @@ def test_indications_go_both_ways(rig: Rig, five_tuple: FiveTuple) -> None:
     assert message.first(DATA) == b"down"
 
 
-@pytest.mark.parametrize("message", [ALLOCATE, b"", b"\x40", b"\x40\0\0", b"\xff" * 30], ids=len)
+#: A Send indication that ends one byte behind its attributes.
+ODD = (
+    bytes.fromhex("00160019") + COOKIE_BYTES + bytes(12) + bytes.fromhex("00120008000111111111111100130008") + bytes(9)
+)
+
+
+@pytest.mark.parametrize("message", [ALLOCATE, ODD, b"", b"\x40", b"\x40\0\0", b"\xff" * 30], ids=len)
 def test_the_unknown_is_handed_up_as_it_came(rig: Rig, five_tuple: FiveTuple, message: bytes) -> None:
     call(rig, five_tuple)
     datagram = Datagram(message, five_tuple, STREAM)

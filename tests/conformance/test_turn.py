@@ -5,7 +5,9 @@ import select
 from collections.abc import Callable
 from pathlib import Path
 
-from fairlead.datagram import Address
+import pytest
+
+from fairlead.datagram import Address, FiveTuple, Transport, Via
 from fairlead.reasons import Reason
 from fairlead.stun.header import Class, Method
 from fairlead.stun.message import encode, new_mask
@@ -48,18 +50,17 @@ def test_a_turn_without_work_does_nothing(make: MakeEngine) -> None:
     assert not is_ready(engine)
 
 
-def test_a_turn_forwards_no_more_than_its_budget(make_rig: MakeRig, host: str) -> None:
+@pytest.mark.parametrize("calls", [1, 5])
+def test_a_turn_forwards_no_more_than_its_budget(make_rig: MakeRig, host: str, calls: int) -> None:
     rig = make_rig(host, budget=BUDGET)
-    client, _, _ = rig.call()
-    for _ in range(3 * BUDGET):
-        client.say(channel_data(b"up"))
-    turns = 0
-    while relayed(rig) < 3 * BUDGET:
+    for client, relay, peer in [rig.call() for _ in range(calls)]:
+        for _ in range(2 * BUDGET):
+            client.say(channel_data(b"up"))
+            peer.send(b"down", relay.address)
+    while relayed(rig) < 4 * BUDGET * calls:
         before = relayed(rig)
         rig.engine.turn()
         assert before < relayed(rig) <= before + BUDGET
-        turns += 1
-    assert turns >= 3
 
 
 def test_a_turn_hands_up_no_more_than_its_budget(make_rig: MakeRig) -> None:
@@ -80,6 +81,21 @@ def test_a_turn_hands_up_no_more_than_a_few_megabytes(make_rig: MakeRig) -> None
         listener = rig.engine.open_listener(number, Address(IPV4, 0))
         for _ in range(8):
             client.send(b"\xff" * 65507, listener)
+    turns = []
+    while is_ready(rig.engine):
+        turns.append(sum(len(item.data) for item in rig.engine.turn()))
+    assert sum(turns) > 4 << 20
+    assert max(turns) < 4 << 20
+
+
+def test_a_turn_hands_up_no_more_than_a_few_megabytes_for_streams(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    peer, server = rig.peer(), Address(IPV4, 3478)
+    for port in range(1, 25):
+        relay = rig.relay(FiveTuple(Transport.TCP, Address(IPV4, port), server), Via(70, port))
+        relay.permit(IPV4)
+        for _ in range(8):
+            peer.send(b"\xff" * 65507, relay.address)
     turns = []
     while is_ready(rig.engine):
         turns.append(sum(len(item.data) for item in rig.engine.turn()))
@@ -123,7 +139,9 @@ def test_sockets_take_turns_when_more_are_ready_than_the_budget_is_great(make_ri
     for _ in range(30):
         for _, flooded, flooder in calls[:3]:
             flooder.send(b"flood", flooded.address)
+        before = relayed(rig)
         rig.engine.turn()
+        assert relayed(rig) <= before + 4
     assert all(rig.engine.usage(relay.number).packets_to_client >= 3 for _, relay, _ in calls)
 
 

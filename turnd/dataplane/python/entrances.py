@@ -94,8 +94,6 @@ class Listener(Entrance):
                 continue
             if not clients.get(origin, nobody).forward(buffer, view, size):
                 self._hand_up(bytes(view[:size]), self._five_tuple(origin))
-                if switchboard.is_full:
-                    break
         return asked
 
     def _hand_up(self, data: bytes, five_tuple: FiveTuple) -> None:

@@ -73,7 +73,6 @@ class RelaySocket:
         for number in self._channels:
             del self._client.channels[number]
         del self._client.relays[self._family]
-        self._open_channels.clear()
         self._client = None
 
     def die(self) -> None:
