@@ -87,6 +87,7 @@ async def _exchange_datagram(transport: Transport, server: Address, request: byt
         return reply, address_of(stream.sockname)
     finally:
         stream.close()
+        await asyncio.sleep(0)  # in which the loop closes the socket
 
 
 async def _exchange_stream(transport: Transport, server: Address, request: bytes) -> tuple[bytes, Address]:
@@ -105,7 +106,8 @@ async def _exchange_stream(transport: Transport, server: Address, request: bytes
     except DecodeError as error:
         raise ProbeError(f"the answer is no STUN message ({error})") from None
     finally:
-        writer.close()
+        writer.transport.abort()  # there is nothing more to say, not even in TLS
+        await asyncio.sleep(0)
 
 
 def _unverified() -> ssl.SSLContext:

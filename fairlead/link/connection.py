@@ -25,7 +25,8 @@ class Connection:
         self._waiting.set()
 
     async def greet(self, daemon: str) -> Hello:
-        """Exchanges hellos; raises LinkError when the other end is silent or speaks another version."""
+        """Exchanges hellos; raises LinkError when the other end is silent or speaks another version, OSError when it
+        is gone."""
         self._writer.write(encode(Hello(VERSION, daemon)))
         try:
             async with asyncio.timeout(_HELLO_SECONDS):

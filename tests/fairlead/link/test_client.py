@@ -1,0 +1,113 @@
+import asyncio
+import itertools
+from pathlib import Path
+
+import pytest
+
+from fairlead.link import Draining, End, EndBy, LinkServer, Revoke, RevokeBy
+from fairlead.link import client as module
+from tests.fairlead.link.ends import LIVING, Ends, linked, until
+
+REVOKE = Revoke(RevokeBy.USER, "u")
+
+
+async def test_commands_arrive(tmp_path: Path) -> None:
+    async with linked(tmp_path / "link.sock") as ends:
+        ends.client.send(REVOKE)
+        ends.client.send(End(EndBy.ROOM, "r", "closed"))
+        await until(lambda: ends.commands == [REVOKE, End(EndBy.ROOM, "r", "closed")])
+
+
+async def test_a_command_waits_for_a_connection(tmp_path: Path) -> None:
+    ends = Ends(tmp_path / "link.sock")
+    ends.client.start()
+    ends.client.send(REVOKE)
+    await asyncio.sleep(0.05)
+    assert not ends.client.connected
+    await ends.server.start()
+    await until(lambda: ends.commands == [REVOKE])
+    await ends.client.stop()
+    await ends.server.stop()
+    assert not ends.client.connected
+
+
+async def test_it_connects_again_and_is_told_anew_what_lives(tmp_path: Path) -> None:
+    path = tmp_path / "link.sock"
+    async with linked(path) as ends:
+        await until(lambda: ends.events == [LIVING])
+        await ends.server.stop()
+        await until(lambda: not ends.client.connected)
+        ends.client.send(REVOKE)
+        await ends.server.start()
+        await until(lambda: ends.commands == [REVOKE])
+        assert ends.events == [LIVING, LIVING]
+
+
+async def test_the_queue_of_commands_has_a_bound(tmp_path: Path) -> None:
+    ends = Ends(tmp_path / "link.sock")
+    for number in range(module._OUTBOX + 10):
+        ends.client.send(Revoke(RevokeBy.USER, str(number)))
+    assert ends.client.dropped == 10
+    ends.client.start()
+    await ends.server.start()
+    await until(lambda: len(ends.commands) == module._OUTBOX)
+    assert ends.commands[0] == Revoke(RevokeBy.USER, "10")
+    await ends.client.stop()
+    await ends.server.stop()
+
+
+async def test_it_tries_less_and_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FIRST_DELAY", 0.02)
+    monkeypatch.setattr(module, "_LONGEST_DELAY", 0.08)
+    tries: list[float] = []
+    open_connection = asyncio.open_unix_connection
+
+    async def counted(*args: object, **kwargs: object) -> object:
+        tries.append(asyncio.get_running_loop().time())
+        return await open_connection(*args, **kwargs)  # type: ignore[arg-type]  # as they came
+
+    monkeypatch.setattr(asyncio, "open_unix_connection", counted)
+    ends = Ends(tmp_path / "link.sock")
+    ends.client.start()
+    await until(lambda: len(tries) >= 6)
+    await ends.client.stop()
+    pauses = [later - earlier for earlier, later in itertools.pairwise(tries)]
+    assert pauses[0] < pauses[2]
+    assert max(pauses) < 0.5
+
+
+async def test_an_end_that_is_no_turnd_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FIRST_DELAY", 0.02)
+    path = tmp_path / "link.sock"
+    seen = 0
+
+    async def chatter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal seen
+        seen += 1
+        writer.write(b"hello?\n")
+        writer.close()
+
+    ends = Ends(path)
+    async with await asyncio.start_unix_server(chatter, path):
+        ends.client.start()
+        await until(lambda: seen >= 2)
+        assert not ends.client.connected
+    path.unlink()
+    await ends.server.start()
+    await until(lambda: ends.client.connected)
+    await ends.client.stop()
+    await ends.server.stop()
+
+
+async def test_an_event_that_is_none_ends_the_connection(tmp_path: Path) -> None:
+    ends = Ends(tmp_path / "link.sock")
+    wrong = LinkServer(tmp_path / "wrong.sock", ends.commands.append, lambda: [Draining(1)])
+    await wrong.start()
+    client = module.LinkClient(tmp_path / "wrong.sock", ends.events.append)
+    client.start()
+    await until(lambda: ends.events == [Draining(1)])
+    wrong.publish(REVOKE)  # type: ignore[arg-type]  # what no turnd does
+    await until(lambda: len(ends.events) == 2)
+    assert ends.events == [Draining(1), Draining(1)]
+    await client.stop()
+    await wrong.stop()
