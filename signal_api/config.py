@@ -1,13 +1,20 @@
 """The section `signal_api` of the configuration."""
 
+import ipaddress
+import re
+from collections import Counter
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from fairlead.config import AddressSetting, DaemonSettings, Settings
 from fairlead.listeners import Listener, parse_listener
 from signal_api.authorization import VerifyingKey
 from signal_api.origins import parse_origin
+
+_URI = re.compile(
+    r"[a-z]+:(\{host\}|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?(\?transport=(udp|tcp))?", re.ASCII
+)
 
 
 def _listen(text: str) -> str:
@@ -28,12 +35,22 @@ def _host_name(text: str) -> str:
 
 
 def _uri(*schemes: str) -> AfterValidator:
+    """RFC 7064 and RFC 7065, with {host} where the host stands."""
+
     def check(text: str) -> str:
-        if text.partition(":")[0] not in schemes:
+        if text.partition(":")[0] not in schemes or not _URI.fullmatch(text):
             raise ValueError(f"{text!r} is no URI of this kind; write {schemes[0]}:{{host}}:PORT")
         return text
 
     return AfterValidator(check)
+
+
+def _network(text: str) -> str:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no IP address or network; write 192.0.2.1 or 192.0.2.0/24") from None
+    return text
 
 
 class JwtKeySettings(Settings):
@@ -61,7 +78,17 @@ class JwtSettings(Settings):
     issuer: str = Field(min_length=1)
     #: must be among the claim `aud`
     audience: str = "signal"
-    keys: tuple[JwtKeySettings, ...] = Field(min_length=1)
+    keys: tuple[JwtKeySettings, ...]
+
+    @field_validator("keys")
+    @classmethod
+    def _ids_differ(cls, keys: tuple[JwtKeySettings, ...]) -> tuple[JwtKeySettings, ...]:
+        if not keys:
+            raise ValueError("no keys, so no token could be accepted; add one, or leave out the whole of jwt")
+        twice = [key for key, times in Counter(key.id for key in keys).items() if times > 1]
+        if twice:
+            raise ValueError(f"the id {twice[0]!r} stands twice; give each key its own")
+        return keys
 
 
 class IceSettings(Settings):
@@ -121,7 +148,7 @@ class SignalApiSettings(DaemonSettings):
     #: pages of other sites that may connect
     origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
     #: addresses and networks of reverse proxies whose X-Forwarded-For and -Proto are believed
-    trusted_proxies: tuple[str, ...] = ()
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
     jwt: JwtSettings | None = None
     #: whoever has this key may join any room and relay
     join_key: SecretStr | None = Field(default=None, min_length=16)

@@ -40,7 +40,7 @@ class Reply(enum.Enum):
 
 _Outcome = Refusal | Reply
 _hello = msgspec.json.Decoder(Hello)
-_join = msgspec.json.Decoder(Join)
+_join = msgspec.json.Decoder(Join | None)
 _leave = msgspec.json.Decoder(Leave | None)
 _token = msgspec.json.Decoder(Token)
 
@@ -174,7 +174,7 @@ class Dispatch:
         return Reply.OK
 
     async def _join(self, client: Client, frame: ClientFrame) -> _Outcome:
-        body = _body(_join, frame)
+        body = _body(_join, frame) or Join()
         if isinstance(body, Refusal):
             return body
         room = frame.room or body.room
@@ -186,10 +186,10 @@ class Dispatch:
         return await self._lobby.join(client, room, body.meta, frame.id) or Reply.GIVEN
 
     async def _leave(self, client: Client, frame: ClientFrame) -> _Outcome:
-        body = _body(_leave, frame)
+        body = _body(_leave, frame) or Leave()
         if isinstance(body, Refusal):
             return body
-        room = frame.room or (body.room if body is not None else None)
+        room = frame.room or body.room
         if room is None:
             return Refusal(ErrorCode.BAD_REQUEST, "say in room which room")
         return await self._lobby.leave(client, room) or Reply.OK

@@ -1,5 +1,8 @@
 """The first thing that every request meets: whether it was meant for us, where it comes from, and how big it is."""
 
+import asyncio
+import contextlib
+
 from fairlead.sources import source_prefix
 from signal_api.asgi import App, Message, Receive, Scope, Send, approach_of, send_problem
 from signal_api.clients import Visitor
@@ -16,6 +19,8 @@ WEBSOCKET_PATH = "/v1/ws"
 API_PREFIX = "/v1/"
 #: bytes of a request's body
 MAX_BODY = 65536
+#: seconds for a refused WebSocket to take its answer
+_REFUSED_LINGER = 5.0
 #: where the gate leaves the Visitor for the handlers behind it
 VISITOR = "fairlead.visitor"
 
@@ -55,6 +60,7 @@ class Gate:
         elif refusal is not None:
             await receive()
             await self._refuse(scope, send, refusal)
+            await _until_gone(receive)
 
     def _may_upgrade(self, scope: Scope, approach: Approach, visitor: Visitor) -> Refusal | None:
         if scope["path"] != WEBSOCKET_PATH:
@@ -115,6 +121,15 @@ class Gate:
     async def _refuse(self, scope: Scope, send: Send, refusal: Refusal) -> None:
         self._hub.instruments.errors[refusal.code.value,] += 1
         await send_problem(scope, send, refusal)
+
+
+async def _until_gone(receive: Receive) -> None:
+    """Waits for a connection that was refused to end: uvicorn takes an app that returns earlier for a broken one. It
+    announces the end twice, when the reply is written and when the connection is gone."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_REFUSED_LINGER):
+            for _ in range(2):
+                await receive()
 
 
 def _declared_length(approach: Approach) -> int:

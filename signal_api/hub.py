@@ -206,6 +206,10 @@ class Hub:
             client.answer(server_frame("drain", b'{"retry_ms":%d}' % retry))
             client.connection.close(CloseCode.DRAIN)
 
+    async def settled(self) -> None:
+        """Waits for what was spawned so far."""
+        await asyncio.gather(*self._tasks)
+
     async def close(self) -> None:
         """Stops the timers and what still runs."""
         self.timers.close()

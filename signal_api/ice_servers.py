@@ -15,6 +15,9 @@ from fairlead.credentials import mint
 #: the share of its life after which a credential should be renewed
 REFRESH_AFTER = 0.75
 
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
 
 class IceFormat(enum.StrEnum):
     """Shapes in which clients expect ICE servers."""
@@ -120,12 +123,16 @@ def render(given: IceGrant, shape: IceFormat) -> dict[str, Any] | list[dict[str,
 
 
 def link_header(given: IceGrant) -> str:
-    """The value of a Link header: one link a URI, as WHIP clients read it (RFC 9725 section 4.6)."""
-    credential = (
-        f'; rel="ice-server"; username="{given.username}"; credential="{given.password}"; credential-type="password"'
-    )
+    """The value of a Link header: one link a URI, as WHIP clients read it (RFC 9725 section 4.6).
+
+    Empty for a user name that no header can hold; the body has it all the same.
+    """
+    if not (given.username.isascii() and given.username.isprintable()):
+        return ""
+    username = given.username.replace("\\", "\\\\").replace('"', '\\"')
+    credential = f'username="{username}"; credential="{given.password}"; credential-type="password"'
     links = [f'<{uri}>; rel="ice-server"' for uri in given.urls.stun]
-    links += [f"<{uri}>{credential}" for uri in given.urls.turn]
+    links += [f'<{uri}>; rel="ice-server"; {credential}' for uri in given.urls.turn]
     return ", ".join(links)
 
 
@@ -134,7 +141,7 @@ def _plain(given: IceGrant) -> dict[str, Any]:
 
 
 def _twilio(given: IceGrant) -> dict[str, Any]:
-    date = _moment(given.issued).strftime("%a, %d %b %Y %H:%M:%S +0000")
+    date = _mail_date(given.issued)
     servers: list[dict[str, Any]] = [{"url": uri, "urls": uri} for uri in given.urls.stun]
     servers += [
         {"url": uri, "urls": uri, "username": given.username, "credential": given.password} for uri in given.urls.turn
@@ -150,6 +157,13 @@ def _aws(given: IceGrant) -> dict[str, Any]:
         "Password": given.password,
         "Ttl": given.lifetime,
     }
+
+
+def _mail_date(seconds: int) -> str:
+    """RFC 5322 section 3.3, whatever the locale."""
+    moment = _moment(seconds)
+    day, month = _DAYS[moment.weekday()], _MONTHS[moment.month - 1]
+    return f"{day}, {moment.day:02} {month} {moment.year} {moment.time().isoformat()} +0000"
 
 
 def _moment(seconds: int) -> datetime.datetime:

@@ -74,8 +74,15 @@ class Info(BaseModel):
     access: str = Field(description="`open` when this request would be let in without a token, `token` otherwise.")
 
 
+_PROBLEM = {"application/problem+json": {"schema": Problem.model_json_schema()}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "content": {"application/problem+json": {}}} for status in (400, 401, 403, 429)
+    status: {"description": description, "content": _PROBLEM}
+    for status, description in (
+        ("4XX", "The request is not understood."),
+        (401, "There is no token, or it is not accepted."),
+        (403, "The token does not grant this, or the page is a stranger."),
+        (429, "Too often; Retry-After says when to come again."),
+    )
 }
 _bearer = HTTPBearer(auto_error=False, description="A JSON Web Token, the join key, or the key of a session.")
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]

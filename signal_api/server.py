@@ -50,8 +50,8 @@ class SignalApi:
         clock = context.clock
         app = self.app = create_app(policy, clock, clock.entropy, MemoryEngine(), Instruments(context.metrics))
         self._section = loaded.section
-        sockets = _listen(loaded)
-        self._http = HttpServer(app, sockets, **_options(loaded.section))
+        sockets = open_sockets(loaded)
+        self._http = HttpServer(app, sockets, **uvicorn_options(loaded.section))
         await self._http.start()
         self.addresses = tuple(Address(*sock.getsockname()[:2]) for sock in sockets)
         for address in self.addresses:
@@ -91,8 +91,8 @@ class SignalApi:
             await self.app.hub.close()
 
 
-def _listen(loaded: Loaded[SignalApiSettings]) -> list[socket.socket]:
-    """What a listening socket is told holds for the connections that it accepts."""
+def open_sockets(loaded: Loaded[SignalApiSettings]) -> list[socket.socket]:
+    """Binds the listener; what a listening socket is told holds for the connections that it accepts."""
     buffers = BufferSettings(send=_SEND_BUFFER)
     sockets = bind(loaded.section.listener, (loaded.name, "listen"), buffers)
     for sock in sockets:
@@ -100,7 +100,7 @@ def _listen(loaded: Loaded[SignalApiSettings]) -> list[socket.socket]:
     return sockets
 
 
-def _options(section: SignalApiSettings) -> dict[str, object]:
+def uvicorn_options(section: SignalApiSettings) -> dict[str, object]:
     """For uvicorn: our own pings instead of its own, nothing compressed, no names in headers."""
     return {
         "ws": "websockets-sansio",

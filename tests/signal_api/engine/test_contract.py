@@ -1,0 +1,67 @@
+"""What every engine promises, tried on each."""
+
+import pytest
+
+from signal_api.engine.contract import Engine
+from signal_api.engine.memory import MemoryEngine
+from signal_api.messages import server_frame
+from signal_api.rooms import Announce, Candidate, Change, Deliver, Effect, Room, join
+
+ENGINES = {"memory": MemoryEngine}
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return ENGINES[request.param]()
+
+
+def _change(room: Room | None, sid: str) -> Change:
+    change = join(room, "r", Candidate(f"m_{sid}", sid, None), 0, 10)
+    assert isinstance(change, Change)
+    return change
+
+
+async def test_what_is_committed_is_loaded(engine: Engine) -> None:
+    empty = await engine.load("r")
+    assert empty.room is None
+    room = _change(None, "a").room
+    assert await engine.commit("r", empty.version, room, ())
+    assert (await engine.load("r")).room == room
+    assert (await engine.load("q")).room is None
+    assert engine.census() == (1, 1)
+
+
+async def test_who_was_slower_changes_nothing_and_sends_nothing(engine: Engine) -> None:
+    delivered: list[Effect] = []
+    engine.subscribe(delivered.append)
+    seen = await engine.load("r")
+    first, second = _change(seen.room, "a"), _change(seen.room, "b")
+    assert await engine.commit("r", seen.version, first.room, first.effects)
+    frame = Deliver(("b",), server_frame("joined"))
+    assert not await engine.commit("r", seen.version, second.room, (frame, *second.effects))
+    assert delivered == []
+    assert (await engine.load("r")).room == first.room
+
+
+async def test_effects_arrive_with_their_commit_and_in_order(engine: Engine) -> None:
+    delivered: list[Effect] = []
+    engine.subscribe(delivered.append)
+    for sid in "abc":
+        stored = await engine.load("r")
+        change = _change(stored.room, sid)
+        await engine.commit("r", stored.version, change.room, change.effects)
+    assert [effect.rseq for effect in delivered if isinstance(effect, Announce)] == [2, 3]
+    sent = Deliver(("a",), server_frame("message"))
+    await engine.publish((sent,))
+    assert delivered[-1] == sent
+
+
+async def test_a_room_that_was_made_anew_is_not_its_predecessor(engine: Engine) -> None:
+    stored = await engine.load("r")
+    await engine.commit("r", stored.version, _change(None, "a").room, ())
+    old = await engine.load("r")
+    await engine.commit("r", old.version, None, ())
+    assert (await engine.load("r")).room is None
+    assert engine.census() == (0, 0)
+    await engine.commit("r", (await engine.load("r")).version, _change(None, "b").room, ())
+    assert not await engine.commit("r", old.version, None, ())

@@ -1,0 +1,59 @@
+"""The section signal_api: what is refused, where, and what to write instead."""
+
+import json
+
+import pytest
+
+from fairlead.config import ConfigError
+from tests.signal_api.worlds import SIGNING_KEY, configured
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("listen", "8080", "HOST:PORT"),
+        ("listen", "localhost:8080", "is no IP address"),
+        ("origins", ["https://app.example/"], "without a path or a star"),
+        ("origins", ["*"], "is no origin"),
+        ("hosts", ["https://signal.example"], "without scheme and port"),
+        ("hosts", ["signal.example:8080"], "without scheme and port"),
+        ("join_key", "short", "join_key"),
+        ("trusted_proxies", ["proxy.example"], "is no IP address or network"),
+        ("ice__stun", ["turn:{host}:3478"], "write stun:{host}:PORT"),
+        ("ice__turn", ["turns:{host}:5349"], "write turn:{host}:PORT"),
+        ("ice__turn", ["turn:{host}:3478, stun:evil"], "is no URI of this kind"),
+        ("jwt__keys", [{"id": "k", "algorithm": "none", "key": SIGNING_KEY}], "is not known"),
+        ("jwt__keys", [{"id": "k", "algorithm": "HS256", "key": "short"}], "at least 32 bytes"),
+        ("jwt__keys", [{"id": "k", "algorithm": "RS256", "key": SIGNING_KEY}], "public key in PEM"),
+        ("jwt__keys", [{"id": "k", "algorithm": "HS256", "key": SIGNING_KEY}] * 2, "stands twice"),
+        ("jwt__keys", [], "no token could be accepted"),
+        ("limits__sessions", 0, "is too small"),
+        ("limits__frames", 1, "unknown key"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_remedy(key: str, value: object, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configured(**{key: value})
+    (problem,) = caught.value.problems
+    assert said in str(problem)
+    assert "short" not in str(problem).replace("too short", ""), "a secret is not quoted"
+
+
+def test_what_can_be() -> None:
+    section = configured(
+        listen="*:0",
+        origins=["https://app.example", "http://localhost:3000"],
+        hosts=["Signal.Example"],
+        trusted_proxies=["127.0.0.1", "10.0.0.0/8"],
+        ice__turns=["turns:{host}:443?transport=tcp"],
+    ).section
+    assert section.listener.host == "*"
+    assert section.hosts == ("signal.example",)
+    assert section.ops_address.port == 0
+
+
+def test_defaults() -> None:
+    section = configured(listen=None, ops=None).section
+    assert (section.listen, section.ops) == ("*:8080", "127.0.0.1:9480")
+    assert not section.demo
+    assert json.loads(section.limits.model_dump_json())["frame_bytes"] == 65536

@@ -1,0 +1,46 @@
+"""What is counted, and that no client can make a new series."""
+
+import pytest
+
+from fairlead.metrics import Metrics
+from signal_api.metrics import FRAME_TYPES, Instruments, frame_type
+from tests.signal_api.node import Node
+
+
+def test_frame_types_are_counted_by_a_closed_set() -> None:
+    assert frame_type("offer") == "offer"
+    assert frame_type("x.game.move") == "x"
+    assert frame_type("anything") == "other"
+    assert all(frame_type(kind) == kind for kind in FRAME_TYPES)
+
+
+def test_every_series_is_there_from_the_start_and_there_are_few() -> None:
+    metrics = Metrics("signal")
+    Instruments(metrics)
+    _, text = metrics.expose()
+    series = [line for line in text.decode().splitlines() if line.startswith("signal_")]
+    assert 'signal_closes_total{code="4104"} 0.0' in series
+    assert 'signal_frames_total{type="offer"} 0.0' in series
+    assert len(series) < 250
+
+
+async def test_gauges_say_how_it_stands() -> None:
+    node = Node()
+    metrics = Metrics("signal")
+    Instruments(metrics).watch(node.hub.roster, node.engine.census)
+    seat, away = await node.enter(rooms=["r"]), await node.enter(rooms=["r", "q"])
+    away.lose()
+    text = metrics.expose()[1].decode()
+    for line in (
+        'signal_sessions{state="connected"} 1.0',
+        'signal_sessions{state="away"} 1.0',
+        "signal_rooms 2.0",
+        "signal_members 3.0",
+    ):
+        assert line in text
+    assert seat.client.sid not in text
+
+
+def test_a_label_that_nobody_declared_is_a_bug() -> None:
+    with pytest.raises(KeyError):
+        Instruments(Metrics("signal")).frames["made up",] += 1

@@ -1,0 +1,184 @@
+"""/v1/ice and /v1/info: shapes, credentials, who may have them and how often."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from fairlead.credentials import parse_username, password_for
+from signal_api.ice_servers import IceFormat, member_id
+from tests.signal_api.service import Service
+from tests.signal_api.worlds import DEFAULTS, JOIN_KEY, TURN_SECRET, token
+
+KEYED = {"Authorization": f"Bearer {JOIN_KEY}"}
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with Service() as running:
+        yield running
+
+
+def _credential(body: Any, shape: IceFormat) -> tuple[str, str]:
+    match shape:
+        case IceFormat.WEBRTC:
+            server = body["iceServers"][1]
+            return server["username"], server["credential"]
+        case IceFormat.ARRAY:
+            return body[1]["username"], body[1]["credential"]
+        case IceFormat.AWS:
+            return body["IceServerList"][0]["Username"], body["IceServerList"][0]["Password"]
+        case _:
+            return body["username"], body["password"]
+
+
+@pytest.mark.parametrize("shape", IceFormat)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_every_format_carries_a_credential_that_verifies(service: Service, shape: IceFormat, method: str) -> None:
+    reply = await service.http.request(method, f"/v1/ice?format={shape}", headers=KEYED)
+    assert reply.status_code == 200
+    assert reply.headers["cache-control"] == "no-store"
+    username, password = _credential(reply.json(), shape)
+    assert password == password_for(TURN_SECRET.encode(), username)
+    parsed = parse_username(username)
+    assert parsed is not None
+    assert parsed.expires == int(service.clock.now().wall) + 3600
+    assert f'username="{username}"; credential="{password}"' in reply.headers["link"]
+    assert service.instruments.ice_issued[shape.value,] == 1
+
+
+async def test_the_credential_is_the_subjects(service: Service) -> None:
+    bearer = {"Authorization": f"Bearer {token(service.clock, 'ann')}"}
+    body = (await service.http.get("/v1/ice", headers=bearer)).json()
+    assert body["username"].endswith(":ann")
+    guest = (await service.http.get("/v1/ice", headers=KEYED)).json()
+    assert guest["username"].endswith(":guest")
+
+
+async def test_the_servers_are_named_as_the_client_found_us(service: Service) -> None:
+    body = (await service.http.get("/v1/ice", headers=KEYED)).json()
+    assert body["iceServers"][0]["urls"] == ["stun:127.0.0.1:3479"]
+    assert body["iceServers"][1]["urls"] == ["turn:127.0.0.1:3478?transport=udp", "turn:127.0.0.1:3478?transport=tcp"]
+
+
+async def test_public_host_is_named_when_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DEFAULTS, "FAIRLEAD__PUBLIC_HOST", "turn.example")
+    async with Service(ice__region="eu-1") as service:
+        body = (await service.http.get("/v1/ice", headers=KEYED)).json()
+        assert body["iceServers"][0]["urls"] == ["stun:turn.example:3479"]
+        assert body["region"] == "eu-1"
+        assert (await service.http.get("/v1/info")).json()["regions"] == ["eu-1"]
+
+
+@pytest.mark.parametrize(
+    ("authorization", "code"),
+    [
+        (None, "unauthorized"),
+        ("Bearer wrong", "unauthorized"),
+        ("Bearer", "unauthorized"),
+        (f"Basic {JOIN_KEY}", "unauthorized"),
+        (JOIN_KEY, "unauthorized"),
+    ],
+)
+async def test_who_gets_no_credential(service: Service, authorization: str | None, code: str) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    reply = await service.http.get("/v1/ice", headers=headers)
+    assert reply.status_code == 401
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert (reply.json()["code"], reply.json()["status"]) == (code, 401)
+    assert "iceServers" not in reply.text
+    assert "link" not in reply.headers
+
+
+async def test_a_token_that_is_over_or_grants_no_ice(service: Service) -> None:
+    expired = {"Authorization": f"Bearer {token(service.clock, lifetime=-1)}"}
+    assert (await service.http.get("/v1/ice", headers=expired)).json()["code"] == "token_expired"
+    no_ice = {"Authorization": f"Bearer {token(service.clock, can=['join'])}"}
+    reply = await service.http.get("/v1/ice", headers=no_ice)
+    assert (reply.status_code, reply.json()["code"]) == (403, "forbidden")
+
+
+async def test_a_member_renews_its_credential_with_the_key_of_its_session(service: Service) -> None:
+    peer = await service.enter(rooms=["r"])
+    welcome = (await peer.hear("welcome"))["data"]
+    first = (await peer.hear("joined"))["data"]["ice"]
+    service.pass_time(10)
+    bearer = {"Authorization": f"Bearer {welcome['key']}"}
+    asked = {"sid": welcome["sid"], "room": "r"}
+    fresh = (await service.http.post("/v1/ice", headers=bearer, json=asked)).json()
+    assert fresh["username"].endswith(f":{member_id('r', welcome['sid'])}")
+    assert fresh["username"] > first["username"]
+    for wrong in ({"room": "other"}, {"sid": "s_other"}):
+        reply = await service.http.post("/v1/ice", headers=bearer, json=asked | wrong)
+        assert reply.status_code in (401, 403)
+    for key in (JOIN_KEY, "wrong"):
+        reply = await service.http.post("/v1/ice", headers={"Authorization": f"Bearer {key}"}, json=asked)
+        assert reply.status_code == 401
+
+
+async def test_credentials_are_given_only_so_often(service: Service) -> None:
+    for _ in range(30):
+        assert (await service.http.get("/v1/ice", headers=KEYED)).status_code == 200
+    reply = await service.http.get("/v1/ice", headers=KEYED)
+    assert (reply.status_code, reply.json()["code"], reply.headers["retry-after"]) == (429, "rate_limited", "2")
+    other = {"Authorization": f"Bearer {token(service.clock, 'ann')}"}
+    assert (await service.http.get("/v1/ice", headers=other)).status_code == 200
+    service.pass_time(2)
+    assert (await service.http.get("/v1/ice", headers=KEYED)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        ("?format=xml", None),
+        ("", b"{"),
+        ("", b"[]"),
+        ("", b'{"sid":7,"room":"r"}'),
+        ("", b'{"sid":"s"}'),
+        ("", b"[" * 60000),
+    ],
+)
+async def test_what_is_not_understood_is_a_problem(service: Service, query: str, body: bytes | None) -> None:
+    headers = KEYED | {"Content-Type": "application/json"}
+    reply = await service.http.post(f"/v1/ice{query}", headers=headers, content=body)
+    assert reply.status_code == 400
+    assert reply.json()["code"] == "bad_request"
+
+
+async def test_info(service: Service) -> None:
+    info = (await service.http.get("/v1/info")).json()
+    assert info["protocol"] == ["sig.v1"]
+    assert info["transports"] == ["websocket"]
+    assert info["ice_formats"] == [shape.value for shape in IceFormat]
+
+
+async def test_openapi_knows_what_is_answered(service: Service) -> None:
+    document = (await service.http.get("/v1/openapi.json")).json()
+    assert document["openapi"].startswith("3.1")
+    operations = document["paths"]["/v1/ice"]
+    assert set(operations) == {"get", "post"}
+    for operation in operations.values():
+        assert operation["security"] == [{"HTTPBearer": []}]
+        assert set(operation["responses"]) == {"200", "4XX", "401", "403", "429"}
+        for status, response in operation["responses"].items():
+            kind = "application/json" if status == "200" else "application/problem+json"
+            assert list(response["content"]) == [kind]
+    (shape,) = (p for p in operations["get"]["parameters"] if p["name"] == "format")
+    assert json.dumps(shape).count("webrtc") >= 1
+
+
+async def test_what_is_not_there(service: Service) -> None:
+    missing = await service.http.get("/v1/nothing")
+    assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+    wrong = await service.http.delete("/v1/ice", headers=KEYED)
+    assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize("path", ["/../config.py", "/%2e%2e/config.py", "/..%2fconfig.py", "/static/../../app.py"])
+async def test_no_path_leads_out_of_the_pages(service: Service, path: str) -> None:
+    request = httpx.Request("GET", f"http://{service.authority}{path}")
+    request.url = request.url.copy_with(raw_path=path.encode())
+    reply = await service.http.send(request)
+    assert reply.status_code == 404
