@@ -7,29 +7,13 @@ import pytest
 
 from fairlead.datagram import Transport
 from tests.processes import Daemon, Daemons
-from tests.turn_client import Peer, Sockets, TurnClient
-
-_CHANNEL = 0x4000
+from tests.system.calls import CHANNEL, Call
+from tests.turn_client import Sockets
 
 
 @pytest.fixture
 def turnd(daemons: Daemons) -> Daemon:
     return daemons.turnd(peers={"allow": ["loopback"]})
-
-
-def _call(client: TurnClient, peer: Peer) -> None:
-    """Gives the client an allocation with a channel to the peer."""
-    client.allocated()
-    assert client.bind(_CHANNEL, peer.address).code == 0
-    _exchange(client, peer)
-
-
-def _exchange(client: TurnClient, peer: Peer) -> None:
-    client.send(_CHANNEL, b"to the peer")
-    data, relayed = peer.receive()
-    assert data == b"to the peer"
-    peer.send(b"to the client", relayed)
-    assert client.receive() == (_CHANNEL, b"to the client")
 
 
 def _drain(turnd: Daemon) -> None:
@@ -38,10 +22,7 @@ def _drain(turnd: Daemon) -> None:
 
 
 def test_living_calls_go_on_until_the_last_one_ends(turnd: Daemon, sockets: Sockets) -> None:
-    callers = [sockets.client(turnd, transport) for transport in (Transport.UDP, Transport.TCP)]
-    peers = [sockets.peer() for _ in callers]
-    for caller, peer in zip(callers, peers, strict=True):
-        _call(caller, peer)
+    calls = [Call(turnd, sockets, transport) for transport in (Transport.UDP, Transport.TCP)]
     early = sockets.client(turnd, Transport.TCP)
     _drain(turnd)
 
@@ -51,14 +32,14 @@ def test_living_calls_go_on_until_the_last_one_ends(turnd: Daemon, sockets: Sock
     assert turnd.metrics().sum("turnd_draining") == 1
     for late in (early, sockets.client(turnd), sockets.client(turnd, Transport.TCP)):
         assert late.allocate().code == 508
-    for caller, peer in zip(callers, peers, strict=True):
-        _exchange(caller, peer)
-        assert caller.refresh().code == 0
-        assert caller.bind(_CHANNEL, peer.address).code == 0
+    for call in calls:
+        call.assert_goes_on()
+        assert call.client.refresh().code == 0
+        assert call.client.bind(CHANNEL, call.peer.address).code == 0
 
-    assert callers[0].refresh(0).code == 0
-    _exchange(callers[1], peers[1])
-    callers[1].socket.close()
+    assert calls[0].client.refresh(0).code == 0
+    calls[1].assert_goes_on()
+    calls[1].client.socket.close()
     assert turnd.exit_code() == 0
     assert turnd.records("stopped")
 

@@ -1,0 +1,40 @@
+"""A client in a call with a peer, as tests of a whole turnd look at it."""
+
+from fairlead.datagram import Transport
+from tests.processes import Daemon, wait_for
+from tests.turn_client import Sockets
+
+CHANNEL = 0x4000
+
+
+class Call:
+    """An allocation with a channel to a peer on loopback, which turnd has to allow."""
+
+    def __init__(self, turnd: Daemon, sockets: Sockets, transport: Transport = Transport.UDP) -> None:
+        self.client, self.peer = sockets.client(turnd, transport), sockets.peer()
+        self._turnd = turnd
+        self.relayed = self.client.allocated()
+        assert self.client.bind(CHANNEL, self.peer.address).code == 0
+        self.assert_goes_on()
+
+    def assert_goes_on(self) -> None:
+        """Data passes, by every means and in both directions."""
+        self.client.send(CHANNEL, b"by channel")
+        assert self.peer.receive() == (b"by channel", self.relayed)
+        self.client.indicate(self.peer.address, b"by indication")
+        assert self.peer.receive() == (b"by indication", self.relayed)
+        self.peer.send(b"back", self.relayed)
+        assert self.client.receive() == (CHANNEL, b"back")
+
+    def assert_is_cut(self) -> None:
+        """Nothing passes, by no means and in no direction; each attempt is counted."""
+        before = self._dropped()
+        self.client.send(CHANNEL, b"by channel")
+        self.client.indicate(self.peer.address, b"by indication")
+        self.peer.send(b"back", self.relayed)
+        wait_for("three packets dropped", lambda: self._dropped() == before + 3 or None)
+        assert not self.peer.heard()
+        assert not self.client.waiting()
+
+    def _dropped(self) -> int:
+        return self._turnd.metrics().sum("turnd_dropped_total")
