@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from fairlead.config import AddressSetting, DaemonSettings, Settings
-from fairlead.listeners import ListenerSetting, parse_listener
+from fairlead.listeners import BufferSettings, ListenerSetting, parse_listener
 from fairlead.streams import StreamSettings
 from turnd.dataplane.choice import EngineChoice
 from turnd.protocol.peer_policy import PeerPolicy
@@ -114,13 +114,6 @@ class LimitSettings(Settings):
     buckets: int = Field(default=65536, ge=1)
 
 
-class BufferSettings(Settings):
-    """SO_RCVBUF and SO_SNDBUF of the UDP sockets in bytes; 0 leaves the system's default."""
-
-    receive: int = Field(default=0, ge=0)
-    send: int = Field(default=0, ge=0)
-
-
 class TurndSettings(DaemonSettings):
     """All of the section."""
 
@@ -139,4 +132,5 @@ class TurndSettings(DaemonSettings):
     limits: LimitSettings = LimitSettings()
     #: TCP and TLS clients; a connection is half-open until it has an allocation
     streams: StreamSettings = StreamSettings()
+    #: of listeners and relay sockets
     buffers: BufferSettings = BufferSettings()

@@ -30,7 +30,7 @@ def test_the_port_range_is_read_as_two_numbers(tmp_path: Path) -> None:
         ({"relay": {"address": ["relay.example"]}}, "relay.example"),
         ({"peers": {"allow": ["10.0.0.1/8"]}}, "bits behind its prefix are set; write 10.0.0.0/8"),
         ({"peers": {"allow": ["multicast"]}}, "never relayed to"),
-        ({"peers": {"deny": ["everybody"]}}, "no address"),
+        ({"peers": {"deny": ["everybody"]}}, "no class of addresses; write one of"),
         ({"lifetime": {"default": 0}}, "write 1 or more"),
         ({"engine": "fast"}, "auto"),
         ({"expiry": "never"}, "allocate"),
