@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import resource
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -42,6 +43,9 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Exit status 0, 1 where a server or the generator does not run."""
     options = parser().parse_args()
+    # A socket for each client here, and one for each allocation in the servers, which inherit the limit.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         rows = relay(options)
     except (GeneratorError, LossError, ServerError, TurnError) as error:

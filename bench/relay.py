@@ -61,9 +61,8 @@ class Bed:
         self._flows = [self._flow() for _ in range(case.allocations)]
 
     def _flow(self) -> Flow:
-        client = TurnClient(self._server.address, ACCOUNT)
+        client, relayed = TurnClient.with_allocation(self._server.address, ACCOUNT)
         self._clients.append(client)
-        relayed = client.allocate()
         peer = Address(*self._peer.getsockname())
         if self._case.framing is Framing.CHANNEL:
             client.bind_channel(_CHANNEL, peer)

@@ -57,9 +57,7 @@ class Process:
         deadline = time.monotonic() + _START_SECONDS
         while True:
             try:
-                client = TurnClient(address, ACCOUNT)
-                client.allocate()
-                client.release()
+                TurnClient.with_allocation(address, ACCOUNT)[0].release()
                 break
             except TurnError as error:
                 if self._process.poll() is not None or time.monotonic() > deadline:

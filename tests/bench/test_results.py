@@ -50,6 +50,8 @@ def test_rounds_with_too_much_loss_do_not_count() -> None:
     assert summary.cpu_us_per_packet == 10
     assert summary.delivered == 199_900
     assert summary.loss == 0.0005
+    assert not a_round(lost=-200).is_valid
+    assert summarize([a_round(lost=-50)]).loss == 0
     with pytest.raises(LossError, match="each of 2 rounds"):
         summarize([a_round(lost=101), a_round(lost=50_000)])
 
