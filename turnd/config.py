@@ -15,7 +15,11 @@ from turnd.protocol.settings import ChannelRange, Expiry
 
 
 def _is_host(text: str) -> str:
-    return str(ipaddress.ip_address(text))
+    """One address that packets come from and go to; a relayed address is a promise to a client."""
+    address = ipaddress.ip_address(text)
+    if address.is_unspecified or address.is_multicast or text == "255.255.255.255":
+        raise ValueError(f"{text} is no single address; write one of this machine's, or nothing to have one chosen")
+    return str(address)
 
 
 def _one_per_family(hosts: tuple[str, ...]) -> tuple[str, ...]:

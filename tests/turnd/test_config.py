@@ -28,6 +28,8 @@ def test_the_port_range_is_read_as_two_numbers(tmp_path: Path) -> None:
         ({"relay": {"ports": "0-100"}}, "no range of ports"),
         ({"relay": {"address": ["192.0.2.1", "192.0.2.2"]}}, "two addresses of one family"),
         ({"relay": {"address": ["relay.example"]}}, "relay.example"),
+        ({"relay": {"address": ["0.0.0.0"]}}, "no single address; write one of this machine's"),
+        ({"relay": {"advertise": ["ff02::1"]}}, "no single address"),
         ({"peers": {"allow": ["10.0.0.1/8"]}}, "bits behind its prefix are set; write 10.0.0.0/8"),
         ({"peers": {"allow": ["multicast"]}}, "never relayed to"),
         ({"peers": {"deny": ["everybody"]}}, "no class of addresses; write one of"),
