@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
 
 from signal_api.refusals import CloseCode
 
@@ -13,6 +12,8 @@ class Outbox:
     A client that does not read fills it; then its frames are dropped and it is closed as a slow consumer. What was
     dropped is still in the session's log.
     """
+
+    __slots__ = ("_bytes", "_frames", "_most_bytes", "_most_frames", "_wakeup", "closing")
 
     def __init__(self, most_frames: int, most_bytes: int) -> None:
         self._frames: deque[bytes] = deque()
@@ -28,6 +29,7 @@ class Outbox:
             return True
         if len(self._frames) >= self._most_frames or self._bytes + len(frame) > self._most_bytes:
             self._frames.clear()
+            self._bytes = 0
             self.close(CloseCode.SLOW_CONSUMER)
             return False
         self._frames.append(frame)
@@ -43,18 +45,16 @@ class Outbox:
         self._wake()
         return True
 
-    async def frames(self) -> AsyncIterator[bytes]:
-        """Every frame in turn; ends when the queue was closed and is empty."""
-        while True:
-            while self._frames:
-                frame = self._frames.popleft()
-                self._bytes -= len(frame)
-                yield frame
-            self._bytes = 0
+    async def take(self) -> bytes | None:
+        """The next frame; waits for it. None when the queue was closed and is empty. For one reader."""
+        while not self._frames:
             if self.closing is not None:
-                return
+                return None
             self._wakeup = asyncio.get_running_loop().create_future()
             await self._wakeup
+        frame = self._frames.popleft()
+        self._bytes -= len(frame)
+        return frame
 
     def _wake(self) -> None:
         if self._wakeup is not None and not self._wakeup.done():

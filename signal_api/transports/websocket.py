@@ -60,7 +60,7 @@ class WebSocketConnection:
     async def write(self) -> None:
         """Writes what is queued until the queue ends or the client is gone."""
         try:
-            async for frame in self._outbox.frames():
+            while (frame := await self._outbox.take()) is not None:
                 await self._send({"type": "websocket.send", "text": frame.decode()})
             code = self._outbox.closing or CloseCode.INTERNAL_ERROR
             reason = (self._reason or code.name.lower()).encode()[:_LONGEST_REASON].decode(errors="ignore")

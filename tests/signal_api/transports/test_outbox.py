@@ -7,7 +7,10 @@ from signal_api.transports.outbox import Outbox
 
 
 async def _read(outbox: Outbox) -> list[bytes]:
-    return [frame async for frame in outbox.frames()]
+    frames = []
+    while (frame := await outbox.take()) is not None:
+        frames.append(frame)
+    return frames
 
 
 async def test_frames_leave_in_order_and_the_close_comes_last() -> None:
