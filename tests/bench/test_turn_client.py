@@ -3,12 +3,13 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from bench.turn_client import Account, TurnClient, TurnError
 from fairlead.datagram import Address
-from fairlead.stun.attributes import ERROR_CODE, NONCE, REALM, USERNAME, XOR_RELAYED_ADDRESS, ErrorCode
+from fairlead.stun.attributes import ERROR_CODE, NONCE, REALM, USERNAME, XOR_RELAYED_ADDRESS, Attribute, ErrorCode
 from fairlead.stun.header import Class
 from fairlead.stun.integrity import SHA1, PasswordAlgorithm, long_term_key
 from fairlead.stun.message import Message, decode, encode
@@ -16,7 +17,7 @@ from fairlead.stun.message import Message, decode, encode
 RELAYED = Address("127.0.0.1", 50000)
 ACCOUNT = Account("alice", "wonderland")
 KEY = long_term_key("alice", "realm", "wonderland", PasswordAlgorithm.MD5)
-CHALLENGE = [(ERROR_CODE, ErrorCode(401, "Unauthorized")), (REALM, "realm"), (NONCE, "nonce")]
+CHALLENGE: list[tuple[Attribute[Any], Any]] = [(ERROR_CODE, ErrorCode(401, "Unauthorized")), (REALM, "realm"), (NONCE, "nonce")]
 
 Answer = Callable[[Message], bytes | None]
 Serve = Callable[[Answer], Address]
