@@ -17,7 +17,11 @@ from fairlead.stun.message import Message, decode, encode
 RELAYED = Address("127.0.0.1", 50000)
 ACCOUNT = Account("alice", "wonderland")
 KEY = long_term_key("alice", "realm", "wonderland", PasswordAlgorithm.MD5)
-CHALLENGE: list[tuple[Attribute[Any], Any]] = [(ERROR_CODE, ErrorCode(401, "Unauthorized")), (REALM, "realm"), (NONCE, "nonce")]
+CHALLENGE: list[tuple[Attribute[Any], Any]] = [
+    (ERROR_CODE, ErrorCode(401, "Unauthorized")),
+    (REALM, "realm"),
+    (NONCE, "nonce"),
+]
 
 Answer = Callable[[Message], bytes | None]
 Serve = Callable[[Answer], Address]
