@@ -125,9 +125,8 @@ class Hub:
             client.deliver(server_frame("welcome", welcome(self.policy, session, resume.key, now, missed)))
             return client
         self.instruments.resumes["resumed",] += 1
-        client.answer(server_frame("welcome", welcome(self.policy, session, resume.key, now, resumed=True)))
-        for entry in missed:
-            client.pass_on(entry)
+        greeting = server_frame("welcome", welcome(self.policy, session, resume.key, now, resumed=True))
+        connection.catch_up([greeting.encode(None), *(entry.encode() for entry in missed)])
         return client
 
     def _attach(self, client: Client, connection: Connection, now: Now) -> None:

@@ -1,6 +1,7 @@
 """sig.v1 over WebSocket: raw ASGI, one task that reads and one that writes."""
 
 import asyncio
+from collections.abc import Iterable
 from functools import partial
 
 from fairlead.log import get_logger
@@ -41,6 +42,9 @@ class WebSocketConnection:
     def send(self, frame: bytes) -> None:
         if not self._outbox.put(frame):
             self._closes(CloseCode.SLOW_CONSUMER)
+
+    def catch_up(self, frames: Iterable[bytes]) -> None:
+        self._outbox.put_first(frames)
 
     def close(self, code: CloseCode, reason: str = "") -> None:
         if self._outbox.close(code):
@@ -108,7 +112,7 @@ class WebSocketTransport:
             while (frame := await _next_frame(receive)) is not None:
                 if connection.is_closing:
                     continue
-                closing = _NO_BINARY if isinstance(frame, bytes) else await self._dispatch.receive(client, frame)
+                closing = frame if isinstance(frame, Closing) else await self._dispatch.receive(client, frame)
                 if closing is not None:
                     connection.close(*closing)
                     return
@@ -123,7 +127,7 @@ class WebSocketTransport:
         timeout.cancel()
         if frame is None or connection.is_closing:
             return None
-        hello = _NO_BINARY if isinstance(frame, bytes) else self._dispatch.greet(frame)
+        hello = frame if isinstance(frame, Closing) else self._dispatch.greet(frame)
         if isinstance(hello, Closing):
             connection.close(*hello)
             return None
@@ -138,11 +142,10 @@ class WebSocketTransport:
 _NO_BINARY = Closing(CloseCode.BAD_REQUEST, "frames are text")
 
 
-async def _next_frame(receive: Receive) -> str | bytes | None:
-    """The next frame, None when the connection is over."""
+async def _next_frame(receive: Receive) -> bytes | Closing | None:
+    """The next frame, a Closing for one that is not text, None when the connection is over."""
     message: Message = await receive()
     if message["type"] != "websocket.receive":
         return None
     text: str | None = message.get("text")
-    data: bytes | None = message.get("bytes")
-    return text if text is not None else data
+    return _NO_BINARY if text is None else text.encode()
