@@ -167,7 +167,7 @@ static void come_back(struct client *client, uint64_t number) {
 
 static int read_tag(int i, size_t skipped, struct tag *tag) {
     size_t length = messages[i].msg_len;
-    if (length < skipped + payload_bytes || length > skipped + payload_bytes + 3) return 0;
+    if (length < skipped + payload_bytes) return 0;
     memcpy(tag, arena[i] + skipped, sizeof *tag);
     return tag->run == run && tag->client < client_count && tag->number < clients[tag->client].next;
 }

@@ -73,11 +73,11 @@ class Summary:
     cpu_us_per_packet: float
 
 
-def summarize(rounds: Sequence[Round]) -> Summary:
+def summarize(name: str, rounds: Sequence[Round]) -> Summary:
     """Leaves out rounds with a loss above LOSS_LIMIT; raises LossError when no other is there."""
     valid = [each for each in rounds if each.is_valid]
     if not valid:
-        raise LossError(f"in each of {len(rounds)} rounds more than {LOSS_LIMIT:.1%} of the packets were lost or late")
+        raise LossError(f"{name} lost or delayed more than {LOSS_LIMIT:.1%} in each of {len(rounds)} rounds")
     return Summary(
         offered_pps=statistics.median(each.sent / each.seconds for each in valid),
         delivered=sum(each.delivered for each in valid),

@@ -88,8 +88,9 @@ class Process:
 class Turnd:
     """turnd of this checkout, with one of its engines."""
 
+    name = "turnd"
+
     def __init__(self, engine: str, port: int, relay_ports: str, core: int | None, command: str | None = None) -> None:
-        self.name = "turnd"
         self.engine = engine
         self.address = Address(_HOST, port)
         self._folder = tempfile.TemporaryDirectory(prefix="bench-turnd-")
