@@ -31,10 +31,8 @@ def _origin(text: str) -> str:
 def _key(secret: SecretStr) -> SecretStr:
     """It travels in a header and behind the # of a link."""
     text = secret.get_secret_value()
-    if len(text) < 16 or not re.fullmatch(r"[\x21-\x7e]+", text):
-        raise ValueError(
-            "a join key has 16 characters or more, all ASCII and no spaces; openssl rand -hex 16 makes one"
-        )
+    if len(text) < 16 or not re.fullmatch(r"[\x20-\x7e]+", text) or text != text.strip():
+        raise ValueError("a join key is 16 printable ASCII characters or more; openssl rand -hex 16 makes one")
     return secret
 
 

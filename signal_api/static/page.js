@@ -147,7 +147,7 @@ const FRAMES = {
     drop(id);
   }),
   offer: called, answer: fromPeer, candidate: fromPeer,
-  restart: ({ from }) => { if (state.peers[from]?.polite) startOver(state.peers[from]); },
+  restart: ({ from }) => { if (state.peers[from]?.polite) replace(state.peers[from]); },
   turn: ({ data }) => line(data.event === "refused" ? `The relay refused us: ${data.reason}${data.code ? ` (${data.code})` : ""}` : `The relay ended our allocation: ${data.reason}`),
   drain: () => line("The server is about to restart; the call goes on."),
   "room.closed": ({ data }) => { leaveRoom(); note(`The room is closed: ${data.reason}.`); },
@@ -224,8 +224,7 @@ function connect(member, figure) {
 
 // A new connection in the place of the old one. Who calls makes it and calls again; the other asks for that.
 function startOver(peer) {
-  if (peer.polite) replace(peer);
-  else signaling.send("restart", { room: state.room, to: peer.member.id });
+  if (!replace(peer).polite) signaling.send("restart", { room: state.room, to: peer.member.id });
 }
 
 function replace(peer) {
@@ -397,7 +396,7 @@ function toggleTrack(kind) {
 function toggleRelay() {
   state.relayOnly = !state.relayOnly;
   $("relay").checked = state.relayOnly;
-  for (const peer of Object.values(state.peers)) startOver(peer.polite ? peer : replace(peer));
+  Object.values(state.peers).forEach(startOver);
   line(state.relayOnly ? "From here on through the relay" : "From here on by the shortest way");
   showToggles();
 }
