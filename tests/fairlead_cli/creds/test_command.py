@@ -121,8 +121,8 @@ def test_nothing_to_tell_is_said(tmp_path: Path, state: StateDirectory) -> None:
 def test_a_host_that_makes_no_uri_is_said(tmp_path: Path, state: StateDirectory) -> None:
     config = write(tmp_path, CONFIGURATION.replace("turn.example.org", "example.org/turn"))
     result = creds(state=state, config=config)
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "'stun:example.org/turn:3479' is no STUN or TURN URI; look at public_host and" in result.stderr
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "public_host: 'example.org/turn' is no host name; write the bare name or address" in result.stderr
 
 
 def test_whose_address_is_told_without_a_public_name(tmp_path: Path, state: StateDirectory) -> None:
