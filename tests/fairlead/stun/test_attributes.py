@@ -154,6 +154,13 @@ def test_what_has_another_form_is_refused(attribute: Attribute[Any], wire: str) 
         attribute.decode(bytes.fromhex(wire), MASK)
 
 
+@pytest.mark.parametrize(("attribute", "most"), [(stun.USERNAME, 508), (stun.REALM, 763), (stun.ALTERNATE_DOMAIN, 255)])
+def test_a_text_may_be_so_long(attribute: Attribute[str], most: int) -> None:
+    assert attribute.decode(b"a" * most, MASK) == "a" * most
+    with pytest.raises(AttributeValueError, match="may stand"):
+        attribute.decode(b"a" * (most + 1), MASK)
+
+
 @given(addresses, masks)
 def test_the_mask_of_an_address_is_that_of_rfc8489_14_2(address: Address, mask: bytes) -> None:
     wire = stun.XOR_MAPPED_ADDRESS.encode(address, mask)
