@@ -86,7 +86,7 @@ def test_broken_yaml_says_where() -> None:
 
 
 def test_a_tab_is_called_by_its_name() -> None:
-    with pytest.raises(ConfigError, match="^f.yaml:3:1: no YAML: .*; indent with spaces, not tabs$"):
+    with pytest.raises(ConfigError, match=r"^f\.yaml:3:1: no YAML: .*; indent with spaces, not tabs$"):
         read_document("# \u00e4\nturnd:\n\trelay: 3\n", "f.yaml")
 
 
