@@ -1,0 +1,220 @@
+//! The engine as a Python extension: numbers, texts and bytes in, the same out. What they mean stands in
+//! turnd/dataplane/contract.py; whoever calls is turnd/dataplane/native.py.
+
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+
+use engine::{Channel, Client, FiveTuple, Mistake, Options, Permission, Ports, Reason, Tally, Transport, Up};
+use pyo3::exceptions::{PyKeyError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+/// Host and port.
+type Address = (String, u16);
+/// Transport, client and server.
+type Tuple = (String, Address, Address);
+/// Packets, then bytes: to peer by channel, by indication, to client by channel, by indication.
+type Flow = ([u64; 4], [u64; 4]);
+/// Relay, host, and whether only relayed ports are permitted.
+type PermissionRow = (u64, String, bool);
+/// Relay, number and peer.
+type ChannelRow = (u64, u16, Address);
+
+fn host(text: &str) -> PyResult<IpAddr> {
+    let bare = text.split_once('%').map_or(text, |(bare, _)| bare);
+    bare.parse().map_err(|_| PyValueError::new_err(format!("{text:?} is no IP address")))
+}
+
+fn address((text, port): &Address) -> PyResult<SocketAddr> {
+    let scope = text.split_once('%').and_then(|(_, zone)| zone.parse().ok()).unwrap_or(0);
+    Ok(match host(text)? {
+        IpAddr::V6(host) => SocketAddrV6::new(host, *port, 0, scope).into(),
+        IpAddr::V4(host) => SocketAddr::new(host.into(), *port),
+    })
+}
+
+fn address_text(address: SocketAddr) -> Address {
+    match address {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => (format!("{}%{}", v6.ip(), v6.scope_id()), v6.port()),
+        other => (other.ip().to_string(), other.port()),
+    }
+}
+
+const TRANSPORTS: [(&str, Transport); 4] =
+    [("udp", Transport::Udp), ("tcp", Transport::Tcp), ("tls", Transport::Tls), ("dtls", Transport::Dtls)];
+
+fn five_tuple((transport, client, server): &Tuple) -> PyResult<FiveTuple> {
+    let known = TRANSPORTS.iter().find(|(word, _)| word == transport);
+    let (_, transport) = known.ok_or_else(|| PyValueError::new_err(format!("{transport:?} is no transport")))?;
+    Ok(FiveTuple { transport: *transport, client: address(client)?, server: address(server)? })
+}
+
+fn five_tuple_text(tuple: FiveTuple) -> Tuple {
+    let word = TRANSPORTS[tuple.transport as usize].0;
+    (word.to_string(), address_text(tuple.client), address_text(tuple.server))
+}
+
+fn flow(tally: Tally) -> Flow {
+    (tally.packets, tally.bytes)
+}
+
+fn mistake(mistake: &Mistake) -> PyErr {
+    match mistake {
+        Mistake::Open => PyValueError::new_err("it is open already"),
+        Mistake::Unknown => PyKeyError::new_err("no such relay socket is open"),
+    }
+}
+
+fn ports(own_relayed: bool) -> Ports {
+    if own_relayed { Ports::OwnRelayed } else { Ports::Any }
+}
+
+/// One engine; see turnd.dataplane.native.
+#[pyclass(module = "turnd.dataplane._engine")]
+struct Engine(engine::Engine);
+
+#[pymethods]
+impl Engine {
+    #[new]
+    fn new(
+        aliases: Vec<(String, String)>,
+        receive_buffer: usize,
+        send_buffer: usize,
+        threads: usize,
+        seed: &[u8],
+    ) -> PyResult<Self> {
+        let pairs = aliases.iter().map(|(told, bound)| Ok((host(told)?, host(bound)?)));
+        let seed = seed.iter().fold(0u128, |number, byte| number << 8 | u128::from(*byte));
+        let options =
+            Options { aliases: pairs.collect::<PyResult<_>>()?, receive_buffer, send_buffer, threads, seed };
+        Ok(Engine(engine::Engine::new(options)?))
+    }
+
+    fn fileno(&self) -> i32 {
+        self.0.descriptor()
+    }
+
+    /// Items as (listener, path, five tuple or None for stream data, bytes).
+    fn take<'py>(&self, py: Python<'py>, most: usize) -> Vec<(u32, u64, Option<Tuple>, Bound<'py, PyBytes>)> {
+        self.0
+            .take(most)
+            .into_iter()
+            .map(|item| match item {
+                Up::Datagram { listener, path, five_tuple, data } => {
+                    (listener, path, Some(five_tuple_text(five_tuple)), PyBytes::new(py, &data))
+                }
+                Up::Stream { listener, path, data } => (listener, path, None, PyBytes::new(py, &data)),
+            })
+            .collect()
+    }
+
+    fn open_listener(&mut self, listener: u32, at: Address) -> PyResult<Address> {
+        let bound = self.0.open_listener(listener, address(&at)?)?;
+        bound.map(address_text).map_err(|error| mistake(&error))
+    }
+
+    fn close_listener(&mut self, py: Python<'_>, listener: u32) {
+        py.detach(|| self.0.close_listener(listener));
+    }
+
+    fn open_relay(&mut self, relay: u64, at: Address) -> PyResult<()> {
+        self.0.open_relay(relay, address(&at)?)?.map_err(|error| mistake(&error))
+    }
+
+    fn set_client(&mut self, py: Python<'_>, relay: u64, client: Tuple, listener: u32, path: u64) -> PyResult<()> {
+        let client = Client { five_tuple: five_tuple(&client)?, listener, path };
+        py.detach(|| self.0.set_client(relay, client)).map_err(|error| mistake(&error))
+    }
+
+    fn close_relay(&mut self, py: Python<'_>, relay: u64) -> Flow {
+        flow(py.detach(|| self.0.close_relay(relay)))
+    }
+
+    fn usage(&self, py: Python<'_>, relay: u64) -> PyResult<Flow> {
+        py.detach(|| self.0.usage(relay)).map(flow).map_err(|error| mistake(&error))
+    }
+
+    fn permit(&self, relay: u64, to: &str, own_relayed: bool) -> PyResult<()> {
+        let permission = Permission { relay, host: host(to)?, ports: ports(own_relayed) };
+        if self.0.address(relay).map_err(|error| mistake(&error))?.is_ipv4() != permission.host.is_ipv4() {
+            return Err(PyValueError::new_err(format!("{to} is not of the relay socket's family")));
+        }
+        self.0.permit(permission).map_err(|error| mistake(&error))
+    }
+
+    fn revoke(&self, relay: u64, to: &str, own_relayed: bool) -> PyResult<()> {
+        self.0.revoke(Permission { relay, host: host(to)?, ports: ports(own_relayed) });
+        Ok(())
+    }
+
+    fn bind(&self, relay: u64, number: u16, peer: Address) -> PyResult<()> {
+        let channel = Channel { relay, number, peer: address(&peer)? };
+        if channel.peer.port() == 0 {
+            return Err(PyValueError::new_err("no packet can be sent to port 0"));
+        }
+        if self.0.address(relay).map_err(|error| mistake(&error))?.is_ipv4() != channel.peer.is_ipv4() {
+            return Err(PyValueError::new_err(format!("{} is not of the relay socket's family", channel.peer)));
+        }
+        self.0.bind(channel).map_err(|error| mistake(&error))
+    }
+
+    fn unbind(&self, relay: u64, number: u16, peer: Address) -> PyResult<()> {
+        self.0.unbind(Channel { relay, number, peer: address(&peer)? });
+        Ok(())
+    }
+
+    fn deny(&self, peers: Vec<Address>) -> PyResult<()> {
+        self.0.deny(peers.iter().map(address).collect::<PyResult<_>>()?);
+        Ok(())
+    }
+
+    fn send(&mut self, listener: u32, path: u64, client: Tuple, data: &[u8]) -> PyResult<()> {
+        self.0.send(listener, path, &five_tuple(&client)?, data);
+        Ok(())
+    }
+
+    fn send_from_relay(&self, relay: u64, peer: Address, data: &[u8], dont_fragment: bool) -> PyResult<()> {
+        self.0.send_from_relay(relay, address(&peer)?, data.into(), dont_fragment);
+        Ok(())
+    }
+
+    fn deliver(&self, client: Tuple, listener: u32, path: u64, data: &[u8]) -> PyResult<()> {
+        self.0.deliver(Client { five_tuple: five_tuple(&client)?, listener, path }, data.into());
+        Ok(())
+    }
+
+    /// Every permission and every channel.
+    fn routes(&self, py: Python<'_>) -> (Vec<PermissionRow>, Vec<ChannelRow>) {
+        let (permissions, channels) = py.detach(|| self.0.routes());
+        let permissions =
+            permissions.iter().map(|row| (row.relay, row.host.to_string(), row.ports == Ports::OwnRelayed));
+        let channels = channels.iter().map(|row| (row.relay, row.number, address_text(row.peer)));
+        (permissions.collect(), channels.collect())
+    }
+
+    /// The flow of all threads, what was dropped in the order of REASONS, and how often a thread panicked.
+    fn totals(&self) -> (Flow, Vec<u64>, u64) {
+        let totals = self.0.totals();
+        (flow(totals.relayed), totals.dropped, totals.panics)
+    }
+
+    /// Returns when the threads have done all that was said.
+    fn sync(&self, py: Python<'_>) {
+        py.detach(|| self.0.sync());
+    }
+
+    #[cfg(feature = "panic-injection")]
+    fn panic(&self, thread: usize) {
+        self.0.panic(thread);
+    }
+
+    fn close(&mut self, py: Python<'_>) {
+        py.detach(|| self.0.close());
+    }
+}
+
+/// The native data plane of turnd.
+#[pymodule]
+fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Engine>()?;
+    module.add("REASONS", Reason::ALL.iter().map(|reason| reason.word()).collect::<Vec<_>>())
+}

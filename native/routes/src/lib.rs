@@ -1,0 +1,14 @@
+//! The route table of a TURN data plane (RFC 8656) and the verdict on every packet, without sockets and clocks.
+//!
+//! It is a mirror: whoever owns the allocations says what is open, permitted and bound; here it is looked up.
+#![forbid(unsafe_code)]
+
+mod message;
+mod reason;
+mod table;
+
+pub use message::{Message, read};
+pub use reason::Reason;
+pub use table::{
+    Channel, Client, FiveTuple, Forward, FromClient, FromPeer, Permission, Ports, RelayId, Table, Transport,
+};
