@@ -11,7 +11,7 @@ from pydantic import Field, PlainSerializer, PlainValidator
 from fairlead.config import Key, SettingError, Settings
 from fairlead.datagram import Address, Family, Transport, parse_address
 from fairlead.port_holders import port_holder
-from fairlead.udp import socket_name
+from fairlead.udp import set_buffers, socket_name
 
 T = TypeVar("T")
 
@@ -105,10 +105,7 @@ def _bind(transport: Transport, address: Address, buffers: BufferSettings) -> so
         sock.setblocking(False)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if buffers.receive:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffers.receive)
-        if buffers.send:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers.send)
+        set_buffers(sock, buffers.receive, buffers.send)
         if transport.is_stream:
             # Connections of the last process in TIME-WAIT must not keep this one from starting.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -10,13 +10,14 @@ import asyncio
 import os
 import ssl
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import asyncio_dgram
 
 from fairlead.clock import Entropy
 from fairlead.datagram import Address, Transport, parse_address
+from fairlead.metrics import LabelSet, Metrics
 from fairlead.stun.attributes import XOR_MAPPED_ADDRESS, AttributeValueError
 from fairlead.stun.framing import FrameDecoder
 from fairlead.stun.header import TRANSACTION_ID_LENGTH, Class, DecodeError, Method
@@ -140,8 +141,8 @@ class SelfProbe:
         self._lock = asyncio.Lock()
         self._asked_at: float | None = None
         self._reasons: list[str] = []
-        #: the last round trip in seconds by transport; a transport that failed is missing
-        self.round_trips: dict[Transport, float] = {}
+        #: the longest round trip of the last probe, in seconds by transport; None where a listener failed
+        self.round_trips: dict[Transport, float | None] = {}
 
     async def reasons(self) -> list[str]:
         """Why the daemon is not ready, a sentence each; empty when all listeners answer."""
@@ -160,15 +161,33 @@ class SelfProbe:
         targets = list(self._targets())
         asked = (probe(target.transport, target.reachable, self._entropy, own_address=True) for target in targets)
         results = await asyncio.gather(*asked, return_exceptions=True)
-        reasons, self.round_trips = [], {}
+        reasons = []
+        self.round_trips = {target.transport: 0.0 for target in targets}
         for target, result in zip(targets, results, strict=True):
+            before = self.round_trips[target.transport]
             if isinstance(result, Answer):
-                self.round_trips[target.transport] = result.seconds
+                self.round_trips[target.transport] = None if before is None else max(before, result.seconds)
             elif isinstance(result, ProbeError):
+                self.round_trips[target.transport] = None
                 reasons.append(str(result))
             else:
                 raise result
         return reasons
+
+
+def declare_probe(metrics: Metrics, probe: SelfProbe) -> None:
+    """Declares what the last self-probe found; no series before the first, and none for what is not listened to."""
+
+    def success() -> Mapping[LabelSet, float]:
+        return {(str(transport),): trip is not None for transport, trip in probe.round_trips.items()}
+
+    def seconds() -> Mapping[LabelSet, float]:
+        return {(str(transport),): trip for transport, trip in probe.round_trips.items() if trip is not None}
+
+    text = "1 where every listener of a transport answered when it was last probed."
+    metrics.gauge("probe_success", text, success, ("transport",))
+    text = "The longest round trip of the last probe of a transport's listeners."
+    metrics.gauge("probe_round_trip_seconds", text, seconds, ("transport",))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -58,6 +58,14 @@ def is_wildcard(host: str) -> bool:
     return host in ("0.0.0.0", "::")  # noqa: S104  # compared, not bound
 
 
+def set_buffers(sock: socket.socket, receive: int, send: int) -> None:
+    """SO_RCVBUF and SO_SNDBUF in bytes, as far as the kernel's limits go; 0 leaves one as it is."""
+    if receive:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+    if send:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send)
+
+
 def report_local_address(sock: socket.socket) -> None:
     """Has the kernel say with each datagram which address it was sent to; for wildcard sockets, once bound or not."""
     if sock.family == socket.AF_INET6:
@@ -87,6 +95,10 @@ class UdpSocket:
 
     def close(self) -> None:
         self._socket.close()
+
+    def resize(self, receive: int, send: int) -> None:
+        """Sets SO_RCVBUF and SO_SNDBUF in bytes; 0 leaves one as it is."""
+        set_buffers(self._socket, receive, send)
 
     def memory(self) -> SocketMemory:
         """What the kernel holds for this socket, and how much it had to drop."""

@@ -11,7 +11,7 @@ from fairlead.datagram import Address
 from fairlead.listeners import Listener, bind
 from fairlead.log import get_logger
 from fairlead.metrics import LabelSet, Metrics
-from fairlead.probe import SelfProbe, Target
+from fairlead.probe import SelfProbe, Target, declare_probe
 from fairlead.streams import StreamServer, declare_streams
 from fairlead.tls import ALPN_STUN, ALPN_TURN, Certificate, declare_certificate, load_certificate
 from fairlead.udp import UdpSocket, address_of
@@ -61,6 +61,8 @@ class Server:
         self.streams.settings = section.streams
         self.streams.context = certificate.context if certificate is not None else None
         self._service.settings, self._service.idle = section.responder, section.streams.idle
+        for kept in itertools.chain.from_iterable(opened.datagram for opened in self._open.values()):
+            kept.resize(section.buffers.receive, section.buffers.send)
         for listener, sockets in fresh.items():
             self._open[listener] = self._serve(listener, sockets)
         self.probe.forget()
@@ -101,6 +103,7 @@ class Server:
 
     def _declare(self, metrics: Metrics) -> None:
         declare_streams(metrics, self.streams)
+        declare_probe(metrics, self.probe)
         declare_certificate(metrics, lambda: self._certificate)
         text = "Datagrams that the kernel dropped because a listener's receive buffer was full."
         metrics.counter("socket_rx_drops", text, lambda: self._memory("dropped"), ("listener",))

@@ -58,7 +58,8 @@ class Service:
                 self._metrics.service[Transport.UDP,].observe(self._clock.monotonic() - began)
 
     def _answer(self, sock: UdpSocket, data: bytes, source: Address, local: Address) -> None:
-        reply = respond(data, source, self.settings)
+        # Port 0 can send, by forgery at least, and cannot be sent to.
+        reply = respond(data, source, self.settings) if source.port else Reason.PORT_ZERO
         if isinstance(reply, Reason):
             self._metrics.dropped(Transport.UDP, reply)
             return

@@ -1,8 +1,9 @@
 """The Binding method of RFC 8489, for every server that answers it: no state, no credentials, the smallest reply."""
 
+import struct
 from typing import Any, NamedTuple
 
-from fairlead.datagram import Address
+from fairlead.datagram import Address, Family
 from fairlead.reasons import Reason
 from fairlead.stun.attributes import (
     ERROR_CODE,
@@ -23,7 +24,7 @@ from fairlead.stun.attributes import (
     Attribute,
     ErrorCode,
 )
-from fairlead.stun.header import Class, Method
+from fairlead.stun.header import HEADER_LENGTH, MAGIC_COOKIE, Class, Method, message_type
 from fairlead.stun.message import Message, encode
 
 #: What must be understood and asks for nothing here: ICE agents and TURN clients attach it to Bindings as well.
@@ -58,11 +59,36 @@ class BindingSettings(NamedTuple):
     mapped_address: bool = False
 
 
+LEAST = BindingSettings()
+
+
 class Reply(NamedTuple):
     """An encoded reply, and what it says: the error code, 0 for success."""
 
     data: bytes
     code: int
+
+
+#: Type, length and cookie of a request without attributes, and what a success says before and inside its attribute.
+_BARE_REQUEST = struct.pack("!HHI", message_type(Method.BINDING, Class.REQUEST), 0, MAGIC_COOKIE)
+_SUCCESS = message_type(Method.BINDING, Class.SUCCESS)
+_BARE_REPLIES = {
+    4: (struct.pack("!HH", _SUCCESS, 12), struct.pack("!HHH", XOR_MAPPED_ADDRESS.type, 8, Family.IPV4)),
+    16: (struct.pack("!HH", _SUCCESS, 24), struct.pack("!HHH", XOR_MAPPED_ADDRESS.type, 20, Family.IPV6)),
+}
+
+
+def answer_bare_request(data: bytes, source: Address) -> Reply | None:
+    """What answer_binding says to a request without attributes under the LEAST settings, at a fifth of its price;
+    None for every other message. Most requests that a STUN server sees are these 20 bytes."""
+    if len(data) != HEADER_LENGTH or not data.startswith(_BARE_REQUEST):
+        return None
+    host = source.packed_host
+    size = len(host)
+    head, attribute = _BARE_REPLIES[size]
+    port = (source.port ^ MAGIC_COOKIE >> 16).to_bytes(2)
+    xored = (int.from_bytes(host) ^ int.from_bytes(data[4 : 4 + size])).to_bytes(size)
+    return Reply(head + data[4:] + attribute + port + xored, 0)
 
 
 def answer_binding(message: Message, source: Address, settings: BindingSettings) -> Reply | Reason:

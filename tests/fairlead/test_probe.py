@@ -13,7 +13,8 @@ import pytest
 from fairlead import probe as module
 from fairlead.config import TlsSettings
 from fairlead.datagram import Address, Transport
-from fairlead.probe import ProbeError, SelfProbe, Target, main, probe
+from fairlead.metrics import Metrics
+from fairlead.probe import ProbeError, SelfProbe, Target, declare_probe, main, probe
 from fairlead.stun.binding import BindingSettings, Reply, answer_binding
 from fairlead.stun.header import Class, Method
 from fairlead.stun.message import decode, encode, new_mask
@@ -166,17 +167,26 @@ async def test_a_verdict_is_remembered_until_it_is_forgotten() -> None:
         own.forget()
         assert await own.reasons() == []
         assert asked.asked == 2
-        assert own.round_trips[Transport.UDP] > 0
+        trip = own.round_trips[Transport.UDP]
+        assert trip is not None
+        assert trip > 0
 
 
 async def test_every_listener_that_fails_is_a_reason() -> None:
     async with udp(right) as (good, _), udp(refusing) as (bad, _), tcp(without_address) as worse:
-        targets = [Target(Transport.UDP, good), Target(Transport.UDP, bad), Target(Transport.TCP, worse)]
+        targets = [Target(Transport.UDP, bad), Target(Transport.UDP, good), Target(Transport.TCP, worse)]
         own = SelfProbe(lambda: targets, os.urandom)
+        metrics = Metrics("stund")
+        declare_probe(metrics, own)
+        assert b"stund_probe_success{" not in metrics.expose()[1]
         assert await own.reasons() == [
             "the answer is no Binding success",
             "the answer has no XOR-MAPPED-ADDRESS",
         ]
+        exposition = metrics.expose()[1]
+        assert b'stund_probe_success{transport="udp"} 0.0\n' in exposition
+        assert b'stund_probe_success{transport="tcp"} 0.0\n' in exposition
+        assert b"stund_probe_round_trip_seconds{" not in exposition
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 
 from fairlead.datagram import Transport
 from tests.certificates import self_signed
-from tests.processes import SECRET, Daemon, Daemons, relay_on_loopback, wait_for
+from tests.processes import SECRET, Daemon, Daemons, free_pair, relay_on_loopback, wait_for
 
 pytestmark = [pytest.mark.requires("turnutils_uclient"), pytest.mark.requires("turnutils_peer")]
 
@@ -72,7 +72,7 @@ def turnd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 @pytest.fixture(scope="module")
 def peer_port() -> Iterator[int]:
     """The lower port of a running turnutils_peer, which echoes on two."""
-    port = _even_port()
+    port = free_pair()
     peer = subprocess.Popen(["turnutils_peer", "-L", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL)
     try:
         for each in (port, port + 1):
@@ -101,18 +101,6 @@ def _start(line: Line, turnd: Daemon, peer_port: int, output: Path) -> "subproce
     command += ["-e", "127.0.0.1", "-r", str(peer_port), "-u", "user", *line.credentials, server.host]
     with output.open("wb") as file:
         return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
-
-
-def _even_port() -> int:
-    """An even port that is free together with the one above it."""
-    while True:
-        with socket.socket(type=socket.SOCK_DGRAM) as lower, socket.socket(type=socket.SOCK_DGRAM) as upper:
-            lower.bind(("127.0.0.1", 0))
-            port = int(lower.getsockname()[1])
-            with contextlib.suppress(OSError):
-                upper.bind(("127.0.0.1", port + 1))
-                if port % 2 == 0:
-                    return port
 
 
 def _echoes(port: int) -> bool | None:

@@ -81,6 +81,23 @@ async def test_a_refused_reload_changes_nothing(tmp_path: Path) -> None:
             assert await stund.server.probe.reasons() == []
 
 
+async def test_a_reload_resizes_the_buffers_of_sockets_that_stay(tmp_path: Path) -> None:
+    async with running(configured(tmp_path)) as stund:
+        (opened,) = (found for found in stund.server._open.values() if found.datagram)
+        stund.server.take_over(configured(tmp_path, buffers={"receive": 50_000, "send": 60_000}))
+        with socket.socket(fileno=os.dup(opened.datagram[0].fileno())) as sock:
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 100_000
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 120_000
+
+
+async def test_the_last_probe_is_a_metric(tmp_path: Path) -> None:
+    async with running(configured(tmp_path)) as stund:
+        assert stund.sample("probe_success", transport="udp") is None
+        await stund.server.probe.reasons()
+        assert stund.sample("probe_success", transport="udp") == 1
+        assert 0 < (stund.sample("probe_round_trip_seconds", transport="tcp") or 0) < 2
+
+
 async def test_a_reload_takes_a_new_certificate(tmp_path: Path) -> None:
     files = self_signed(tmp_path, days=10)
     shared = {"tls": {"certificate": str(files.certificate), "key": str(files.key)}}

@@ -1,6 +1,7 @@
 import asyncio
 import socket
 import ssl
+import struct
 import tracemalloc
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fairlead.stun.header import Class, Method
 from fairlead.stun.message import decode, encode, new_mask
 from tests.certificates import self_signed
 from tests.loopback import require_ipv6
+from tests.skipping import skip_for_lack_of
 from tests.stund.running import REQUEST, ask, ask_stream, configured, running
 
 
@@ -111,6 +113,20 @@ async def test_every_datagram_ends_with_a_reply_or_a_counted_reason(tmp_path: Pa
         assert stund.sample("responses_total", code="420", transport="udp") == 1
         assert stund.sample("request_bytes_total", transport="udp") == len(unknown)
         assert stund.sample("response_bytes_total", transport="udp") == len(reply)
+
+
+async def test_port_zero_is_not_answered(tmp_path: Path) -> None:
+    async with running(configured(tmp_path)) as stund:
+        server = stund.address(Transport.UDP)
+        try:
+            raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+        except PermissionError:
+            skip_for_lack_of("CAP_NET_RAW, which port 0 takes", enable="run the tests as root")
+        with raw:
+            raw.sendto(struct.pack("!HHHH", 0, server.port, 8 + len(REQUEST), 0) + REQUEST, (server.host, 0))
+        await ask(server)
+        assert stund.sample("dropped_total", reason="port_zero", transport="udp") == 1
+        assert stund.sample("requests_total", family="ipv4", kind="rfc8489", transport="udp") == 1
 
 
 async def test_a_flood_does_not_keep_the_loop_from_its_timers(tmp_path: Path) -> None:

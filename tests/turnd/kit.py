@@ -78,6 +78,9 @@ class Clock:
 class World:
     """A relay, and everything outside of it as a record of what the core asked for."""
 
+    #: Where clients send to.
+    server = SERVER
+
     def __init__(
         self,
         *,
@@ -121,7 +124,8 @@ class World:
             do.AttachClient: lambda effect: self.attach(*effect),
             do.SetRoute: lambda effect: self.set_route(effect.route),
             do.ClearRoute: lambda effect: self.clear_route(effect.route),
-            do.Send: self._send,
+            do.Send: self.send,
+            do.SendFromRelay: self.send_from_relay,
         }
 
     @property
@@ -188,7 +192,10 @@ class World:
     def clear_route(self, route: Route) -> None:
         self.routes.remove(route)
 
-    def _send(self, effect: do.Send) -> None:
+    def send_from_relay(self, effect: do.SendFromRelay) -> None:
+        assert effect.relay in self.owners
+
+    def send(self, effect: do.Send) -> None:
         """Nothing is promised before it is true: routes and sockets are there when the client is told."""
         assert self.routes == self.relay.active_routes(self.now)
         message = decode(effect.data)
@@ -245,7 +252,7 @@ class Client:
     ) -> None:
         self.world = world
         number = next(world.numbers)
-        self.five_tuple = FiveTuple(transport, address or Address("198.51.100.7", 20000 + number), SERVER)
+        self.five_tuple = FiveTuple(transport, address or Address("198.51.100.7", 20000 + number), world.server)
         self.via = Via(1 + number % 2, number)
         self.username = username
         self.password = USERS.get(username, "") if password is None else password

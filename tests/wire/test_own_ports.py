@@ -9,7 +9,7 @@ from fairlead.datagram import Address, Transport
 from fairlead.stun.attributes import DONT_FRAGMENT
 from fairlead.stun.header import Class, Method
 from fairlead.stun.message import encode, new_mask
-from tests.processes import Daemons
+from tests.processes import Daemons, free_pair
 from tests.turn_client import Sockets, TurnClient
 
 _CHANNEL = 0x4000
@@ -29,10 +29,10 @@ def send_by_all_means(client: TurnClient, peer: Address, data: bytes) -> int:
 
 def test_nobody_but_relayed_addresses_is_reached_there(daemons: Daemons, sockets: Sockets) -> None:
     """Nor does anybody else get in from there."""
-    neighbour = sockets.peer()
-    # Two ports for turnd at most: relayed addresses are the neighbour's next of kin.
-    first = neighbour.address.port & ~1
-    turnd = daemons.turnd(relay={"address": ["127.0.0.1"], "ports": f"{first}-{first + 1}"})
+    lower = free_pair()
+    neighbour = sockets.peer(port=lower + 1)
+    # Relayed addresses have but two ports, and one of them is the neighbour's.
+    turnd = daemons.turnd(relay={"address": ["127.0.0.1"], "ports": f"{lower}-{lower + 1}"})
     client = sockets.client(turnd)
     relayed = client.allocated()
     assert send_by_all_means(client, neighbour.address, b"in") == 0

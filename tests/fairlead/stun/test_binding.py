@@ -1,19 +1,28 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fairlead.datagram import Address
 from fairlead.reasons import Reason
 from fairlead.stun import attributes as a
-from fairlead.stun.binding import LARGEST_REPLY, LONGEST_SOFTWARE, BindingSettings, Reply, answer_binding
+from fairlead.stun.binding import (
+    LARGEST_REPLY,
+    LEAST,
+    LONGEST_SOFTWARE,
+    BindingSettings,
+    Reply,
+    answer_bare_request,
+    answer_binding,
+)
 from fairlead.stun.header import Class, Method
 from fairlead.stun.integrity import SHA1, SHA256
 from fairlead.stun.message import Message, Signature, decode, encode, new_mask
+from tests.fairlead.stun import values
 
 MASK = new_mask(bytes(range(12)))
 IPV4, IPV6 = Address("192.0.2.1", 32853), Address("2001:db8::1", 32853)
-
-LEAST = BindingSettings()
 
 
 def request(*attributes: tuple[a.Attribute[Any], Any], **options: Any) -> Message:
@@ -113,3 +122,21 @@ def test_a_client_without_cookie_is_told_in_the_clear() -> None:
     assert message.mask == bytes(range(16))
     assert [raw.type for raw in message.visible] == [a.MAPPED_ADDRESS.type]
     assert message.first(a.MAPPED_ADDRESS) == IPV4
+
+
+@given(values.masks, values.addresses)
+def test_the_short_way_says_what_the_long_way_says(mask: bytes, source: Address) -> None:
+    data = encode(Method.BINDING, Class.REQUEST, mask)
+    assert answer_bare_request(data, source) == answer_binding(decode(data), source, LEAST)
+
+
+@given(st.binary(max_size=40) | values.masks.map(lambda mask: b"\x00\x01\x00\x00" + mask + b"\x00"))
+def test_the_short_way_is_for_requests_without_attributes_alone(data: bytes) -> None:
+    assert answer_bare_request(data, IPV4) is None
+
+
+@pytest.mark.parametrize("place", range(8))
+def test_a_header_that_differs_anywhere_is_left_to_the_long_way(place: int) -> None:
+    data = bytearray(request().data)
+    data[place] ^= 1
+    assert answer_bare_request(bytes(data), IPV4) is None
