@@ -18,14 +18,15 @@ _WAYS = (
 )
 _REASONS = tuple(Reason(word) for word in _engine.REASONS)
 _SEED_BYTES = 12
+_DEFAULTS = EngineSettings()
 
 
 class NativeEngine:
-    """A DataPlane; see turnd.dataplane.contract for what its verbs promise. What it hands up always comes by turn()."""
+    """A DataPlane that works while turn() is not called; turnd.dataplane.contract says what its verbs promise."""
 
     name = "native"
 
-    def __init__(self, settings: EngineSettings = EngineSettings()) -> None:  # noqa: B008  # it cannot be changed
+    def __init__(self, settings: EngineSettings = _DEFAULTS) -> None:
         self._budget = settings.budget
         self._engine = _engine.Engine(
             list(settings.aliases.items()), settings.receive_buffer, settings.send_buffer, 1, os.urandom(_SEED_BYTES)
@@ -74,8 +75,8 @@ class NativeEngine:
         self._engine.send_from_relay(relay, peer, data, dont_fragment)
 
     def deliver(self, datagram: Datagram) -> Sequence[HandUp]:
-        self._engine.deliver(datagram.five_tuple, *datagram.via, datagram.data)
-        return ()
+        forwarded = self._engine.deliver(datagram.five_tuple, *datagram.via, datagram.data)
+        return () if forwarded else (datagram,)
 
     def usage(self, relay: RelayId) -> Usage:
         return _usage(*self._engine.usage(relay))
@@ -91,8 +92,15 @@ class NativeEngine:
     def routes(self) -> frozenset[Route]:
         permissions, channels = self._engine.routes()
         return frozenset(
-            [Permission(RelayId(relay), host, Ports.OWN_RELAYED if own else Ports.ANY) for relay, host, own in permissions]
+            [
+                Permission(RelayId(relay), host, Ports.OWN_RELAYED if own else Ports.ANY)
+                for relay, host, own in permissions
+            ]
         ) | frozenset(Channel(RelayId(relay), number, Address(*peer)) for relay, number, peer in channels)
+
+    def settle(self) -> None:
+        """Returns when all that has arrived is dealt with, so that tests can look; under a steady load, never."""
+        self._engine.settle()
 
     def close(self) -> None:
         self._engine.close()

@@ -14,7 +14,7 @@ use crate::books::{Books, Tally};
 use crate::mailbox::{Command, Mailbox, Up, Upstairs};
 use crate::outbox::reason;
 use crate::sys::{Outgoing, Piece, Sender, report_local_address};
-use crate::worker::Worker;
+use crate::worker::{Shared, Worker};
 
 /// What an engine is made with.
 #[derive(Clone, Debug, Default)]
@@ -35,9 +35,9 @@ pub struct Options {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Mistake {
     /// It is open already.
-    Open,
+    Open(u64),
     /// There is no such relay socket.
-    Unknown,
+    Unknown(RelayId),
 }
 
 /// The totals of all threads.
@@ -87,14 +87,13 @@ impl Engine {
             let (mailbox, books) = (Arc::new(Mailbox::new()?), Arc::new(Books::default()));
             // Far apart, so that the ids of two threads never meet.
             let seed = options.seed.wrapping_add((number as u128) << 88);
-            let worker = Worker::new(
-                number as u64,
-                &options.aliases,
-                seed,
-                Arc::clone(&mailbox),
-                Arc::clone(&upstairs),
-                Arc::clone(&books),
-            )?;
+            let shared = Shared {
+                thread: number as u64,
+                mailbox: Arc::clone(&mailbox),
+                upstairs: Arc::clone(&upstairs),
+                books: Arc::clone(&books),
+            };
+            let worker = Worker::new(shared, &options.aliases, seed)?;
             let handle = std::thread::Builder::new().name(format!("relay-{number}")).spawn(move || worker.run())?;
             threads.push(Thread { mailbox, books, handle: Some(handle) });
         }
@@ -117,7 +116,7 @@ impl Engine {
     /// Binds a listener in every thread; returns the bound address.
     pub fn open_listener(&mut self, listener: u32, address: SocketAddr) -> io::Result<Result<SocketAddr, Mistake>> {
         if self.listeners.contains_key(&listener) {
-            return Ok(Err(Mistake::Open));
+            return Ok(Err(Mistake::Open(u64::from(listener))));
         }
         let wildcard = address.ip().is_unspecified();
         let mut sockets: Vec<Arc<Socket>> = Vec::new();
@@ -151,7 +150,7 @@ impl Engine {
     /// Binds a relay socket.
     pub fn open_relay(&mut self, relay: RelayId, address: SocketAddr) -> io::Result<Result<(), Mistake>> {
         if self.relays.contains_key(&relay) {
-            return Ok(Err(Mistake::Open));
+            return Ok(Err(Mistake::Open(relay)));
         }
         let socket = self.udp_socket(address)?;
         socket.bind(&address.into())?;
@@ -179,7 +178,9 @@ impl Engine {
     }
 
     fn move_relay(&mut self, relay: RelayId, thread: usize) {
-        let Some(row) = self.relays.get_mut(&relay) else { return };
+        let Some(row) = self.relays.get_mut(&relay) else {
+            return;
+        };
         let (socket, address) = (Arc::clone(&row.socket), row.address);
         let from = std::mem::replace(&mut row.thread, thread);
         let (permissions, channels) = self.threads[from].ask(Command::Routes).unwrap_or_default();
@@ -193,7 +194,9 @@ impl Engine {
 
     /// Closes a relay socket; returns what passed it. Of one that is not open, nothing.
     pub fn close_relay(&mut self, relay: RelayId) -> Tally {
-        let Some(row) = self.relays.remove(&relay) else { return Tally::default() };
+        let Some(row) = self.relays.remove(&relay) else {
+            return Tally::default();
+        };
         let address = row.address;
         let tally = self.threads[row.thread].ask(|answer| Command::CloseRelay(relay, answer)).unwrap_or_default();
         self.tell_all(|| Command::Perish(address));
@@ -263,9 +266,13 @@ impl Engine {
         }
     }
 
-    /// Takes a message of a stream client.
-    pub fn deliver(&self, client: Client, data: Box<[u8]>) {
-        self.threads[0].mailbox.post(Command::Deliver { client, data });
+    /// Takes a message of a stream client; false when it is not for the data plane.
+    pub fn deliver(&self, client: Client, data: &[u8]) -> bool {
+        let is_ours = routes::read(data) != routes::Message::Other;
+        if is_ours {
+            self.threads[0].mailbox.post(Command::Deliver { client, data: data.into() });
+        }
+        is_ours
     }
 
     /// Every route of every thread.
@@ -280,9 +287,10 @@ impl Engine {
         (permissions, channels)
     }
 
-    /// The totals of all threads.
+    /// The totals of all threads, with everything that had left them by now.
     #[must_use]
     pub fn totals(&self) -> Totals {
+        self.sync();
         let mut totals = Totals { dropped: vec![0; Reason::ALL.len()], ..Totals::default() };
         for thread in &self.threads {
             let (tally, dropped, panics) = thread.books.read();
@@ -300,6 +308,14 @@ impl Engine {
     pub fn sync(&self) {
         for thread in &self.threads {
             let _ = thread.ask(Command::Sync);
+        }
+    }
+
+    /// Returns when all that has arrived is dealt with, for tests: under a steady load, never.
+    pub fn settle(&self) {
+        // A packet may go from thread to thread, by way of two relay sockets.
+        for thread in self.threads.iter().chain(&self.threads[..self.threads.len() - 1]) {
+            let _ = thread.ask(Command::Settle);
         }
     }
 
@@ -322,7 +338,7 @@ impl Engine {
     }
 
     fn relay(&self, relay: RelayId) -> Result<&Relay, Mistake> {
-        self.relays.get(&relay).ok_or(Mistake::Unknown)
+        self.relays.get(&relay).ok_or(Mistake::Unknown(relay))
     }
 
     fn tell(&self, relay: RelayId, command: Command) -> Result<(), Mistake> {

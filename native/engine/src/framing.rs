@@ -6,10 +6,12 @@ const COOKIE: u32 = 0x2112_a442;
 const DATA_INDICATION: u16 = 0x0017;
 const XOR_PEER_ADDRESS: u16 = 0x0012;
 const DATA: u16 = 0x0013;
+/// The longest header: a Data indication's that names a peer of IPv6.
+pub const HEADER: usize = 48;
 
 /// Writes the header of ChannelData; returns its length, and the padding that a stream wants behind the data.
 #[must_use]
-pub fn channel_header(header: &mut [u8; 48], number: u16, length: usize, is_stream: bool) -> (usize, usize) {
+pub fn channel_header(header: &mut [u8; HEADER], number: u16, length: usize, is_stream: bool) -> (usize, usize) {
     header[..2].copy_from_slice(&number.to_be_bytes());
     header[2..4].copy_from_slice(&(length as u16).to_be_bytes());
     (4, if is_stream { padding(length) } else { 0 })
@@ -17,7 +19,12 @@ pub fn channel_header(header: &mut [u8; 48], number: u16, length: usize, is_stre
 
 /// Writes what stands before the data of a Data indication; returns its length and the padding behind the data.
 #[must_use]
-pub fn data_indication_header(header: &mut [u8; 48], transaction: u128, peer: SocketAddr, length: usize) -> (usize, usize) {
+pub fn data_indication_header(
+    header: &mut [u8; HEADER],
+    transaction: u128,
+    peer: SocketAddr,
+    length: usize,
+) -> (usize, usize) {
     let mut mask = [0; 16];
     mask[..4].copy_from_slice(&COOKIE.to_be_bytes());
     mask[4..].copy_from_slice(&transaction.to_be_bytes()[4..]);

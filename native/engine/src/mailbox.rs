@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering::AcqRel};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -50,6 +51,8 @@ pub enum Command {
     Routes(Sender<(Vec<Permission>, Vec<Channel>)>),
     /// Answers when all that was said before is done.
     Sync(Sender<()>),
+    /// Answers when all that has arrived is dealt with: under a steady load, never.
+    Settle(Sender<()>),
     /// Panics, for tests of what follows.
     #[cfg(feature = "panic-injection")]
     Panic,
@@ -78,14 +81,14 @@ impl Mailbox {
         }
     }
 
-    /// Takes what has been said, if anything; costs one atomic swap when nothing has.
-    pub fn take(&self) -> Vec<Command> {
-        if !self.is_full.load(std::sync::atomic::Ordering::Acquire) {
-            return Vec::new();
+    /// Takes what has been said, if anything; costs one atomic load when nothing has.
+    pub fn take(&self, into: &mut VecDeque<Command>) {
+        if self.is_full.load(Acquire) {
+            self.bell.silence();
+            // Before the commands are taken: what is said from here on rings again.
+            self.is_full.store(false, Release);
+            into.extend(lock(&self.commands).drain(..));
         }
-        self.bell.silence();
-        self.is_full.store(false, std::sync::atomic::Ordering::Release);
-        std::mem::take(&mut *lock(&self.commands))
     }
 }
 
@@ -119,7 +122,9 @@ impl Up {
 
 /// At most so much waits to be handed up; the rest is dropped.
 const MOST_WAITING: usize = 8192;
-const MOST_BYTES_WAITING: usize = 4 << 20;
+const MOST_BYTES_WAITING: usize = 8 << 20;
+/// Bytes that are taken at once; the owner has other work too.
+const MOST_BYTES_TAKEN: usize = 1 << 20;
 
 #[derive(Default)]
 struct Waiting {
@@ -158,12 +163,18 @@ impl Upstairs {
         refused
     }
 
-    /// Takes at most `most`; the bell stays readable while there is more.
+    /// Takes at most `most`, and not many bytes; the bell stays readable while there is more.
     pub fn take(&self, most: usize) -> Vec<Up> {
         let mut waiting = lock(&self.waiting);
-        let count = most.min(waiting.items.len());
-        let taken: Vec<Up> = waiting.items.drain(..count).collect();
-        waiting.bytes -= taken.iter().map(Up::bytes).sum::<usize>();
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while taken.len() < most && bytes < MOST_BYTES_TAKEN {
+            let Some(item) = waiting.items.pop_front() else {
+                break;
+            };
+            bytes += item.bytes();
+            taken.push(item);
+        }
+        waiting.bytes -= bytes;
         if waiting.items.is_empty() {
             self.bell.silence();
         }

@@ -59,8 +59,8 @@ fn flow(tally: Tally) -> Flow {
 
 fn mistake(mistake: &Mistake) -> PyErr {
     match mistake {
-        Mistake::Open => PyValueError::new_err("it is open already"),
-        Mistake::Unknown => PyKeyError::new_err("no such relay socket is open"),
+        Mistake::Open(number) => PyValueError::new_err(format!("{number} is open already")),
+        Mistake::Unknown(relay) => PyKeyError::new_err(*relay),
     }
 }
 
@@ -84,8 +84,7 @@ impl Engine {
     ) -> PyResult<Self> {
         let pairs = aliases.iter().map(|(told, bound)| Ok((host(told)?, host(bound)?)));
         let seed = seed.iter().fold(0u128, |number, byte| number << 8 | u128::from(*byte));
-        let options =
-            Options { aliases: pairs.collect::<PyResult<_>>()?, receive_buffer, send_buffer, threads, seed };
+        let options = Options { aliases: pairs.collect::<PyResult<_>>()?, receive_buffer, send_buffer, threads, seed };
         Ok(Engine(engine::Engine::new(options)?))
     }
 
@@ -149,7 +148,7 @@ impl Engine {
     fn bind(&self, relay: u64, number: u16, peer: Address) -> PyResult<()> {
         let channel = Channel { relay, number, peer: address(&peer)? };
         if channel.peer.port() == 0 {
-            return Err(PyValueError::new_err("no packet can be sent to port 0"));
+            return Err(PyValueError::new_err(format!("channel {number:#x} is for port 0")));
         }
         if self.0.address(relay).map_err(|error| mistake(&error))?.is_ipv4() != channel.peer.is_ipv4() {
             return Err(PyValueError::new_err(format!("{} is not of the relay socket's family", channel.peer)));
@@ -177,9 +176,9 @@ impl Engine {
         Ok(())
     }
 
-    fn deliver(&self, client: Tuple, listener: u32, path: u64, data: &[u8]) -> PyResult<()> {
-        self.0.deliver(Client { five_tuple: five_tuple(&client)?, listener, path }, data.into());
-        Ok(())
+    /// False when the message is not for the data plane.
+    fn deliver(&self, client: Tuple, listener: u32, path: u64, data: &[u8]) -> PyResult<bool> {
+        Ok(self.0.deliver(Client { five_tuple: five_tuple(&client)?, listener, path }, data))
     }
 
     /// Every permission and every channel.
@@ -192,14 +191,14 @@ impl Engine {
     }
 
     /// The flow of all threads, what was dropped in the order of REASONS, and how often a thread panicked.
-    fn totals(&self) -> (Flow, Vec<u64>, u64) {
-        let totals = self.0.totals();
+    fn totals(&self, py: Python<'_>) -> (Flow, Vec<u64>, u64) {
+        let totals = py.detach(|| self.0.totals());
         (flow(totals.relayed), totals.dropped, totals.panics)
     }
 
-    /// Returns when the threads have done all that was said.
-    fn sync(&self, py: Python<'_>) {
-        py.detach(|| self.0.sync());
+    /// Returns when all that has arrived is dealt with, for tests: under a steady load, never.
+    fn settle(&self, py: Python<'_>) {
+        py.detach(|| self.0.settle());
     }
 
     #[cfg(feature = "panic-injection")]

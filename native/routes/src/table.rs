@@ -193,8 +193,12 @@ impl Table {
     }
 
     fn detach(&mut self, relay: RelayId) {
-        let Some(row) = self.relays.get_mut(&relay) else { return };
-        let Some(client) = row.client.take() else { return };
+        let Some(row) = self.relays.get_mut(&relay) else {
+            return;
+        };
+        let Some(client) = row.client.take() else {
+            return;
+        };
         if let Some(owned) = self.clients.get_mut(&client.five_tuple) {
             let slot = owned.slot(row.address.is_ipv4());
             if *slot == Some(relay) {
@@ -278,9 +282,13 @@ impl Table {
 
     fn on_channel(&self, five_tuple: &FiveTuple, number: u16, data: Range<usize>) -> Result<Forward, Reason> {
         let owned = self.clients.get(five_tuple).ok_or(Reason::NoAllocation)?;
-        let bound = |relay: RelayId| self.relays[&relay].peer_by_number.get(&number).map(|&peer| (relay, peer));
-        let (relay, peer) = [owned.ipv4, owned.ipv6].into_iter().flatten().find_map(bound).ok_or(Reason::NoChannel)?;
-        self.may_send(relay, peer)?;
+        let bound = |relay: RelayId| {
+            let row = self.relays.get(&relay)?;
+            row.peer_by_number.get(&number).map(|&peer| (relay, row, peer))
+        };
+        let mut relays = [owned.ipv4, owned.ipv6].into_iter().flatten();
+        let (relay, row, peer) = relays.find_map(bound).ok_or(Reason::NoChannel)?;
+        self.permitted(row, peer, true)?;
         Ok(Forward { relay, peer, data, by_channel: true })
     }
 
@@ -289,20 +297,23 @@ impl Table {
         let relay = owned.of(told.is_ipv4()).ok_or(Reason::PeerFamily)?;
         let host = self.bound_by_told.get(&told.ip()).copied().unwrap_or(told.ip());
         let peer = SocketAddr::new(host, told.port());
-        self.may_send(relay, peer)?;
+        self.may_indicate(relay, peer)?;
         Ok(Forward { relay, peer, data, by_channel: false })
     }
 
-    /// Whether a packet may go from a relay socket to a peer; asked for every packet.
-    pub fn may_send(&self, relay: RelayId, peer: SocketAddr) -> Result<(), Reason> {
+    /// Whether data that is in no channel may go from a relay socket to a peer.
+    pub fn may_indicate(&self, relay: RelayId, peer: SocketAddr) -> Result<(), Reason> {
         let row = self.relays.get(&relay).ok_or(Reason::NoAllocation)?;
-        self.permitted(row, peer)?;
-        if self.denied.contains(&peer) { Err(Reason::PeerDenied) } else { Ok(()) }
+        self.permitted(row, peer, false)
     }
 
-    fn permitted(&self, row: &Relay, peer: SocketAddr) -> Result<(), Reason> {
+    /// Whether a packet may go between a relay socket and a peer; asked for every packet. A channel is bound to no
+    /// peer that is denied.
+    fn permitted(&self, row: &Relay, peer: SocketAddr, by_channel: bool) -> Result<(), Reason> {
         let ports = row.permissions.get(&peer.ip()).ok_or(Reason::NoPermission)?;
-        if peer.port() == 0 {
+        if !by_channel && self.denied.contains(&peer) {
+            Err(Reason::PeerDenied)
+        } else if peer.port() == 0 {
             Err(Reason::PortZero)
         } else if *ports == Ports::OwnRelayed && !self.living.contains(&peer) {
             Err(Reason::PeerNotAllocated)
@@ -317,13 +328,11 @@ impl Table {
         let Some(row) = self.relays.get(&relay).filter(|row| row.client.is_some()) else {
             return FromPeer::Drop(Reason::NoAllocation);
         };
-        if let Err(reason) = self.permitted(row, peer) {
-            return FromPeer::Drop(reason);
-        }
-        match row.number_by_peer.get(&peer) {
-            Some(&number) => FromPeer::Channel(number),
-            None if self.denied.contains(&peer) => FromPeer::Drop(Reason::PeerDenied),
-            None => {
+        let number = row.number_by_peer.get(&peer).copied();
+        match (self.permitted(row, peer, number.is_some()), number) {
+            (Err(reason), _) => FromPeer::Drop(reason),
+            (Ok(()), Some(number)) => FromPeer::Channel(number),
+            (Ok(()), None) => {
                 let told = self.told_by_bound.get(&peer.ip()).copied().unwrap_or(peer.ip());
                 FromPeer::Indication(SocketAddr::new(told, peer.port()))
             }
