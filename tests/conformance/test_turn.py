@@ -20,6 +20,7 @@ BINDING = encode(Method.BINDING, Class.REQUEST, new_mask(bytes(12)))
 
 
 def is_ready(engine: DataPlane) -> bool:
+    settle(engine)
     return bool(select.select([engine.fileno()], [], [], 0)[0])
 
 

@@ -81,10 +81,14 @@ impl Mailbox {
         }
     }
 
+    /// Unreadable again. To be followed by take(): whoever speaks in between has rung for it.
+    pub fn silence(&self) {
+        self.bell.silence();
+    }
+
     /// Takes what has been said, if anything; costs one atomic load when nothing has.
     pub fn take(&self, into: &mut VecDeque<Command>) {
         if self.is_full.load(Acquire) {
-            self.bell.silence();
             // Before the commands are taken: what is said from here on rings again.
             self.is_full.store(false, Release);
             into.extend(lock(&self.commands).drain(..));

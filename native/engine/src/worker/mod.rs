@@ -132,9 +132,12 @@ impl Worker {
             // Only a descriptor that is none makes epoll fail, and this one lives as long as we do.
             self.is_stopping = true;
         }
-        self.obey();
         let tokens = std::mem::take(&mut self.tokens);
-        if tokens.is_empty() {
+        if tokens.contains(&BELL) {
+            self.shared.mailbox.silence();
+        }
+        self.obey();
+        if tokens.iter().all(|&token| token == BELL) {
             self.waiting.drain(..).for_each(|waiting| waiting.send(()).unwrap_or_default());
         }
         for &token in &tokens {
