@@ -203,7 +203,7 @@ class Relay:
 
 
 def settle(engine: DataPlane) -> None:
-    """Lets an engine that works by itself deal with all that has arrived; others work when they are given their turn."""
+    """Lets an engine that works by itself deal with all that has arrived; others do it when they are given a turn."""
     if isinstance(engine, SelfWorking):
         engine.settle()
 

@@ -5,8 +5,6 @@ import select
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from fairlead.datagram import Address, FiveTuple, Transport, Via
 from fairlead.reasons import Reason
 from fairlead.stun.header import Class, Method

@@ -39,19 +39,19 @@ class NativeEngine:
         return [_item(*item) for item in self._engine.take(self._budget)]
 
     def open_listener(self, listener: int, address: Address) -> Address:
-        return Address(*self._engine.open_listener(listener, tuple(address)))
+        return Address(*self._engine.open_listener(listener, (address.host, address.port)))
 
     def close_listener(self, listener: int) -> None:
         self._engine.close_listener(listener)
 
     def open_relay(self, relay: RelayId, address: Address) -> None:
-        self._engine.open_relay(relay, tuple(address))
+        self._engine.open_relay(relay, (address.host, address.port))
 
     def set_client(self, relay: RelayId, client: FiveTuple, via: Via) -> None:
         self._engine.set_client(relay, client, *via)
 
     def deny(self, peers: Collection[Address]) -> None:
-        self._engine.deny([tuple(peer) for peer in peers])
+        self._engine.deny([(peer.host, peer.port) for peer in peers])
 
     def close_relay(self, relay: RelayId) -> Usage:
         return _usage(*self._engine.close_relay(relay))
@@ -106,7 +106,7 @@ class NativeEngine:
         self._engine.close()
 
 
-def _item(listener: int, path: int, client: tuple | None, data: bytes) -> HandUp:
+def _item(listener: int, path: int, client: tuple[str, tuple[str, int], tuple[str, int]] | None, data: bytes) -> HandUp:
     via = Via(listener, path)
     if client is None:
         return StreamData(via, data)

@@ -1,10 +1,11 @@
 //! The engine as a Python extension: numbers, texts and bytes in, the same out. What they mean stands in
 //! turnd/dataplane/contract.py; whoever calls is turnd/dataplane/native.py.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use engine::{Channel, Client, FiveTuple, Mistake, Options, Permission, Ports, Reason, Tally, Transport, Up};
-use pyo3::exceptions::{PyKeyError, PyValueError};
+use pyo3::exceptions::{PyKeyError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -14,6 +15,8 @@ type Address = (String, u16);
 type Tuple = (String, Address, Address);
 /// Packets, then bytes: to peer by channel, by indication, to client by channel, by indication.
 type Flow = ([u64; 4], [u64; 4]);
+/// Listener, path, five tuple (None: it is for a stream), bytes.
+type Item<'py> = (u32, u64, Option<Tuple>, Bound<'py, PyBytes>);
 /// Relay, host, and whether only relayed ports are permitted.
 type PermissionRow = (u64, String, bool);
 /// Relay, number and peer.
@@ -21,7 +24,7 @@ type ChannelRow = (u64, u16, Address);
 
 fn host(text: &str) -> PyResult<IpAddr> {
     let bare = text.split_once('%').map_or(text, |(bare, _)| bare);
-    bare.parse().map_err(|_| PyValueError::new_err(format!("{text:?} is no IP address")))
+    bare.parse().map_err(|_| PyValueError::new_err(format!("'{text}' is no IP address")))
 }
 
 fn address((text, port): &Address) -> PyResult<SocketAddr> {
@@ -57,10 +60,10 @@ fn flow(tally: Tally) -> Flow {
     (tally.packets, tally.bytes)
 }
 
-fn mistake(mistake: &Mistake) -> PyErr {
+fn mistake(mistake: Mistake) -> PyErr {
     match mistake {
         Mistake::Open(number) => PyValueError::new_err(format!("{number} is open already")),
-        Mistake::Unknown(relay) => PyKeyError::new_err(*relay),
+        Mistake::Unknown(relay) => PyKeyError::new_err(relay),
     }
 }
 
@@ -68,9 +71,42 @@ fn ports(own_relayed: bool) -> Ports {
     if own_relayed { Ports::OwnRelayed } else { Ports::Any }
 }
 
-/// One engine; see turnd.dataplane.native.
+/// What the kernel said, as Python says it.
+fn refused(error: &io::Error) -> PyErr {
+    match error.raw_os_error() {
+        Some(number) => {
+            let text = error.to_string();
+            PyOSError::new_err((number, text.split(" (os error").next().unwrap_or_default().to_string()))
+        }
+        None => PyOSError::new_err(error.to_string()),
+    }
+}
+
+/// One engine, until it is closed; see turnd.dataplane.native.
 #[pyclass(module = "turnd.dataplane._engine")]
-struct Engine(engine::Engine);
+struct Engine(Option<engine::Engine>);
+
+fn closed() -> PyErr {
+    PyValueError::new_err("the engine is closed")
+}
+
+impl Engine {
+    fn open(&self) -> PyResult<&engine::Engine> {
+        self.0.as_ref().ok_or_else(closed)
+    }
+
+    fn open_mut(&mut self) -> PyResult<&mut engine::Engine> {
+        self.0.as_mut().ok_or_else(closed)
+    }
+
+    fn require_family(&self, relay: u64, peer: IpAddr) -> PyResult<()> {
+        if self.open()?.address(relay).map_err(mistake)?.is_ipv4() == peer.is_ipv4() {
+            Ok(())
+        } else {
+            Err(PyValueError::new_err(format!("{peer} is not of the relay socket's family")))
+        }
+    }
+}
 
 #[pymethods]
 impl Engine {
@@ -85,129 +121,134 @@ impl Engine {
         let pairs = aliases.iter().map(|(told, bound)| Ok((host(told)?, host(bound)?)));
         let seed = seed.iter().fold(0u128, |number, byte| number << 8 | u128::from(*byte));
         let options = Options { aliases: pairs.collect::<PyResult<_>>()?, receive_buffer, send_buffer, threads, seed };
-        Ok(Engine(engine::Engine::new(options)?))
+        Ok(Engine(Some(engine::Engine::new(options).map_err(|error| refused(&error))?)))
     }
 
-    fn fileno(&self) -> i32 {
-        self.0.descriptor()
+    fn fileno(&self) -> PyResult<i32> {
+        Ok(self.open()?.descriptor())
     }
 
     /// Items as (listener, path, five tuple or None for stream data, bytes).
-    fn take<'py>(&self, py: Python<'py>, most: usize) -> Vec<(u32, u64, Option<Tuple>, Bound<'py, PyBytes>)> {
-        self.0
-            .take(most)
-            .into_iter()
-            .map(|item| match item {
-                Up::Datagram { listener, path, five_tuple, data } => {
-                    (listener, path, Some(five_tuple_text(five_tuple)), PyBytes::new(py, &data))
-                }
-                Up::Stream { listener, path, data } => (listener, path, None, PyBytes::new(py, &data)),
-            })
-            .collect()
+    fn take<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Vec<Item<'py>>> {
+        let items = self.open()?.take(most).into_iter().map(|item| match item {
+            Up::Datagram { listener, path, five_tuple, data } => {
+                (listener, path, Some(five_tuple_text(five_tuple)), PyBytes::new(py, &data))
+            }
+            Up::Stream { listener, path, data } => (listener, path, None, PyBytes::new(py, &data)),
+        });
+        Ok(items.collect())
     }
 
     fn open_listener(&mut self, listener: u32, at: Address) -> PyResult<Address> {
-        let bound = self.0.open_listener(listener, address(&at)?)?;
-        bound.map(address_text).map_err(|error| mistake(&error))
+        let opened = self.open_mut()?.open_listener(listener, address(&at)?);
+        opened.map_err(|error| refused(&error))?.map(address_text).map_err(mistake)
     }
 
-    fn close_listener(&mut self, py: Python<'_>, listener: u32) {
-        py.detach(|| self.0.close_listener(listener));
+    fn close_listener(&mut self, py: Python<'_>, listener: u32) -> PyResult<()> {
+        let engine = self.open_mut()?;
+        py.detach(|| engine.close_listener(listener));
+        Ok(())
     }
 
     fn open_relay(&mut self, relay: u64, at: Address) -> PyResult<()> {
-        self.0.open_relay(relay, address(&at)?)?.map_err(|error| mistake(&error))
+        let opened = self.open_mut()?.open_relay(relay, address(&at)?);
+        opened.map_err(|error| refused(&error))?.map_err(mistake)
     }
 
     fn set_client(&mut self, py: Python<'_>, relay: u64, client: Tuple, listener: u32, path: u64) -> PyResult<()> {
         let client = Client { five_tuple: five_tuple(&client)?, listener, path };
-        py.detach(|| self.0.set_client(relay, client)).map_err(|error| mistake(&error))
+        let engine = self.open_mut()?;
+        py.detach(|| engine.set_client(relay, client)).map_err(mistake)
     }
 
-    fn close_relay(&mut self, py: Python<'_>, relay: u64) -> Flow {
-        flow(py.detach(|| self.0.close_relay(relay)))
+    fn close_relay(&mut self, py: Python<'_>, relay: u64) -> PyResult<Flow> {
+        let engine = self.open_mut()?;
+        Ok(flow(py.detach(|| engine.close_relay(relay))))
     }
 
     fn usage(&self, py: Python<'_>, relay: u64) -> PyResult<Flow> {
-        py.detach(|| self.0.usage(relay)).map(flow).map_err(|error| mistake(&error))
+        let engine = self.open()?;
+        py.detach(|| engine.usage(relay)).map(flow).map_err(mistake)
     }
 
     fn permit(&self, relay: u64, to: &str, own_relayed: bool) -> PyResult<()> {
         let permission = Permission { relay, host: host(to)?, ports: ports(own_relayed) };
-        if self.0.address(relay).map_err(|error| mistake(&error))?.is_ipv4() != permission.host.is_ipv4() {
-            return Err(PyValueError::new_err(format!("{to} is not of the relay socket's family")));
-        }
-        self.0.permit(permission).map_err(|error| mistake(&error))
+        self.require_family(relay, permission.host)?;
+        self.open()?.permit(permission).map_err(mistake)
     }
 
     fn revoke(&self, relay: u64, to: &str, own_relayed: bool) -> PyResult<()> {
-        self.0.revoke(Permission { relay, host: host(to)?, ports: ports(own_relayed) });
+        self.open()?.revoke(Permission { relay, host: host(to)?, ports: ports(own_relayed) });
         Ok(())
     }
 
     fn bind(&self, relay: u64, number: u16, peer: Address) -> PyResult<()> {
         let channel = Channel { relay, number, peer: address(&peer)? };
+        self.require_family(relay, channel.peer.ip())?;
         if channel.peer.port() == 0 {
             return Err(PyValueError::new_err(format!("channel {number:#x} is for port 0")));
         }
-        if self.0.address(relay).map_err(|error| mistake(&error))?.is_ipv4() != channel.peer.is_ipv4() {
-            return Err(PyValueError::new_err(format!("{} is not of the relay socket's family", channel.peer)));
-        }
-        self.0.bind(channel).map_err(|error| mistake(&error))
+        self.open()?.bind(channel).map_err(mistake)
     }
 
     fn unbind(&self, relay: u64, number: u16, peer: Address) -> PyResult<()> {
-        self.0.unbind(Channel { relay, number, peer: address(&peer)? });
+        self.open()?.unbind(Channel { relay, number, peer: address(&peer)? });
         Ok(())
     }
 
     fn deny(&self, peers: Vec<Address>) -> PyResult<()> {
-        self.0.deny(peers.iter().map(address).collect::<PyResult<_>>()?);
+        self.open()?.deny(peers.iter().map(address).collect::<PyResult<_>>()?);
         Ok(())
     }
 
     fn send(&mut self, listener: u32, path: u64, client: Tuple, data: &[u8]) -> PyResult<()> {
-        self.0.send(listener, path, &five_tuple(&client)?, data);
+        self.open_mut()?.send(listener, path, &five_tuple(&client)?, data);
         Ok(())
     }
 
     fn send_from_relay(&self, relay: u64, peer: Address, data: &[u8], dont_fragment: bool) -> PyResult<()> {
-        self.0.send_from_relay(relay, address(&peer)?, data.into(), dont_fragment);
+        self.open()?.send_from_relay(relay, address(&peer)?, data.into(), dont_fragment);
         Ok(())
     }
 
     /// False when the message is not for the data plane.
     fn deliver(&self, client: Tuple, listener: u32, path: u64, data: &[u8]) -> PyResult<bool> {
-        Ok(self.0.deliver(Client { five_tuple: five_tuple(&client)?, listener, path }, data))
+        Ok(self.open()?.deliver(Client { five_tuple: five_tuple(&client)?, listener, path }, data))
     }
 
     /// Every permission and every channel.
-    fn routes(&self, py: Python<'_>) -> (Vec<PermissionRow>, Vec<ChannelRow>) {
-        let (permissions, channels) = py.detach(|| self.0.routes());
+    fn routes(&self, py: Python<'_>) -> PyResult<(Vec<PermissionRow>, Vec<ChannelRow>)> {
+        let engine = self.open()?;
+        let (permissions, channels) = py.detach(|| engine.routes());
         let permissions =
             permissions.iter().map(|row| (row.relay, row.host.to_string(), row.ports == Ports::OwnRelayed));
         let channels = channels.iter().map(|row| (row.relay, row.number, address_text(row.peer)));
-        (permissions.collect(), channels.collect())
+        Ok((permissions.collect(), channels.collect()))
     }
 
     /// The flow of all threads, what was dropped in the order of REASONS, and how often a thread panicked.
-    fn totals(&self, py: Python<'_>) -> (Flow, Vec<u64>, u64) {
-        let totals = py.detach(|| self.0.totals());
-        (flow(totals.relayed), totals.dropped, totals.panics)
+    fn totals(&self, py: Python<'_>) -> PyResult<(Flow, Vec<u64>, u64)> {
+        let engine = self.open()?;
+        let totals = py.detach(|| engine.totals());
+        Ok((flow(totals.relayed), totals.dropped, totals.panics))
     }
 
     /// Returns when all that has arrived is dealt with, for tests: under a steady load, never.
-    fn settle(&self, py: Python<'_>) {
-        py.detach(|| self.0.settle());
+    fn settle(&self, py: Python<'_>) -> PyResult<()> {
+        let engine = self.open()?;
+        py.detach(|| engine.settle());
+        Ok(())
     }
 
     #[cfg(feature = "panic-injection")]
-    fn panic(&self, thread: usize) {
-        self.0.panic(thread);
+    fn panic(&self, thread: usize) -> PyResult<()> {
+        self.open()?.panic(thread);
+        Ok(())
     }
 
     fn close(&mut self, py: Python<'_>) {
-        py.detach(|| self.0.close());
+        let engine = self.0.take();
+        py.detach(|| drop(engine));
     }
 }
 

@@ -127,7 +127,8 @@ impl Worker {
     }
 
     fn turn(&mut self) {
-        let patience = if self.waiting.is_empty() && self.commands.is_empty() { -1 } else { 0 };
+        let asked = self.waiting.len();
+        let patience = if asked == 0 && self.commands.is_empty() { -1 } else { 0 };
         if self.epoll.wait(&mut self.tokens, patience).is_err() {
             // Only a descriptor that is none makes epoll fail, and this one lives as long as we do.
             self.is_stopping = true;
@@ -136,10 +137,10 @@ impl Worker {
         if tokens.contains(&BELL) {
             self.shared.mailbox.silence();
         }
-        self.obey();
         if tokens.iter().all(|&token| token == BELL) {
-            self.waiting.drain(..).for_each(|waiting| waiting.send(()).unwrap_or_default());
+            self.waiting.drain(..asked).for_each(|waiting| waiting.send(()).unwrap_or_default());
         }
+        self.obey();
         for &token in &tokens {
             if token == BELL {
                 continue;
