@@ -2,8 +2,9 @@
 
 import argparse
 import json
+import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -40,25 +41,32 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Exit status 0, 1 where a server or the generator does not run."""
+    """Exit status 0, or 1 when a server or the generator does not run; what has been measured by then is written."""
     options = parser().parse_args()
+    rows: list[dict[str, Any]] = []
+    # A socket for each client here, and one for each allocation in the servers, which inherit the limit.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
-        rows = relay(options)
+        for row in relay(options):
+            print(f"{row['case']}: {row['engine']} is at {row['ratio']:.2f} of {row['peer']}")
+            rows.append(row)
     except (GeneratorError, LossError, ServerError, TurnError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+    finally:
+        if options.json is not None:
+            options.json.write_text(json.dumps(rows, indent=2) + "\n")
     return 0
 
 
-def relay(options: argparse.Namespace) -> list[dict[str, Any]]:
+def relay(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Starts the servers, measures every case, and stops them."""
     plan = Plan(options.rounds, options.seconds, 0.3, options.window, Cores.choose())
     if plan.cores.relay is None:
         print("one core only: generator and relay share it, and the numbers say little")
     alone = measure_generator(plan, options.size[0], max(options.allocations))
     print(f"generator against a plain echo, each counted once: {alone}")
-    rows = []
     with ExitStack() as stack:
         peer = PEERS[options.vs](free_port(), _THEIR_PORTS, plan.cores.relay)
         stack.callback(peer.stop)
@@ -68,10 +76,7 @@ def relay(options: argparse.Namespace) -> list[dict[str, Any]]:
             stack.callback(server.stop)
             engines.append((engine, server))
         for case in combinations(options.allocations, options.size, options.direction, options.framing):
-            for entry in measure(case, engines, peer, plan, print):
-                print(f"{case.name}: {entry['engine']} is at {entry['ratio']:.2f} of {entry['peer']}")
-                rows.append(entry)
-    return rows
+            yield from measure(case, engines, peer, plan, print)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from bench.cases import Case, Direction, Framing
 from bench.generator import Flow, Load, generate, start_echo
 from bench.results import Round, row, summarize
 from bench.servers import ACCOUNT, Server
-from bench.turn_client import TurnClient
+from bench.turn_client import TurnClient, TurnError
 from fairlead.datagram import Address
 from fairlead.stun.attributes import DATA, XOR_PEER_ADDRESS
 from fairlead.stun.header import Class, Method
@@ -20,9 +20,9 @@ from fairlead.stun.message import encode, new_mask
 
 _CHANNEL = 0x4000
 _CHANNEL_HEADER = Struct("!HH")
-#: In front of the payload in a Data indication that names a peer of IPv4: header, XOR-PEER-ADDRESS, DATA's header.
-_DATA_OVERHEAD = 36
 _PEER_BUFFER = 4 << 20
+_LONGEST = 1 << 16
+_PROBES = 5
 
 
 class Cores(NamedTuple):
@@ -61,15 +61,30 @@ class Bed:
         self._flows = [self._flow() for _ in range(case.allocations)]
 
     def _flow(self) -> Flow:
-        client = TurnClient(self._server.address, ACCOUNT)
+        client, relayed = TurnClient.with_allocation(self._server.address, ACCOUNT)
         self._clients.append(client)
-        relayed = client.allocate()
-        peer = Address(*self._peer.getsockname())
+        peer, size = Address(*self._peer.getsockname()), self._case.size
         if self._case.framing is Framing.CHANNEL:
             client.bind_channel(_CHANNEL, peer)
-            return Flow(client.socket, relayed, _CHANNEL_HEADER.pack(_CHANNEL, self._case.size), _CHANNEL_HEADER.size)
-        client.permit(peer)
-        return Flow(client.socket, relayed, send_prefix(peer, self._case.size), _DATA_OVERHEAD)
+            prefix = _CHANNEL_HEADER.pack(_CHANNEL, size)
+        else:
+            client.permit(peer)
+            prefix = send_prefix(peer, size)
+        return Flow(client.socket, relayed, prefix, self._place_of_payload(client, relayed))
+
+    def _place_of_payload(self, client: TurnClient, relayed: Address) -> int:
+        """Where a payload begins in what the client gets; servers put the attributes of a Data indication in
+        different orders. Raises TurnError when nothing comes through."""
+        payload = os.urandom(self._case.size)
+        for _ in range(_PROBES):
+            self._peer.sendto(payload, relayed)
+            try:
+                place = client.socket.recv(_LONGEST).find(payload)
+            except TimeoutError:
+                continue
+            if place >= 0:
+                return place
+        raise TurnError(f"nothing comes through {relayed}")
 
     def run(self, plan: Plan) -> Round:
         case = self._case
@@ -91,7 +106,10 @@ def send_prefix(peer: Address, size: int) -> bytes:
 def measure(
     case: Case, engines: Sequence[tuple[str, Server]], peer: Server, plan: Plan, tell: Callable[[str], None]
 ) -> Iterable[dict[str, Any]]:
-    """Rows of one case: every engine and the peer take their rounds in turn, so that they meet the same machine."""
+    """Rows of one case: every engine and the peer take their rounds in turn, so that they meet the same machine.
+
+    Raises LossError.
+    """
     with ExitStack() as stack:
         beds = [(name, Bed(server, case)) for name, server in [*engines, (peer.name, peer)]]
         for _, bed in beds:
@@ -101,7 +119,7 @@ def measure(
             for (name, bed), taken in zip(beds, rounds, strict=True):
                 taken.append(bed.run(plan))
                 tell(f"{case.name} {number + 1}/{plan.rounds} {name:8} {taken[-1]}")
-    *ours, theirs = [summarize(taken) for taken in rounds]
+    *ours, theirs = [summarize(name, taken) for (name, _), taken in zip(beds, rounds, strict=True)]
     for (name, _), summary in zip(engines, ours, strict=True):
         yield row(case, name, peer.name, summary, theirs)
 

@@ -59,7 +59,8 @@ class Round:
 
     @property
     def is_valid(self) -> bool:
-        return self.delivered > 0 and self.loss <= LOSS_LIMIT
+        """Below zero, a loss says that packets were late by more than a round: no measurement either."""
+        return self.delivered > 0 and abs(self.loss) <= LOSS_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +73,15 @@ class Summary:
     cpu_us_per_packet: float
 
 
-def summarize(rounds: Sequence[Round]) -> Summary:
+def summarize(name: str, rounds: Sequence[Round]) -> Summary:
     """Leaves out rounds with a loss above LOSS_LIMIT; raises LossError when no other is there."""
     valid = [each for each in rounds if each.is_valid]
     if not valid:
-        raise LossError(f"in each of {len(rounds)} rounds more than {LOSS_LIMIT:.1%} of the packets were lost")
+        raise LossError(f"{name} lost or delayed more than {LOSS_LIMIT:.1%} in each of {len(rounds)} rounds")
     return Summary(
         offered_pps=statistics.median(each.sent / each.seconds for each in valid),
         delivered=sum(each.delivered for each in valid),
-        loss=sum(each.lost for each in valid) / sum(each.sent for each in valid),
+        loss=max(0.0, sum(each.lost for each in valid) / sum(each.sent for each in valid)),
         cpu_us_per_packet=statistics.median(each.cpu_us_per_packet for each in valid),
     )
 

@@ -57,9 +57,7 @@ class Process:
         deadline = time.monotonic() + _START_SECONDS
         while True:
             try:
-                client = TurnClient(address, ACCOUNT)
-                client.allocate()
-                client.release()
+                TurnClient.with_allocation(address, ACCOUNT)[0].release()
                 break
             except TurnError as error:
                 if self._process.poll() is not None or time.monotonic() > deadline:
@@ -90,8 +88,9 @@ class Process:
 class Turnd:
     """turnd of this checkout, with one of its engines."""
 
+    name = "turnd"
+
     def __init__(self, engine: str, port: int, relay_ports: str, core: int | None, command: str | None = None) -> None:
-        self.name = "turnd"
         self.engine = engine
         self.address = Address(_HOST, port)
         self._folder = tempfile.TemporaryDirectory(prefix="bench-turnd-")

@@ -13,12 +13,16 @@ from fairlead.stun.integrity import SHA1, PasswordAlgorithm, long_term_key
 from fairlead.stun.message import Message, Signature, decode, encode, new_mask
 
 _UDP = 17
-_UNAUTHORIZED, _STALE_NONCE = 401, 438
+_UNAUTHORIZED, _MISMATCH, _STALE_NONCE = 401, 437, 438
 _ATTEMPTS, _SECONDS_PER_ATTEMPT = 6, 0.5
 
 
 class TurnError(Exception):
-    """The server refused a request, or did not answer it."""
+    """The server refused a request, with `code`, or did not answer it (code 0)."""
+
+    def __init__(self, text: str, code: int = 0) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class Account(NamedTuple):
@@ -48,6 +52,19 @@ class TurnClient:
             raise TurnError("the success of Allocate names no relayed address")
         return relayed
 
+    @classmethod
+    def with_allocation(cls, server: Address, account: Account) -> tuple["TurnClient", Address]:
+        """A client and its relayed address, from a port that the server does not remember. Raises TurnError."""
+        for _ in range(_ATTEMPTS):
+            client = cls(server, account)
+            try:
+                return client, client.allocate()
+            except TurnError as error:
+                client.socket.close()
+                if error.code != _MISMATCH:
+                    raise
+        raise TurnError(f"the server remembers each of {_ATTEMPTS} new ports", _MISMATCH)
+
     def permit(self, peer: Address) -> None:
         self._request(Method.CREATE_PERMISSION, [(attributes.XOR_PEER_ADDRESS, peer)])
 
@@ -69,7 +86,7 @@ class TurnClient:
             reply = self._exchange(method, [*asked, *self._proof])
             error = reply.first(attributes.ERROR_CODE)
         if error is not None:
-            raise TurnError(f"{method.name} was refused: {error.code} {error.phrase}")
+            raise TurnError(f"{method.name} was refused: {error.code} {error.phrase}", error.code)
         return reply
 
     def _take_challenge(self, reply: Message) -> None:

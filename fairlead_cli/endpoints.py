@@ -84,7 +84,7 @@ def told_hosts(configuration: Configuration, machine: Iterable[str]) -> list[str
     """What `{host}` stands for: public_host, or the machine's addresses with those of loopback last."""
     if configuration.shared.public_host is not None:
         return [configuration.shared.public_host]
-    return sorted(machine, key=_is_loopback)
+    return sorted(machine, key=_is_loopback) or ["localhost"]
 
 
 def page_urls(configuration: Configuration, machine: list[str]) -> list[str]:

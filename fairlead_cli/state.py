@@ -11,6 +11,8 @@ from fairlead.config.overlay import read_secret
 #: random bytes of each
 _SECRET_BYTES = 32
 _JOIN_KEY_BYTES = 16
+#: bytes (unix(7)), the zero behind it left out
+_LONGEST_SOCKET_PATH = 107
 
 
 class StateError(Exception):
@@ -56,6 +58,11 @@ class StateDirectory:
 
     def prepare(self, needed: Container[Path]) -> None:
         """Makes what is needed and missing, the directory in any case. Raises StateError."""
+        if self.link in needed and len(os.fsencode(self.link)) > _LONGEST_SOCKET_PATH:
+            raise StateError(
+                f"{self.link} is too long for a socket ({_LONGEST_SOCKET_PATH} bytes); "
+                "set FAIRLEAD_STATE to a directory with a shorter path"
+            )
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             for file, length in ((self.secret, _SECRET_BYTES), (self.join_key, _JOIN_KEY_BYTES)):

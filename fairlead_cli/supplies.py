@@ -37,11 +37,15 @@ def supplies(configuration: Configuration, state: StateDirectory) -> Variables:
 
 
 def _way_in(configuration: Configuration, state: StateDirectory) -> Variables:
-    """Without a key of any kind nobody could come in: this machine may, and who has the join key."""
+    """Without a key of any kind nobody could come in: who has the join key may, and who sits at this machine.
+
+    The latter not under a public name: a proxy on this machine may not say for whom it asks.
+    """
     section = configuration.signal_api
     if section.jwt is not None or section.join_key is not None or section.demo:
         return {}
-    demo = {} if configuration.is_written("signal_api", "demo") else {"FAIRLEAD__SIGNAL_API__DEMO": "true"}
+    is_private = configuration.shared.public_host is None and not configuration.is_written("signal_api", "demo")
+    demo = {"FAIRLEAD__SIGNAL_API__DEMO": "true"} if is_private else {}
     return {"FAIRLEAD__SIGNAL_API__JOIN_KEY_FILE": str(state.join_key), **demo}
 
 

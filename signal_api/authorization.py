@@ -18,6 +18,8 @@ from signal_api.messages import RoomName
 from signal_api.refusals import ErrorCode, Refusal
 
 MAX_TOKEN = 8192  # bytes
+#: bytes of a subject: it becomes a part of a TURN user name, which has 508 (RFC 8489 section 14.3)
+MAX_SUBJECT = 256
 #: A token may say that it begins this many seconds from now: clocks differ.
 FUTURE_SKEW = 60
 #: One algorithm belongs to each key; a token cannot choose.
@@ -93,7 +95,7 @@ class _Grant(msgspec.Struct, frozen=True):
 class _Claims(msgspec.Struct, frozen=True):
     iss: str
     aud: str | list[str]
-    sub: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    sub: Annotated[str, msgspec.Meta(min_length=1)]
     exp: float
     nbf: float = 0
     iat: float = 0
@@ -131,7 +133,7 @@ class Doorkeeper:
             return Refusal(ErrorCode.UNAUTHORIZED, "this needs a token")
         if len(token) > MAX_TOKEN or not token.isascii():
             return _NOT_ACCEPTED
-        if self.join_key is not None and hmac.compare_digest(token, self.join_key):
+        if self.join_key is not None and hmac.compare_digest(token.encode(), self.join_key.encode()):
             return GUEST
         return _NOT_ACCEPTED if self.rules is None else _verify(token, self.rules, now)
 
@@ -167,7 +169,8 @@ def _concern_us(claims: _Claims, rules: TokenRules, now: Now) -> bool:
     audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
     latest_begin = now.wall + FUTURE_SKEW
     return (
-        claims.iss == rules.issuer
+        len(claims.sub.encode()) <= MAX_SUBJECT
+        and claims.iss == rules.issuer
         and rules.audience in audiences
         and math.isfinite(claims.exp)
         and claims.nbf <= latest_begin

@@ -1,5 +1,6 @@
 """One client as its node knows it: the session, what it may do, and the connection that it has just now."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -29,6 +30,10 @@ class Connection(Protocol):
 
     def send(self, frame: bytes) -> None:
         """Queues one frame; closes itself when the client does not read what it is sent."""
+        ...
+
+    def catch_up(self, frames: Iterable[bytes]) -> None:
+        """Sends what was missed, ahead of all else; it does not count as a queue."""
         ...
 
     def close(self, code: CloseCode) -> None:

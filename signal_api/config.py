@@ -28,6 +28,14 @@ def _origin(text: str) -> str:
     return text
 
 
+def _key(secret: SecretStr) -> SecretStr:
+    """It travels in a header and behind the # of a link."""
+    text = secret.get_secret_value()
+    if len(text) < 16 or not re.fullmatch(r"[\x20-\x7e]+", text) or text != text.strip():
+        raise ValueError("a join key is 16 printable ASCII characters or more; openssl rand -hex 16 makes one")
+    return secret
+
+
 def _host_name(text: str) -> str:
     if not text or any(sign in text for sign in "/:@* "):
         raise ValueError(f"{text!r} is no host name; write the name alone, without scheme and port")
@@ -151,7 +159,7 @@ class SignalApiSettings(DaemonSettings):
     trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
     jwt: JwtSettings | None = None
     #: whoever has this key may join any room and relay
-    join_key: SecretStr | None = Field(default=None, min_length=16)
+    join_key: Annotated[SecretStr, AfterValidator(_key)] | None = None
     #: lets whoever sits at this machine in without a token
     demo: bool = False
     ice: IceSettings = IceSettings()

@@ -55,7 +55,7 @@ class Dispatch:
         hub.farewell = self._lobby.farewell
         engine.subscribe(hub.deliver)
 
-    def greet(self, frame: str | bytes) -> Hello | Closing:
+    def greet(self, frame: bytes) -> Hello | Closing:
         """Reads the first frame of a connection."""
         try:
             first = decode(frame, self._hub.policy.limits.frame_bytes)
@@ -80,7 +80,7 @@ class Dispatch:
         except EngineUnavailableError as error:
             self._refuse(client, _unavailable(error), None)
 
-    async def receive(self, client: Client, frame: str | bytes) -> Closing | None:
+    async def receive(self, client: Client, frame: bytes) -> Closing | None:
         """Handles one frame and answers it; a Closing when the connection must not go on."""
         hub = self._hub
         now = hub.clock.now().monotonic

@@ -52,17 +52,19 @@ class Gate:
             await self._serve_http(scope, receive, send)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visitor = self._may_upgrade(scope)
+        if isinstance(visitor, Visitor):
+            await self._websocket.serve(scope, receive, send, visitor)
+            return
+        await receive()
+        await self._refuse(scope, send, visitor)
+        await _until_gone(receive)
+
+    def _may_upgrade(self, scope: Scope) -> Visitor | Refusal:
         approach = approach_of(scope)
         visitor = self._visitor(approach)
-        refusal = visitor if isinstance(visitor, Refusal) else self._may_upgrade(scope, approach, visitor)
-        if isinstance(visitor, Visitor) and refusal is None:
-            await self._websocket.serve(scope, receive, send, visitor)
-        elif refusal is not None:
-            await receive()
-            await self._refuse(scope, send, refusal)
-            await _until_gone(receive)
-
-    def _may_upgrade(self, scope: Scope, approach: Approach, visitor: Visitor) -> Refusal | None:
+        if isinstance(visitor, Refusal):
+            return visitor
         if scope["path"] != WEBSOCKET_PATH:
             return _NO_SOCKET
         if not self._hub.policy.entrance.welcomes(approach):
@@ -74,7 +76,7 @@ class Gate:
         if wait:
             self._hub.instruments.rate_limited["connects",] += 1
             return Refusal(ErrorCode.RATE_LIMITED, "too many connections from your address", wait)
-        return None
+        return visitor
 
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         approach = approach_of(scope)

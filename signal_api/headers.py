@@ -9,7 +9,6 @@ Headers = list[tuple[bytes, bytes]]
 _SECURITY: Headers = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(self), microphone=(self), geolocation=()"),
 ]
@@ -29,7 +28,13 @@ def security_headers(approach: Approach, host_is_ours: bool) -> Headers:
     """Some browsers want the page's own WebSocket named beside 'self'; a Host that is not ours is not repeated."""
     host = approach.headers.get("host", "")
     sockets = f" ws://{host} wss://{host}" if host_is_ours else ""
-    return [*_SECURITY, (b"content-security-policy", _CONTENT_SECURITY.format(sockets=sockets).encode("latin-1"))]
+    # On plain http browsers ignore it, and say so.
+    isolation = [(b"cross-origin-opener-policy", b"same-origin")] if approach.scheme == "https" else []
+    return [
+        *_SECURITY,
+        *isolation,
+        (b"content-security-policy", _CONTENT_SECURITY.format(sockets=sockets).encode("latin-1")),
+    ]
 
 
 def cross_origin_headers(approach: Approach, is_welcome: bool) -> Headers:

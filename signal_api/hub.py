@@ -24,7 +24,9 @@ from signal_api.timers import Clock, Timers
 GATHER = 0.05
 #: rows of the table of sources that connect; each takes 16 bytes
 _SOURCES = 4096
-#: seconds that a drain sleeps at least; several clients are closed at once when there are many
+#: clients a second that a drain sends away, unless its window asks for more: whoever takes them in has to bear it
+_DRAIN_RATE = 200
+#: seconds that a drain sleeps at least
 _DRAIN_STEP = 0.01
 #: milliseconds within which drained clients are asked to come back
 _DRAIN_SPREAD = 2000
@@ -123,9 +125,8 @@ class Hub:
             client.deliver(server_frame("welcome", welcome(self.policy, session, resume.key, now, missed)))
             return client
         self.instruments.resumes["resumed",] += 1
-        client.answer(server_frame("welcome", welcome(self.policy, session, resume.key, now, resumed=True)))
-        for entry in missed:
-            client.pass_on(entry)
+        greeting = server_frame("welcome", welcome(self.policy, session, resume.key, now, resumed=True))
+        connection.catch_up([greeting.encode(None), *(entry.encode() for entry in missed)])
         return client
 
     def _attach(self, client: Client, connection: Connection, now: Now) -> None:
@@ -187,13 +188,14 @@ class Hub:
     # The end
 
     async def drain(self, window: float) -> None:
-        """Sends every client away within `window` seconds, and returns when all are gone; new ones are refused."""
+        """Sends every client away, within `window` seconds, and returns when all are gone; new ones are refused."""
         self.draining = True
         clients = [client for client in self.roster if client.connection is not None]
+        pause = min(1 / _DRAIN_RATE, window / max(1, len(clients)))
         owed = 0.0
         for client in clients:
             self._send_away(client)
-            owed += window / len(clients)
+            owed += pause
             if owed >= _DRAIN_STEP:
                 await asyncio.sleep(owed)
                 owed = 0.0

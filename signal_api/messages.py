@@ -82,15 +82,15 @@ _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
-def decode(frame: str | bytes, limit: int = MAX_FRAME) -> ClientFrame:
+def decode(data: bytes, limit: int = MAX_FRAME) -> ClientFrame:
     """Reads one frame of at most `limit` bytes.
 
     Line breaks between tokens become spaces, since a frame has to fit on one line of an event stream.
     Raises MalformedFrameError (what came is no JSON object, or too big or too deep) or InvalidFrameError.
     """
-    data = _utf8(frame)
     if len(data) > limit:
         raise MalformedFrameError(CloseCode.FRAME_TOO_LARGE, f"a frame holds at most {limit} bytes")
+    _check_utf8(data)
     decoded = _decode(data)
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH and nesting(data) > MAX_DEPTH:
         raise MalformedFrameError(CloseCode.BAD_REQUEST, f"a frame nests at most {MAX_DEPTH} levels deep")
@@ -100,14 +100,11 @@ def decode(frame: str | bytes, limit: int = MAX_FRAME) -> ClientFrame:
     return decoded
 
 
-def _utf8(frame: str | bytes) -> bytes:
+def _check_utf8(data: bytes) -> None:
     try:
-        if isinstance(frame, str):
-            return frame.encode()
-        frame.decode()
+        data.decode()
     except UnicodeError:
         raise MalformedFrameError(CloseCode.BAD_REQUEST, "a frame is UTF-8") from None
-    return frame
 
 
 def _decode(data: bytes) -> ClientFrame:

@@ -25,6 +25,8 @@ _DRAIN_SHARE = 0.8
 _LAST_REQUESTS = 1
 #: A frame that is a little too large is told so by us; one that is much too large never reaches us whole.
 _SLACK = 2
+#: connections beside the sessions: requests, and sockets that have not said hello
+_OTHERS = 4096
 #: Keys that a running process cannot change: its sockets were opened with them.
 _FIXED = ("listen", "trusted_proxies")
 
@@ -96,7 +98,8 @@ def open_sockets(loaded: Loaded[SignalApiSettings]) -> list[socket.socket]:
     buffers = BufferSettings(send=_SEND_BUFFER)
     sockets = bind(loaded.section.listener, (loaded.name, "listen"), buffers)
     for sock in sockets:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT)
     return sockets
 
 
@@ -108,6 +111,7 @@ def uvicorn_options(section: SignalApiSettings) -> dict[str, object]:
         "ws_max_size": section.limits.frame_bytes * _SLACK,
         "ws_ping_interval": None,
         "lifespan": "off",
+        "limit_concurrency": section.limits.sessions + _OTHERS,
         "proxy_headers": bool(section.trusted_proxies),
         "forwarded_allow_ips": list(section.trusted_proxies),
         "timeout_graceful_shutdown": _LAST_REQUESTS,

@@ -9,7 +9,6 @@ import base64
 import enum
 import hashlib
 import hmac
-from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -83,6 +82,20 @@ class _News(NamedTuple):
 class Session:
     """Numbering, log, replies and rooms of one client; `key_digest` is all that is kept of its key."""
 
+    __slots__ = (
+        "_forgotten",
+        "_log",
+        "_log_bytes",
+        "_news",
+        "_renewed",
+        "_replies",
+        "epoch",
+        "key_digest",
+        "rooms",
+        "seq",
+        "sid",
+    )
+
     def __init__(self, sid: str, key_digest: bytes, epoch: str) -> None:
         self.sid = sid
         self.key_digest = key_digest
@@ -90,10 +103,10 @@ class Session:
         self.seq = 0
         self.rooms: dict[str, Membership] = {}
         self._renewed = False
-        self._log: deque[Entry] = deque()
+        self._log: list[Entry] = []  # numbers without gaps
         self._log_bytes = 0
         self._forgotten = 0  # highest number that the log has lost or trimmed
-        self._replies: OrderedDict[str, tuple[float, ServerFrame]] = OrderedDict()
+        self._replies: dict[str, tuple[float, ServerFrame]] = {}  # in the order of their times
         self._news: list[_News] = []
 
     # The log
@@ -110,14 +123,13 @@ class Session:
         self._log.append(entry)
         self._log_bytes += frame.size
         while len(self._log) > LOG_FRAMES or self._log_bytes > LOG_BYTES:
-            self._drop_oldest()
+            self._drop(1)
         return entry
 
     def acknowledge(self, seq: int) -> None:
         """The client has everything up to this number; a number that was never given is ignored."""
-        if seq <= self.seq:
-            while self._log and self._log[0].seq <= seq:
-                self._drop_oldest()
+        if self._forgotten < seq <= self.seq:
+            self._drop(seq - self._forgotten)
 
     def since(self, position: Position) -> list[Entry] | ResumeFailure:
         """What a client at this position has missed.
@@ -128,7 +140,7 @@ class Session:
             return ResumeFailure.EPOCH
         if not self._forgotten <= position.seq <= self.seq:
             return ResumeFailure.GAP
-        return [entry for entry in self._log if entry.seq > position.seq]
+        return self._log[position.seq - self._forgotten :]
 
     def renew(self, epoch: str) -> None:
         """Begins an empty log under a new epoch; rooms and remembered replies stay."""
@@ -141,10 +153,10 @@ class Session:
         """Whether this is the session's key; in constant time."""
         return hmac.compare_digest(digest(key), self.key_digest)
 
-    def _drop_oldest(self) -> None:
-        entry = self._log.popleft()
-        self._log_bytes -= entry.frame.size
-        self._forgotten = entry.seq
+    def _drop(self, oldest: int) -> None:
+        self._log_bytes -= sum(entry.frame.size for entry in self._log[:oldest])
+        del self._log[:oldest]
+        self._forgotten += oldest
 
     # Replies to frames that took effect
 
@@ -152,14 +164,17 @@ class Session:
         """Keeps the reply that answers a repetition of the frame."""
         self._replies[frame_id] = (now, reply)
         while len(self._replies) > REMEMBERED_IDS:
-            self._replies.popitem(last=False)
+            self._forget_oldest_reply()
 
     def remembered(self, frame_id: str, now: float) -> ServerFrame | None:
         """The reply to a frame that took effect already, None when this is its first time."""
         while self._replies and next(iter(self._replies.values()))[0] + REMEMBERED_FOR <= now:
-            self._replies.popitem(last=False)
+            self._forget_oldest_reply()
         found = self._replies.get(frame_id)
         return found[1] if found else None
+
+    def _forget_oldest_reply(self) -> None:
+        del self._replies[next(iter(self._replies))]
 
     # Membership news, gathered for a moment
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.loopback import require_ipv6
 from tests.skipping import require_program, skip_for_lack_of
 
 _CLONE_NEWNET = 0x40000000
@@ -31,6 +32,7 @@ def own_network() -> Iterator[None]:
     """Puts the test, and what it starts, into a new network namespace, in which a socket that is bound to a wildcard
     address hears what is sent to any address whatsoever."""
     ip = require_program("ip")
+    require_ipv6()
     libc = ctypes.CDLL(None)
     before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:

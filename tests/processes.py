@@ -26,7 +26,8 @@ T = TypeVar("T")
 Configuration = dict[str, Any]
 Record = dict[str, Any]
 
-PATIENCE = 20.0
+#: Seconds that a test waits for a daemon before it gives up; on a machine with much else to do, all takes its time.
+PATIENCE = 45.0
 _POLL = 0.02
 
 SECRET = "secret"
@@ -77,7 +78,7 @@ class Daemon:
     """One daemon as a process with a folder of its own."""
 
     def __init__(self, module: str, configuration: Configuration, folder: Path) -> None:
-        self._section = module
+        self._module = module
         self._file = folder / "fairlead.yaml"
         self._output = folder / "output.txt"
         #: The events of ERROR records that the test asks for.
@@ -127,7 +128,7 @@ class Daemon:
             found = self.records(event)
             return found[number - 1] if len(found) >= number else None
 
-        return wait_for(f"{event!r} in\n{self.output}", look)
+        return wait_for(f"{event!r} in {self._output}", look)
 
     def address(self, scheme: str) -> Address:
         """Where it listens for a transport, or for "http"."""
@@ -194,14 +195,14 @@ class Daemon:
             return
         cries = [line for line in self.output.splitlines() if not line.startswith("{")]
         cries += [str(record) for record in self.records() if self._calls_for_help(record)]
-        assert not cries, "\n".join([f"{self._section} wrote", *cries])
+        assert not cries, "\n".join([f"{self._module} wrote", *cries])
 
     def _calls_for_help(self, record: Record) -> bool:
         return record["level"] in ("error", "critical") and record["event"] not in self.expected_errors
 
     def _must_run(self) -> None:
         code = self._process.poll()
-        assert code is None, f"{self._section} has ended with {code}:\n{self.output}"
+        assert code is None, f"{self._module} has ended with {code}:\n{self.output}"
 
 
 class Samples:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from fairlead.config import AddressSetting, DaemonSettings, Settings
-from fairlead.listeners import ListenerSetting, parse_listener
+from fairlead.listeners import BufferSettings, ListenerSetting, parse_listener
 from fairlead.streams import StreamSettings
 from turnd.dataplane.choice import EngineChoice
 from turnd.protocol.peer_policy import PeerPolicy
@@ -15,7 +15,11 @@ from turnd.protocol.settings import ChannelRange, Expiry
 
 
 def _is_host(text: str) -> str:
-    return str(ipaddress.ip_address(text))
+    """One address that packets come from and go to; a relayed address is a promise to a client."""
+    address = ipaddress.ip_address(text)
+    if address.is_unspecified or address.is_multicast or text == "255.255.255.255":
+        raise ValueError(f"{text} is no single address; write one of this machine's, or nothing to have one chosen")
+    return str(address)
 
 
 def _one_per_family(hosts: tuple[str, ...]) -> tuple[str, ...]:
@@ -114,13 +118,6 @@ class LimitSettings(Settings):
     buckets: int = Field(default=65536, ge=1)
 
 
-class BufferSettings(Settings):
-    """SO_RCVBUF and SO_SNDBUF of the UDP sockets in bytes; 0 leaves the system's default."""
-
-    receive: int = Field(default=0, ge=0)
-    send: int = Field(default=0, ge=0)
-
-
 class TurndSettings(DaemonSettings):
     """All of the section."""
 
@@ -139,4 +136,5 @@ class TurndSettings(DaemonSettings):
     limits: LimitSettings = LimitSettings()
     #: TCP and TLS clients; a connection is half-open until it has an allocation
     streams: StreamSettings = StreamSettings()
+    #: of listeners and relay sockets
     buffers: BufferSettings = BufferSettings()

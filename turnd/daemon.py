@@ -9,8 +9,9 @@ from fairlead.datagram import Address
 from fairlead.link import Draining, LinkServer
 from fairlead.listeners import Listener
 from fairlead.log import get_logger
-from fairlead.probe import SelfProbe
-from fairlead.tls import ALPN_STUN, ALPN_TURN, Certificate, load_certificate
+from fairlead.probe import SelfProbe, declare_probe
+from fairlead.streams import declare_streams
+from fairlead.tls import ALPN_STUN, ALPN_TURN, Certificate, declare_certificate, load_certificate
 from turnd.addresses import machine_hosts, reached_at, relay_hosts
 from turnd.assembly import (
     aliases,
@@ -81,7 +82,10 @@ class Turnd:
         server.watchers.append(self._watch_for_empty)
         await self._open_link(shared)
         self._probe = SelfProbe(self.listening.targets, clock.entropy)
-        declare(context.metrics, server, lambda: self._certificate, clock.now)
+        declare(context.metrics, server, clock.now)
+        declare_streams(context.metrics, server.streams)
+        declare_certificate(context.metrics, lambda: self._certificate)
+        declare_probe(context.metrics, self._probe)
         server.start()
         self._say_what_runs(shared)
 

@@ -9,9 +9,7 @@ from fairlead.clock import Now
 from fairlead.datagram import Family, Transport
 from fairlead.metrics import LabelSet, Metrics
 from fairlead.reasons import Reason
-from fairlead.streams import StreamServer
 from fairlead.stun.header import Method
-from fairlead.tls import Certificate
 from turnd.dataplane.contract import DataPlane, Direction, Framing
 from turnd.protocol.authentication import AuthFailure
 from turnd.protocol.counters import ProtocolCounters
@@ -32,16 +30,13 @@ _SUCCESS = "success"
 _FAMILIES = {Family.IPV4: "ipv4", Family.IPV6: "ipv6"}
 
 
-def declare(
-    metrics: Metrics, server: TurnServer, certificate: Callable[[], Certificate | None], now: Callable[[], Now]
-) -> None:
-    """Declares every family of turnd; all label sets exist from the start."""
+def declare(metrics: Metrics, server: TurnServer, now: Callable[[], Now]) -> None:
+    """Declares the families of the relay itself; all label sets exist from the start."""
     state = server.relay.state
     _declare_protocol(metrics, state.counters)
     _declare_refusals(metrics, state)
     _declare_books(metrics, state, now)
     _declare_data_plane(metrics, state.counters, server.engine)
-    _declare_streams(metrics, server.streams, certificate)
 
 
 def _declare_protocol(metrics: Metrics, counters: ProtocolCounters) -> None:
@@ -123,26 +118,6 @@ def _declare_data_plane(metrics: Metrics, counters: ProtocolCounters, engine: Da
     metrics.counter("dropped", "Packets that were dropped, by reason.", dropped, ("reason",))
     text = "1 for the engine that moves the bytes."
     metrics.gauge("datapath", text, lambda: {(engine.name,): 1.0}, ("datapath",))
-
-
-def _declare_streams(metrics: Metrics, streams: StreamServer, certificate: Callable[[], Certificate | None]) -> None:
-    def connections() -> Mapping[LabelSet, float]:
-        living = streams.connections()
-        return {(str(transport),): living[transport] for transport in (Transport.TCP, Transport.TLS)}
-
-    def expires() -> float:
-        served = certificate()
-        return served.expires if served is not None else 0
-
-    metrics.gauge("connections", "Open client connections.", connections, ("transport",))
-    metrics.gauge("connections_half_open", "Connections without an allocation yet.", lambda: streams.half_open)
-    text = "Connections that were closed at once, by the limit that they would have passed."
-    metrics.counter("connections_refused", text, lambda: streams.refused, ("reason",))
-    text = "Connections that were closed since they had no allocation in time."
-    metrics.counter("connections_expired", text, lambda: streams.expired)
-    metrics.counter("tls_handshakes", "TLS handshakes, by result.", lambda: streams.handshakes, ("result",))
-    text = "When the certificate that is served expires, in Unix time; 0 without one."
-    metrics.gauge("certificate_expiry_timestamp_seconds", text, expires)
 
 
 def _by(values: type[E], counts: Mapping[E, int]) -> Callable[[], Mapping[LabelSet, float]]:

@@ -12,18 +12,20 @@ import yaml
 
 from fairlead.config.problems import ConfigError, Key, Place, Problem
 
-_Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
 _TEXT, _NULL = "tag:yaml.org,2002:str", "tag:yaml.org,2002:null"
 
 
-class _Loader(_Parser):  # type: ignore[misc]  # which parser it is depends on how PyYAML was built
-    """Parses; knows no scalar but text and null."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012  # PyYAML's own class attribute
+def loader_on(parser: Any) -> Any:
+    """A loader on one of PyYAML's parsers that knows no scalar but text and null."""
+    rules = {
         first: [rule for rule in rules if rule[0] == _NULL]
         for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+    return type("Loader", (parser,), {"yaml_implicit_resolvers": rules})
+
+
+#: libyaml's parser where PyYAML was built with it.
+_LOADER = loader_on(getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 @dataclass(slots=True)
@@ -80,7 +82,7 @@ def read_value(text: str, source: str) -> Any:
 
 
 def _compose(text: str, source: str) -> Any:
-    loader = _Loader(text)
+    loader = _LOADER(text)
     try:
         return loader.get_single_node()
     except yaml.MarkedYAMLError as error:

@@ -1,9 +1,11 @@
 """The keys that all daemons share."""
 
+import ipaddress
+import re
 from collections import Counter
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from fairlead.config.schema import PathSetting, Settings
 
@@ -75,6 +77,20 @@ class LinkSettings(Settings):
     socket: PathSetting | None = None
 
 
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+
+
+def _is_public_host(text: str) -> str:
+    """A DNS name or an IP address, since it is put into URIs as it is."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        labels = text.removesuffix(".").split(".")
+    if len(text) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise ValueError(f"{text!r} is no host name; write the bare name or address, as in turn.example.org")
+    return text
+
+
 class SharedSettings(Settings):
     """Everything outside the daemons' sections."""
 
@@ -82,5 +98,5 @@ class SharedSettings(Settings):
     auth: AuthSettings = AuthSettings()
     tls: TlsSettings = TlsSettings()
     link: LinkSettings = LinkSettings()
-    #: the name or address that clients are told
-    public_host: str | None = Field(default=None, min_length=1)
+    #: the name or address that clients are told, without scheme and port
+    public_host: Annotated[str, AfterValidator(_is_public_host)] | None = None

@@ -1,7 +1,7 @@
 """From a file and the environment to settings: everything that is wrong at once, and where each value came from."""
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -129,19 +129,17 @@ def _explain(details: ErrorDetails, prefix: Key, model: type[BaseModel], documen
     return Problem(document.place(key), key, wrong, remedy)
 
 
-_Words = Callable[[Any, Mapping[str, Any]], tuple[str, str]]
+_WHOLE = ("{given} is no whole number", "write digits")
+_NUMBER = ("{given} is no number", "write digits")
+_TRUTH = ("{given} is neither true nor false", "write true or false")
+_CHOICE = ("{given} is not known", "write {expected}")
+_TEXT = ("one text belongs here", "write KEY: TEXT")
+_LIST = ("a list belongs here", "write [A, B], or one entry a line behind a dash")
+_SECTION = ("keys belong here", "write them on the lines below, indented")
 
-_NUMBER: _Words = lambda given, _: (f"{given!r} is no number", "write digits")  # noqa: E731
-_WHOLE: _Words = lambda given, _: (f"{given!r} is no whole number", "write digits")  # noqa: E731
-_TRUTH: _Words = lambda given, _: (f"{given!r} is neither true nor false", "write true or false")  # noqa: E731
-_CHOICE: _Words = lambda given, more: (f"{given!r} is not known", f"write {more['expected']}")  # noqa: E731
-_TEXT: _Words = lambda _, __: ("one text belongs here", "write KEY: TEXT")  # noqa: E731
-_LIST: _Words = lambda _, __: ("a list belongs here", "write [A, B], or one entry a line behind a dash")  # noqa: E731
-_SECTION: _Words = lambda _, __: ("keys belong here", "write them on the lines below, indented")  # noqa: E731
-
-#: pydantic's error types in words; the given value is shown only where a secret cannot stand.
-_SENTENCES: Mapping[str, _Words] = {
-    "missing": lambda _, __: ("is missing", "add it"),
+#: pydantic's error types in our words, and the remedy.
+_SENTENCES: Mapping[str, tuple[str, str]] = {
+    "missing": ("is missing", "add it"),
     "int_parsing": _WHOLE,
     "int_type": _WHOLE,
     "int_from_float": _WHOLE,
@@ -152,10 +150,10 @@ _SENTENCES: Mapping[str, _Words] = {
     "bool_type": _TRUTH,
     "literal_error": _CHOICE,
     "enum": _CHOICE,
-    "greater_than": lambda given, more: (f"{given} is too small", f"write more than {more['gt']}"),
-    "greater_than_equal": lambda given, more: (f"{given} is too small", f"write {more['ge']} or more"),
-    "less_than": lambda given, more: (f"{given} is too large", f"write less than {more['lt']}"),
-    "less_than_equal": lambda given, more: (f"{given} is too large", f"write {more['le']} or less"),
+    "greater_than": ("{given} is too small", "write more than {gt}"),
+    "greater_than_equal": ("{given} is too small", "write {ge} or more"),
+    "less_than": ("{given} is too large", "write less than {lt}"),
+    "less_than_equal": ("{given} is too large", "write {le} or less"),
     "string_type": _TEXT,
     "path_type": _TEXT,
     "list_type": _LIST,
@@ -171,10 +169,13 @@ def _sentence(kind: str, details: ErrorDetails) -> tuple[str, str]:
     if kind == "value_error":
         wrong, _, remedy = str(context["error"]).partition("; ")
         return wrong, remedy
-    words = _SENTENCES.get(kind)
-    if words is None:
+    if kind not in _SENTENCES:
         return details["msg"][:1].lower() + details["msg"][1:], ""
-    return words(details.get("input"), context)
+    given = details.get("input")
+    # A list or a section is not shown: it may hold a secret that was indented wrongly.
+    words = {**context, "given": repr(given) if isinstance(given, str | None) else "what stands here"}
+    wrong, remedy = _SENTENCES[kind]
+    return wrong.format(**words), remedy.format(**words)
 
 
 def _effective(settings: BaseModel, key: Key, document: Document) -> Iterator[Effective]:

@@ -24,24 +24,30 @@ def lay_environment(
     `models` has the shape of every top-level key that is read; variables for sections of others are left alone. A
     number between the underscores is an index into a list.
     """
-    for name in sorted(environ):
-        if not name.startswith(PREFIX):
-            continue
-        key = tuple(int(part) if part.isdigit() else part for part in name[len(PREFIX) :].lower().split("__"))
+    variables = {name: _key_of(name) for name in environ if name.startswith(PREFIX)}
+    # An entry of a list is laid before the next one, number 2 before number 10.
+    for name, key in sorted(variables.items(), key=lambda item: [(isinstance(part, str), part) for part in item[1]]):
         place = Place(f"environment variable {name}")
         if "" in key:
             yield Problem(place, (), "a part of the name is empty", f"write {PREFIX}SECTION__KEY")
+        elif f"{name}{_FILE.upper()}" in environ:
+            yield Problem(place, key, f"{name}{_FILE.upper()} is set too", "keep one of the two")
         elif _stripped(key)[0] in models or _stripped(key)[0] not in SECTIONS:
             yield from _lay_variable(document, key, environ[name], place, models, base)
+
+
+def _key_of(variable: str) -> Key:
+    parts = variable[len(PREFIX) :].lower().split("__")
+    return tuple(int(part) if part.isdecimal() else part for part in parts)
 
 
 def _lay_variable(
     document: Document, key: Key, text: str, place: Place, models: Mapping[str, Shape], base: Path | None
 ) -> Iterator[Problem]:
     target = _shape_of(models, key)
-    if target is None and _shape_of(models, _stripped(key)) is not None:
+    if target is None and (behind := _shape_of(models, _stripped(key))) is not None:
         file = (base or Path()) / text
-        key, target = _stripped(key), _shape_of(models, _stripped(key))
+        key, target = _stripped(key), behind
         try:
             text = read_secret(file)
         except ValueError as error:
@@ -53,9 +59,15 @@ def _lay_variable(
     except ConfigError as error:
         yield from (Problem(place, key, problem.wrong, problem.remedy) for problem in error.problems)
         return
-    if wrong := _put(document.data, key, value):
+    wrong = _put(document.data, key, value)
+    if wrong is not None:
         yield Problem(place, key, *wrong)
-        return
+    else:
+        _note_places(document, key, value, place)
+
+
+def _note_places(document: Document, key: Key, value: Any, place: Place) -> None:
+    """Says that a value, all inside it, and what had to be made around it come from here."""
     document.forget(key)
     for length in range(1, len(key)):
         document.keys.setdefault(key[:length], place)
@@ -91,7 +103,11 @@ def _put(data: dict[str, Any], key: Key, value: Any) -> tuple[str, str] | None:
     for part, following in zip(key, (*key[1:], None), strict=True):
         filling: Any = value if following is None else [] if isinstance(following, int) else {}
         if isinstance(here, dict) and isinstance(part, str):
-            if following is None or here.get(part) is None:
+            if following is None:
+                # A secret that the file names by x_file is overruled as one that it holds.
+                here.pop(part + _FILE, None)
+                here[part] = filling
+            elif here.get(part) is None:
                 here[part] = filling
         elif isinstance(here, list) and isinstance(part, int):
             if part > len(here):

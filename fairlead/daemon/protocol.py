@@ -33,13 +33,13 @@ class Daemon(Protocol[S]):
     settings: type[S]
 
     async def start(self, loaded: Loaded[S], context: Context) -> None:
-        """Returns when it serves. Raises SettingError for a setting that the machine cannot honour; the runtime adds
-        where it was written, and exits with 1."""
+        """Returns when it serves. Raises SettingError for a setting that the machine cannot honour (the runtime adds
+        where it was written) or ConfigError for several; the process exits with 1 then."""
         ...
 
     async def reload(self, loaded: Loaded[S]) -> None:
-        """Takes a new configuration over, all or nothing: what can fail comes first, and a SettingError leaves
-        everything as it was."""
+        """Takes a new configuration over, all or nothing: what can fail comes first, and a SettingError or ConfigError
+        leaves everything as it was."""
         ...
 
     async def readiness(self) -> Sequence[str]:

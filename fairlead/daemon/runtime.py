@@ -60,8 +60,9 @@ class Runtime(Generic[S]):
         self._handle_signals()
         try:
             await self._start()
-        except SettingError as error:
-            _log.error("cannot start", problem=str(self._loaded.locate(error)))
+        except (ConfigError, SettingError) as error:
+            for problem in _problems(error, self._loaded):
+                _log.error("cannot start", problem=str(problem))
             return False
         except Exception:
             _log.exception("cannot start")
@@ -167,29 +168,24 @@ class Runtime(Generic[S]):
 
     async def _take_over(self) -> list[Problem]:
         """Replaces the configuration; returns what kept it from doing so, with everything as it was."""
+        loaded = self._loaded
+        ops = self._ops
         try:
             loaded = self._load_again()
-        except ConfigError as error:
-            return list(error.problems)
-        moved = loaded.section.ops != self._loaded.section.ops
-        try:
-            ops = await self._open_ops(loaded) if moved else None
-        except SettingError as error:
-            return [loaded.locate(error)]
-        try:
+            if loaded.section.ops != self._loaded.section.ops:
+                ops = await self._open_ops(loaded)
             await self._daemon.reload(loaded)
         except BaseException as error:
-            if ops is not None:
+            if ops is not None and ops is not self._ops:
                 await ops.stop()
-            if isinstance(error, SettingError):
-                return [loaded.locate(error)]
+            if isinstance(error, ConfigError | SettingError):
+                return _problems(error, loaded)
             raise
         self._loaded = loaded
         configure(loaded.shared.log)
-        if ops is not None:
-            old, self._ops = self._ops, ops
-            if old is not None:
-                await old.stop()
+        old, self._ops = self._ops, ops
+        if old is not None and old is not ops:
+            await old.stop()
         return []
 
     # Ops
@@ -225,3 +221,7 @@ class Runtime(Generic[S]):
         self._reloads = metrics.counts("config_reloads", text, {"result": ("success", "error")})
         text = "When a new configuration was last taken over, in Unix time; 0 before the first."
         metrics.gauge("config_last_reload_success_timestamp_seconds", text, lambda: self._reloaded_at)
+
+
+def _problems(error: ConfigError | SettingError, loaded: Loaded[Any]) -> list[Problem]:
+    return list(error.problems) if isinstance(error, ConfigError) else [loaded.locate(error)]

@@ -1,6 +1,7 @@
 """One client's connection: framed messages in, bytes out, a deadline."""
 
 import asyncio
+import contextlib
 import socket
 from typing import Protocol, cast
 
@@ -108,7 +109,9 @@ class Stream(asyncio.BufferedProtocol):
         if self.admission is not None:
             self.admission.cancel()
         if self._transport is not None:
-            self._transport.abort()
+            # asyncio before 3.11.3 trips over a TLS transport that is aborted when it has closed by itself.
+            with contextlib.suppress(AttributeError):
+                self._transport.abort()
         self._end()
 
     # For asyncio

@@ -4,14 +4,14 @@ import datetime
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fairlead_cli.configuration import Configuration, read_configuration
-from fairlead_cli.creds.formats import Format, Gift, fields, text
+from fairlead_cli.creds.formats import Format, Gift, fields, parse_uri, text
 from fairlead_cli.creds.lifetimes import parse_lifetime
 from fairlead_cli.endpoints import told_hosts, told_uris
 from fairlead_cli.exits import Exit
@@ -54,17 +54,18 @@ def creds(
     """
     with explained("creds", config):
         gift = make_gift(name, ttl, shape, config, os.environ)
-        stdout().print(_written(gift, shape, as_json))
-        if not shape.holds_secret:
-            until = datetime.datetime.fromtimestamp(gift.grant.issued + gift.grant.lifetime, datetime.UTC)
-            stderr().print(f"Good until {until:%Y-%m-%d %H:%M:%S} UTC.", style="dim")
+        stdout().print(json.dumps(fields(gift, shape)) if as_json else text(gift, shape))
+        for remark in _remarks(gift, shape):
+            stderr().print(remark, style="dim")
 
 
-def _written(gift: Gift, shape: Format, as_json: bool) -> str:
-    try:
-        return json.dumps(fields(gift, shape)) if as_json else text(gift, shape)
-    except ValueError as error:
-        raise CommandError(str(error)) from None
+def _remarks(gift: Gift, shape: Format) -> Iterator[str]:
+    """What stands beside the credential, for people."""
+    if not shape.holds_secret:
+        until = datetime.datetime.fromtimestamp(gift.grant.issued + gift.grant.lifetime, datetime.UTC)
+        yield f"Good until {until:%Y-%m-%d %H:%M:%S} UTC."
+    if gift.machine_host is not None:
+        yield f"The URIs name {gift.machine_host}, an address of this machine, since public_host is not set."
 
 
 def make_gift(
@@ -85,9 +86,21 @@ def make_gift(
     uris = told_uris(configuration)
     if not uris.turn and not uris.turns:
         raise CommandError("there is no TURN URI to tell; give turnd.listen a port, or set signal_api.ice.turn")
-    issuer = Issuer(secret.encode(), lifetime, Urls(uris.stun, (*uris.turn, *uris.turns)))
-    host = next(iter(told_hosts(configuration, machine_hosts())), "localhost")
-    return Gift(grant(issuer, host, name or "", time.time(), os.urandom), secret)
+    urls = Urls(uris.stun, (*uris.turn, *uris.turns))
+    host = told_hosts(configuration, machine_hosts())[0]
+    given = grant(Issuer(secret.encode(), lifetime, urls), host, name or "", time.time(), os.urandom)
+    _refuse_broken(given.urls)
+    is_guessed = configuration.shared.public_host is None and given.urls != urls
+    return Gift(given, secret, host if is_guessed else None)
+
+
+def _refuse_broken(urls: Urls) -> None:
+    """A name that is none makes URIs that are none, and clients would say so instead of us."""
+    try:
+        for uri in (*urls.stun, *urls.turn):
+            parse_uri(uri)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
 
 
 def _with_secret(config: Path | None, environ: Mapping[str, str]) -> Configuration:

@@ -33,10 +33,12 @@ class Format(enum.StrEnum):
 
 
 class Gift(NamedTuple):
-    """What there is to tell: a credential with its URIs, and the secret that it was made with."""
+    """What there is to tell: a credential with its URIs, and the secret that it was made with. `machine_host` is the
+    address that the URIs name for want of a public name."""
 
     grant: IceGrant
     secret: str
+    machine_host: str | None = None
 
 
 class Server(NamedTuple):
@@ -50,7 +52,7 @@ class Server(NamedTuple):
 
 Fields = dict[str, Any]
 
-_URI = re.compile(r"(stuns?|turns?):(\[[0-9a-fA-F:.]+\]|[^:?/\[\]\s]+)(?::([0-9]{1,5}))?(?:\?transport=(udp|tcp))?")
+_URI = re.compile(r"(stuns?|turns?):(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?(?:\?transport=(udp|tcp))?")
 _DEFAULT_PORTS = {"stun": 3478, "turn": 3478, "stuns": 5349, "turns": 5349}
 _DEFAULT_TRANSPORTS = {"stun": "udp", "turn": "udp", "stuns": "tcp", "turns": "tcp"}
 
@@ -70,7 +72,7 @@ def parse_uri(uri: str) -> Server:
     """Takes a URI apart; raises ValueError with a sentence for what is none."""
     match = _URI.fullmatch(uri)
     if match is None:
-        raise ValueError(f"{uri!r} is no STUN or TURN URI; write it as turn:HOST:PORT?transport=udp in signal_api.ice")
+        raise ValueError(f"{uri!r} is no STUN or TURN URI; look at public_host and signal_api.ice")
     scheme, host, port, transport = match.groups()
     return Server(scheme, host, int(port or _DEFAULT_PORTS[scheme]), transport or _DEFAULT_TRANSPORTS[scheme])
 

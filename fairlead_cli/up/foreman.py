@@ -1,7 +1,6 @@
 """Carries out what the supervision decides: processes, signals, timers, and words about it all."""
 
 import asyncio
-import contextlib
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -63,6 +62,7 @@ class Foreman:
         self._finished = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._began = 0.0
+        self._failed: str | None = None
         self.voice = Voice(unheard=self._on_stop)
 
     async def run(self) -> int:
@@ -76,6 +76,8 @@ class Foreman:
             self._carry_out(self._supervision.start())
             self.voice.say(f"starting {', '.join(self._jobs)}")
             await self._finished.wait()
+        if self._failed is not None:
+            self._explain(self._failed)
         return self._supervision.exit_code
 
     # Inputs
@@ -99,15 +101,13 @@ class Foreman:
     async def _live(self, name: str) -> None:
         """One life of a daemon."""
         process, job = self._processes[name], self._jobs[name]
-        watch = asyncio.create_task(self._watch(name, process, job.ops))
+        watch = self._lives.create_task(self._watch(name, process, job.ops))
         try:
             status = await process.run()
         except OSError as error:
             self._last_lines[name].append(f"the process cannot be started ({error.strerror})")
             status = _NOT_RUN
         watch.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watch
         self._carry_out(self._supervision.exited(name, status, self._now()))
 
     async def _watch(self, name: str, process: Process, ops: Address) -> None:
@@ -140,7 +140,8 @@ class Foreman:
                 case Resting(name, status, pause):
                     self.voice.say(f"{name} {ending(status)}; it starts again in {pause:g} s", style="bold red")
                 case CannotStart(name, status):
-                    self._explain(name, status)
+                    self._failed = name
+                    self.voice.say(f"{name} {ending(status)} before it was ready; the others are stopped", "bold red")
         self._arm()
         if self._supervision.finished:
             self._finished.set()
@@ -156,8 +157,9 @@ class Foreman:
         self._processes[name] = Process(job.module, job.arguments, job.environ, heard)
         self._lives.create_task(self._live(name))
 
-    def _explain(self, name: str, status: int) -> None:
-        self.voice.say(f"{name} cannot start, it {ending(status)}:", style="bold red")
+    def _explain(self, name: str) -> None:
+        """Said last, so that it is the first thing that is read."""
+        self.voice.say(f"{name} cannot start:", style="bold red")
         for line in cause(self._last_lines[name]):
             self.voice.say(f"  {line}", style="bold")
         self.voice.say("put it right and run fairlead up again; fairlead check shows every key and where it is written")

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from rich.text import Text
 
@@ -76,7 +77,7 @@ def _endpoints(configuration: Configuration, machine: list[str], kept_in: Sequen
 def _fragment(configuration: Configuration) -> str:
     """The join key stands behind the #, which browsers do not send to anybody."""
     key = configuration.signal_api.join_key
-    return f"#{key.get_secret_value()}" if key is not None else ""
+    return f"#{quote(key.get_secret_value(), safe='')}" if key is not None else ""
 
 
 def _off(configuration: Configuration) -> Iterator[Row]:

@@ -212,5 +212,8 @@ class Supervision:
 
     def _tell_all(self, order: Order) -> Iterator[Effect]:
         for name, child in self._children.items():
-            if child.phase is not Phase.ENDED:
+            if child.phase is Phase.STARTING and order is Order.STOP:
+                # It has no handlers yet: SIGTERM ends it without a word, where SIGINT would leave a traceback.
+                yield Tell(name, Order.DRAIN)
+            elif child.phase is not Phase.ENDED:
                 yield Tell(name, order)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import Iterable
 
 from signal_api.refusals import CloseCode
 
@@ -14,7 +14,10 @@ class Outbox:
     dropped is still in the session's log.
     """
 
+    __slots__ = ("_bytes", "_first", "_frames", "_most_bytes", "_most_frames", "_wakeup", "closing")
+
     def __init__(self, most_frames: int, most_bytes: int) -> None:
+        self._first: deque[bytes] = deque()
         self._frames: deque[bytes] = deque()
         self._bytes = 0
         self._most_frames = most_frames
@@ -22,12 +25,19 @@ class Outbox:
         self._wakeup: asyncio.Future[None] | None = None
         self.closing: CloseCode | None = None
 
+    def put_first(self, frames: Iterable[bytes]) -> None:
+        """Queues what was missed before all else. How much that is says nothing of how fast the client reads."""
+        self._first.extend(frames)
+        self._wake()
+
     def put(self, frame: bytes) -> bool:
         """Queues a frame; False when the client reads too slowly for that, which ends the queue."""
         if self.closing is not None:
             return True
         if len(self._frames) >= self._most_frames or self._bytes + len(frame) > self._most_bytes:
+            self._first.clear()
             self._frames.clear()
+            self._bytes = 0
             self.close(CloseCode.SLOW_CONSUMER)
             return False
         self._frames.append(frame)
@@ -43,18 +53,18 @@ class Outbox:
         self._wake()
         return True
 
-    async def frames(self) -> AsyncIterator[bytes]:
-        """Every frame in turn; ends when the queue was closed and is empty."""
-        while True:
-            while self._frames:
-                frame = self._frames.popleft()
-                self._bytes -= len(frame)
-                yield frame
-            self._bytes = 0
+    async def take(self) -> bytes | None:
+        """The next frame; waits for it. None when the queue was closed and is empty. For one reader."""
+        while not self._first and not self._frames:
             if self.closing is not None:
-                return
+                return None
             self._wakeup = asyncio.get_running_loop().create_future()
             await self._wakeup
+        if self._first:
+            return self._first.popleft()
+        frame = self._frames.popleft()
+        self._bytes -= len(frame)
+        return frame
 
     def _wake(self) -> None:
         if self._wakeup is not None and not self._wakeup.done():

@@ -1,6 +1,7 @@
 """sig.v1 over WebSocket: raw ASGI, one task that reads and one that writes."""
 
 import asyncio
+from collections.abc import Iterable
 from functools import partial
 
 from fairlead.log import get_logger
@@ -42,6 +43,9 @@ class WebSocketConnection:
         if not self._outbox.put(frame):
             self._closes(CloseCode.SLOW_CONSUMER)
 
+    def catch_up(self, frames: Iterable[bytes]) -> None:
+        self._outbox.put_first(frames)
+
     def close(self, code: CloseCode, reason: str = "") -> None:
         if self._outbox.close(code):
             self._reason = reason
@@ -60,7 +64,7 @@ class WebSocketConnection:
     async def write(self) -> None:
         """Writes what is queued until the queue ends or the client is gone."""
         try:
-            async for frame in self._outbox.frames():
+            while (frame := await self._outbox.take()) is not None:
                 await self._send({"type": "websocket.send", "text": frame.decode()})
             code = self._outbox.closing or CloseCode.INTERNAL_ERROR
             reason = (self._reason or code.name.lower()).encode()[:_LONGEST_REASON].decode(errors="ignore")
@@ -108,7 +112,7 @@ class WebSocketTransport:
             while (frame := await _next_frame(receive)) is not None:
                 if connection.is_closing:
                     continue
-                closing = _NO_BINARY if isinstance(frame, bytes) else await self._dispatch.receive(client, frame)
+                closing = frame if isinstance(frame, Closing) else await self._dispatch.receive(client, frame)
                 if closing is not None:
                     connection.close(*closing)
                     return
@@ -123,7 +127,7 @@ class WebSocketTransport:
         timeout.cancel()
         if frame is None or connection.is_closing:
             return None
-        hello = _NO_BINARY if isinstance(frame, bytes) else self._dispatch.greet(frame)
+        hello = frame if isinstance(frame, Closing) else self._dispatch.greet(frame)
         if isinstance(hello, Closing):
             connection.close(*hello)
             return None
@@ -138,11 +142,10 @@ class WebSocketTransport:
 _NO_BINARY = Closing(CloseCode.BAD_REQUEST, "frames are text")
 
 
-async def _next_frame(receive: Receive) -> str | bytes | None:
-    """The next frame, None when the connection is over."""
+async def _next_frame(receive: Receive) -> bytes | Closing | None:
+    """The next frame, a Closing for one that is not text, None when the connection is over."""
     message: Message = await receive()
     if message["type"] != "websocket.receive":
         return None
     text: str | None = message.get("text")
-    data: bytes | None = message.get("bytes")
-    return text if text is not None else data
+    return _NO_BINARY if text is None else text.encode()

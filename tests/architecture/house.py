@@ -30,6 +30,7 @@ PURE = (
     "signal_api.refusals",
     "signal_api.rooms",
     "signal_api.sessions",
+    "fairlead_cli.up.supervision",
 )
 
 #: Folders of tests that mirror no package; what they are about is their name.

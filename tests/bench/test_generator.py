@@ -27,13 +27,13 @@ def udp_socket(stack: ExitStack) -> socket.socket:
     return opened
 
 
-def run(stack: ExitStack, relay: Address, clients: int, prefix: bytes = b"") -> Round:
+def run(stack: ExitStack, relay: Address, clients: int, seconds: float, prefix: bytes = b"") -> Round:
     flows = []
     for _ in range(clients):
         client = udp_socket(stack)
         client.connect(relay)
         flows.append(Flow(client, relay, prefix, len(prefix)))
-    return generate(Load(flows, None, Direction.BOTH, 172, 16, 0.05, 0.15), os.getpid(), None)
+    return generate(Load(flows, None, Direction.BOTH, 172, 16, 0.05, seconds), os.getpid(), None)
 
 
 @pytest.mark.parametrize("clients", [1, 10])
@@ -42,7 +42,7 @@ def test_what_an_echo_returns_is_delivered(stack: ExitStack, clients: int) -> No
     process = start_echo(echo, None)
     stack.callback(process.wait)
     stack.callback(process.kill)
-    counted = run(stack, Address(*echo.getsockname()), clients, prefix=b"head")
+    counted = run(stack, Address(*echo.getsockname()), clients, 0.15, prefix=b"head")
     assert counted.delivered_to_client > 1000
     assert abs(counted.sent - counted.delivered_to_client) <= 16
     assert counted.lost == counted.strange == counted.delivered_to_peer == 0
@@ -52,7 +52,7 @@ def test_what_an_echo_returns_is_delivered(stack: ExitStack, clients: int) -> No
 
 def test_what_nobody_returns_is_lost(stack: ExitStack) -> None:
     silent = udp_socket(stack)
-    counted = run(stack, Address(*silent.getsockname()), 4)
+    counted = run(stack, Address(*silent.getsockname()), 4, 0.7)
     assert counted.delivered == 0
     assert counted.lost >= 16
     assert not counted.is_valid

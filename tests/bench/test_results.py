@@ -38,7 +38,7 @@ def test_a_round_in_which_nothing_arrives_is_no_measurement() -> None:
 
 
 def test_medians_leave_outliers_out() -> None:
-    summary = summarize([a_round(10), a_round(90, sent=10_000), a_round(12)])
+    summary = summarize("relay", [a_round(10), a_round(90, sent=10_000), a_round(12)])
     assert summary.cpu_us_per_packet == 12
     assert summary.offered_pps == 100_000
     assert summary.delivered == 210_000
@@ -46,12 +46,14 @@ def test_medians_leave_outliers_out() -> None:
 
 
 def test_rounds_with_too_much_loss_do_not_count() -> None:
-    summary = summarize([a_round(10, lost=100), a_round(1, lost=101), a_round(10)])
+    summary = summarize("relay", [a_round(10, lost=100), a_round(1, lost=101), a_round(10)])
     assert summary.cpu_us_per_packet == 10
     assert summary.delivered == 199_900
     assert summary.loss == 0.0005
-    with pytest.raises(LossError, match="each of 2 rounds"):
-        summarize([a_round(lost=101), a_round(lost=50_000)])
+    assert not a_round(lost=-200).is_valid
+    assert summarize("relay", [a_round(lost=-50)]).loss == 0
+    with pytest.raises(LossError, match=r"relay .* each of 2 rounds"):
+        summarize("relay", [a_round(lost=101), a_round(lost=50_000)])
 
 
 def test_a_row_has_the_shape_that_its_readers_know() -> None:

@@ -46,6 +46,7 @@ def test_a_credential_that_other_servers_of_this_scheme_accept() -> None:
         ("1.5:x", None),
         ("\u0661\u0662:x", None),
         ("\u00b2:x", None),
+        ("9" * 17 + ":x", TimeLimited(int("9" * 17), "x")),
         ("9" * 18 + ":x", None),
         ("9" * 5000, None),
     ],

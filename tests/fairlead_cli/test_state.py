@@ -84,3 +84,11 @@ def test_a_place_that_is_no_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StateError, match=r"file/state cannot be used \(Not a directory\); set FAIRLEAD_STATE"):
         StateDirectory(tmp_path / "file" / "state").prepare(set())
+
+
+def test_a_path_that_no_socket_can_have_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path / ("x" * 107))
+    with pytest.raises(StateError, match=r"too long for a socket .* set FAIRLEAD_STATE"):
+        state.prepare({state.link})
+    assert not state.path.exists()
+    state.prepare({state.secret})

@@ -45,8 +45,11 @@ def test_what_is_configured_is_left_alone(tmp_path: Path, state: StateDirectory)
     assert supplies(configure(tmp_path, COMPLETE + more), state) == {}
 
 
-def test_a_written_demo_stays_off(tmp_path: Path, state: StateDirectory) -> None:
-    found = together(tmp_path, state, "signal_api: {demo: false}")
+@pytest.mark.parametrize("text", ["signal_api: {demo: false}", "public_host: turn.example.org"])
+def test_under_a_public_name_and_where_it_is_written_the_key_is_the_only_way_in(
+    tmp_path: Path, state: StateDirectory, text: str
+) -> None:
+    found = together(tmp_path, state, text)
     assert not found.signal_api.demo
     assert found.signal_api.join_key is not None
 

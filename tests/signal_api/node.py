@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from signal_api.clients import Client, Visitor
@@ -30,6 +31,10 @@ class Line:
             self.frames.append(json.loads(frame))
             self.heard.set()
 
+    def catch_up(self, frames: Iterable[bytes]) -> None:
+        for frame in frames:
+            self.send(frame)
+
     def close(self, code: CloseCode) -> None:
         if self.closed is None:
             self.closed = code
@@ -57,7 +62,7 @@ class Seat:
 
     async def say(self, kind: str, **fields: Any) -> Closing | None:
         """Sends a frame; `data` and the rest of the envelope are keywords."""
-        return await self.node.dispatch.receive(self.client, json.dumps({"type": kind} | fields))
+        return await self.node.dispatch.receive(self.client, _line(kind, **fields))
 
     async def join(self, room: str = "r", **data: Any) -> dict[str, Any]:
         """Joins and returns the data of `joined`; what came before it is dropped."""
@@ -82,7 +87,7 @@ class Node:
 
     def try_to_enter(self, line: Line, source: bytes = b"s", **hello: Any) -> Client | Closing:
         """Says hello, by the join key unless there is a token."""
-        read = self.dispatch.greet(json.dumps({"type": "hello", "data": {"v": 1, "token": JOIN_KEY} | hello}))
+        read = self.dispatch.greet(_line("hello", data={"v": 1, "token": JOIN_KEY} | hello))
         assert not isinstance(read, Closing)
         return self.hub.enter(read, Visitor(source, "signal.example", is_local=False), line)
 
@@ -91,7 +96,7 @@ class Node:
         client = self.try_to_enter(line, **hello)
         assert isinstance(client, Client), client
         seat = Seat(self, client, line)
-        read = self.dispatch.greet(json.dumps({"type": "hello", "data": {"v": 1} | hello}))
+        read = self.dispatch.greet(_line("hello", data={"v": 1} | hello))
         assert not isinstance(read, Closing)
         await self.dispatch.begin(client, read)
         return seat
@@ -101,3 +106,7 @@ class Node:
         self.clock.move(seconds)
         self.hub.timers.run_due()
         await self.hub.settled()
+
+
+def _line(kind: str, **fields: Any) -> bytes:
+    return json.dumps({"type": kind} | fields).encode()

@@ -106,7 +106,7 @@ async def test_broadcast_list_and_user() -> None:
 )
 async def test_what_is_refused_and_why(frame: dict[str, Any], code: str) -> None:
     pair = await _pair(Node())
-    assert await pair.node.dispatch.receive(pair.a.client, json.dumps(frame)) is None
+    assert await pair.node.dispatch.receive(pair.a.client, json.dumps(frame).encode()) is None
     assert _code(pair.a) == code
     assert pair.b.news() == []
 
@@ -219,7 +219,7 @@ async def test_above_the_rate_it_says_when_to_come_again() -> None:
 async def test_what_is_no_frame_ends_the_connection(frame: str, close: CloseCode) -> None:
     node = Node()
     seat = await node.enter()
-    closing = await node.dispatch.receive(seat.client, frame)
+    closing = await node.dispatch.receive(seat.client, frame.encode())
     assert isinstance(closing, Closing)
     assert closing.code is close
 
@@ -228,7 +228,7 @@ async def test_what_is_no_frame_ends_the_connection(frame: str, close: CloseCode
     "frame", ["", "{}", '{"type":"join","data":{}}', '{"type":"hello"}', '{"type":"hello","data":{"v":"1"}}']
 )
 def test_the_first_frame_is_hello(frame: str) -> None:
-    closing = Node().dispatch.greet(frame)
+    closing = Node().dispatch.greet(frame.encode())
     assert isinstance(closing, Closing)
     assert closing.code is CloseCode.BAD_REQUEST
 

@@ -35,7 +35,7 @@ def _depth(value: Any) -> int:
 @given(JSON, st.booleans(), st.sampled_from([None, 1]))
 def test_data_leaves_byte_for_byte_as_it_came(value: Any, escaped: bool, indent: int | None) -> None:
     data = json.dumps(value, ensure_ascii=escaped, indent=indent)
-    frame = decode(f'{{"type":"message","data":{data}}}')
+    frame = decode(f'{{"type":"message","data":{data}}}'.encode())
     assert bytes(frame.data) == data.replace("\n", " ").encode()
     sent = server_frame("message", bytes(frame.data), room="r", sender="m_1", ts=7).encode(42)
     assert json.loads(sent) == {"type": "message", "seq": 42, "room": "r", "from": "m_1", "ts": 7, "data": value}
@@ -59,7 +59,7 @@ def test_the_envelope_of_the_protocol_page() -> None:
     [('"*"', "*"), ('["m_1","m_2"]', ["m_1", "m_2"]), ('{"user":"u1"}', ToUser("u1")), ("null", None)],
 )
 def test_the_forms_of_to(to: str, expected: object) -> None:
-    assert decode(f'{{"type":"message","to":{to}}}').to == expected
+    assert decode(f'{{"type":"message","to":{to}}}'.encode()).to == expected
 
 
 def test_line_breaks_between_tokens_become_spaces_and_those_in_strings_stay_escaped() -> None:

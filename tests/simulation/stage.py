@@ -22,7 +22,7 @@ from tests.simulation.model import (
     Person,
 )
 from tests.simulation.relayed_world import RelayedWorld, bound_socket, loopback_hosts, received
-from tests.turnd.kit import EPOCH, USERS, Client, Reply
+from tests.turnd.kit import EPOCH, START, USERS, Client, Reply
 from turnd.dataplane.contract import DataPlane
 from turnd.protocol.authentication import Secret
 from turnd.protocol.effects import EndReason
@@ -38,8 +38,6 @@ UNREACHABLE = Address("fc00::1", 9)
 
 _SECRET = Secret("current", b"spring")
 _ALLOCATIONS, _PER_USER, _PERMISSIONS, _CHANNELS = 4, 2, 2, 2
-#: The monotonic clock of a World at its beginning.
-_START = 1000.0
 
 
 def _limited(user_id: str, until: int) -> Person:
@@ -226,9 +224,9 @@ class Stage:
         state, model = self.world.state, self.model
         assert {
             row.five_tuple: (
-                (row.account.username, row.relay.address, row.expires - _START),
-                {host: permission.expires - _START for host, permission in row.permissions.items()},
-                {number: (channel.peer, channel.expires - _START) for number, channel in row.channels.items()},
+                (row.account.username, row.relay.address, row.expires - START),
+                {host: permission.expires - START for host, permission in row.permissions.items()},
+                {number: (channel.peer, channel.expires - START) for number, channel in row.channels.items()},
             )
             for row in state.allocations.by_id.values()
         } == {

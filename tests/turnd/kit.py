@@ -44,6 +44,8 @@ REALM_NAME = "fairlead.test"
 USERS = {"alice": "wonderland", "bob": "builder"}
 #: Unix time at which every world begins.
 EPOCH = 1_800_000_000
+#: What its monotonic clock shows then.
+START = 1000.0
 SERVER = Address("192.0.2.1", 3478)
 HOSTS = {
     Family.IPV4: RelayHost("192.0.2.1", "192.0.2.1"),
@@ -72,7 +74,7 @@ class Clock:
 
     @property
     def now(self) -> Now:
-        return Now(monotonic=1000.0 + self.elapsed, wall=EPOCH + self.elapsed)
+        return Now(monotonic=START + self.elapsed, wall=EPOCH + self.elapsed)
 
 
 class World:
@@ -140,8 +142,8 @@ class World:
         """Lets time pass; the core is woken at each of its deadlines, as it asked to be."""
         end = self.clock.elapsed + seconds
         done: list[Effect] = []
-        while (deadline := self.relay.deadline()) is not None and deadline <= 1000.0 + end:
-            self.clock.elapsed = deadline - 1000.0
+        while (deadline := self.relay.deadline()) is not None and deadline <= START + end:
+            self.clock.elapsed = deadline - START
             done += self.carry_out(self.relay.expire(self.now))
         self.clock.elapsed = end
         return done

@@ -88,7 +88,7 @@ def test_who_proves_nothing_is_gone_at_the_deadline(
     assert customer.refresh().code == 0
     metrics = turnd.metrics()
     assert metrics.sum("turnd_connections") == 1
-    assert metrics.sum("turnd_connections_half_open") == 0
+    assert metrics.sum("turnd_half_open_connections") == 0
     # Who gives up its allocation has to make another one in time.
     assert customer.refresh(0).code == 0
     assert _read_to_the_end(customer.socket) == b""

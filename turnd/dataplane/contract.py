@@ -91,8 +91,8 @@ class Counters:
 class DataPlane(Protocol):
     """An engine. Verbs that set, clear or close are idempotent; clearing and closing what is not there does nothing.
 
-    To open what is open, or to set something on a relay socket that is not open, is a mistake of the caller's:
-    ValueError and KeyError.
+    To open what is open is a mistake of the caller's (ValueError), and so is to set something on a relay socket, or to
+    name a listener in set_client, that is not open (KeyError).
     """
 
     #: The value of the metric label `datapath`.

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from fairlead.clock import Now
 from fairlead.datagram import Address, Datagram
 from fairlead.reasons import Reason
+from fairlead.sources import source_prefix
 from fairlead.stun import attributes as stun
 from fairlead.stun.header import Class, Method
 from fairlead.stun.message import Message
 from turnd.protocol.allocations import Allocation
 from turnd.protocol.authentication import Account, Challenge, check
 from turnd.protocol.effects import Challenged, Effect
-from turnd.protocol.limiter import source_prefix
 from turnd.protocol.outcome import Outcome, conclude, drop
 from turnd.protocol.replies import Refusal, Request, error_values, reply, unknown_attributes
 from turnd.protocol.settings import Expiry

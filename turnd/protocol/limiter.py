@@ -9,16 +9,6 @@ import hashlib
 from array import array
 
 from fairlead.clock import Now
-from fairlead.datagram import pack_host
-
-_IPV6_PREFIX_BYTES = 8
-_IPV4_MAPPED = bytes(10) + b"\xff\xff"
-
-
-def source_prefix(host: str) -> bytes:
-    """What counts as one source: an IPv4 address (4 bytes), the /64 of an IPv6 address (8 bytes)."""
-    packed = pack_host(host)
-    return packed[12:] if packed.startswith(_IPV4_MAPPED) else packed[:_IPV6_PREFIX_BYTES]
 
 
 class BucketTable:

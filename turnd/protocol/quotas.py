@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeVar
 
 from fairlead.clock import Now
-from turnd.protocol.limiter import source_prefix
+from fairlead.sources import source_prefix
 
 K = TypeVar("K", bound=Hashable)
 

@@ -25,7 +25,6 @@ PHRASES = {
     442: "Unsupported Transport Protocol",
     443: "Peer Address Family Mismatch",
     486: "Allocation Quota Reached",
-    500: "Server Error",
     508: "Insufficient Capacity",
 }
 

@@ -1,7 +1,8 @@
 import pytest
 import yaml
 
-from fairlead.config.document import Document, read_document, read_value
+from fairlead.config import document as module
+from fairlead.config.document import Document, loader_on, read_document, read_value
 from fairlead.config.problems import ConfigError, Place
 
 TEXT = """\
@@ -98,5 +99,11 @@ def test_a_value_alone() -> None:
         read_value("{a: 1, a: 2}", "v")
 
 
-def test_the_fast_parser_is_used_where_it_is_there() -> None:
-    assert yaml.__with_libyaml__, "the wheel of PyYAML brings libyaml; without it this test says so"
+def test_both_of_pyyamls_parsers_read_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = TEXT + "a: ~\nb: no\nc: {d: 0123}\na: 2\n"
+    documents = []
+    for parser in (yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        monkeypatch.setattr(module, "_LOADER", loader_on(parser))
+        documents.append(read_document(text, "f"))
+    assert documents[0] == documents[1]
+    assert documents[0].data["c"] == {"d": "0123"}

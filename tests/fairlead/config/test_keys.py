@@ -47,3 +47,16 @@ def test_secrets_do_not_show() -> None:
     )
     assert "s3cr3t" not in repr(auth)
     assert auth.users[0].password.get_secret_value() == "s3cr3t"
+
+
+@pytest.mark.parametrize("host", ["turn.example.org", "localhost", "Turn.Example", "192.0.2.1", "2001:db8::1", "a.b."])
+def test_a_public_host_is_a_name_or_an_address(host: str) -> None:
+    assert SharedSettings(public_host=host).public_host == host
+
+
+@pytest.mark.parametrize(
+    "host", ["https://turn.example.org", "turn.example.org:3478", "a b", "", "-a.org", "[::1]", "a..b"]
+)
+def test_what_would_break_a_uri_is_no_public_host(host: str) -> None:
+    with pytest.raises(ValidationError, match="write the bare name or address"):
+        SharedSettings(public_host=host)

@@ -53,9 +53,9 @@ PROBLEMS = """\
 13:7: auth.secrets[1].valeu: unknown key; did you mean value?
 15:13: stund.software: one text belongs here; write KEY: TEXT
 17:11: stund.limits.most: 'many' is no whole number; write digits
-18:12: stund.limits.share: 1 is too large; write less than 1.0
+18:12: stund.limits.share: '1' is too large; write less than 1.0
 19:12: stund.classic: 'perhaps' is neither true nor false; write true or false
-20:19: stund.drain_deadline: -1 is too small; write 0.0 or more
+20:19: stund.drain_deadline: '-1' is too small; write 0.0 or more
 21:10: stund.token: one text belongs here; write KEY: TEXT
 22:8: stund.ops: 'localhost' is no IP address; names are not looked up here
 23:3: stund.classic: written twice (first at line 19); keep one of the two
@@ -73,6 +73,16 @@ def test_every_problem_at_once_each_with_its_place(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(file, {}, "stund", Section)
     assert str(caught.value).splitlines() == [f"{file}:{line}" for line in PROBLEMS.splitlines()]
+
+
+def test_a_section_in_the_place_of_a_value_is_not_quoted(tmp_path: Path) -> None:
+    file = written(tmp_path, "stund:\n  drain_deadline: {token: s3cr3t}\n  classic: [s3cr3t]\n")
+    with pytest.raises(ConfigError) as caught:
+        load(file, {}, "stund", Section)
+    assert str(caught.value).splitlines() == [
+        f"{file}:2:19: stund.drain_deadline: what stands here is no number; write digits",
+        f"{file}:3:12: stund.classic: what stands here is neither true nor false; write true or false",
+    ]
 
 
 def test_defaults_alone() -> None:

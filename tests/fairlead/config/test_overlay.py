@@ -59,6 +59,28 @@ def test_a_number_is_an_index_into_a_list(tmp_path: Path) -> None:
     )
 
 
+def test_entries_are_laid_in_the_order_of_their_numbers() -> None:
+    environ = {f"FAIRLEAD__STUND__LISTEN__{number}": str(number) for number in range(12)}
+    assert loaded(environ).section.listen == tuple(str(number) for number in range(12))
+
+
+def test_a_variable_overrules_the_file_of_a_secret(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("from a file")
+    file = tmp_path / "f.yaml"
+    file.write_text("stund:\n  token_file: token\n")
+    found = loaded({"FAIRLEAD__STUND__TOKEN": "from a variable"}, file).section.token
+    assert found is not None
+    assert found.get_secret_value() == "from a variable"
+
+
+def test_a_value_and_its_file_are_one_too_many(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("x")
+    name = "FAIRLEAD__STUND__TOKEN"
+    assert problems({name: "s3cr3t", f"{name}_FILE": str(tmp_path / "token")}) == [
+        f"environment variable {name}: stund.token: {name}_FILE is set too; keep one of the two"
+    ]
+
+
 def test_a_list_of_sections_can_be_built(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("hush\r\n")

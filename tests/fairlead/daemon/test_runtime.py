@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from fairlead.config import ConfigError, Place, Problem
 from fairlead.daemon.http import HttpServer
 from tests.fairlead.daemon.recording import NO_TLS, REFUSAL, Life, living, until, until_called
 
@@ -208,6 +209,18 @@ async def test_a_setting_that_cannot_be_honoured_is_placed(tmp_path: Path, caplo
     assert await life.lived() is False
     assert f"{life.file}:3:9: stund.word: is no good; write another" in caplog.text
     assert life.daemon.calls == ["start bad", "stop"]
+
+
+@pytest.mark.logs_error("cannot start")
+async def test_several_settings_that_cannot_be_honoured_are_all_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    life = Life(tmp_path)
+    problems = [Problem(Place("f", line), ("stund", "word"), f"is bad {line} times") for line in (1, 2)]
+    life.daemon.refuse = ConfigError(problems)
+    assert await life.lived() is False
+    assert "is bad 1 times" in caplog.text
+    assert "is bad 2 times" in caplog.text
 
 
 @pytest.mark.logs_error("cannot start")

@@ -16,10 +16,13 @@ from tests.fairlead.stun.vectors import VECTORS, Vector
         (Method.BINDING, Class.SUCCESS, 0x0101),
         (Method.BINDING, Class.ERROR, 0x0111),
         (Method.ALLOCATE, Class.ERROR, 0x0113),
+        (Method.REFRESH, Class.REQUEST, 0x0004),
         (Method.SEND, Class.INDICATION, 0x0016),
         (Method.DATA, Class.INDICATION, 0x0017),
         (Method.CREATE_PERMISSION, Class.REQUEST, 0x0008),
         (Method.CHANNEL_BIND, Class.SUCCESS, 0x0109),
+        (Method.CONNECT, Class.REQUEST, 0x000A),
+        (Method.CONNECTION_BIND, Class.REQUEST, 0x000B),
         (Method.CONNECTION_ATTEMPT, Class.INDICATION, 0x001C),
         (0xFFF, Class.ERROR, 0x3FFF),
         (0xFFF, Class.REQUEST, 0x3EEF),
@@ -41,6 +44,7 @@ def test_splitting_undoes_interleaving(method: int, message_class: Class) -> Non
 
 @pytest.mark.parametrize("vector", VECTORS, ids=[vector.name for vector in VECTORS])
 def test_a_message_looks_like_one(vector: Vector) -> None:
+    assert looks_like_stun(vector.data[:20])
     assert looks_like_stun(vector.data)
     assert looks_like_stun(memoryview(vector.data))
 
@@ -51,6 +55,7 @@ def test_a_message_looks_like_one(vector: Vector) -> None:
         b"",
         bytes(20),
         VECTORS[0].data[:19],
+        bytes([4]) + VECTORS[0].data[1:],
         bytes([0x40]) + VECTORS[0].data[1:],
         bytes([0x80]) + VECTORS[0].data[1:],
         VECTORS[0].data[:4] + bytes(4) + VECTORS[0].data[8:],

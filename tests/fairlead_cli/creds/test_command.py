@@ -7,6 +7,7 @@ from typer.testing import CliRunner, Result
 
 from fairlead.credentials import password_for
 from fairlead_cli.__main__ import app
+from fairlead_cli.creds.formats import parse_uri
 from fairlead_cli.state import StateDirectory
 from tests.certificates import self_signed
 from tests.fairlead_cli.kit import write
@@ -117,8 +118,17 @@ def test_nothing_to_tell_is_said(tmp_path: Path, state: StateDirectory) -> None:
     assert "there is no TURN URI to tell; give turnd.listen a port" in result.stderr
 
 
-def test_a_uri_that_is_none_is_said(tmp_path: Path, state: StateDirectory) -> None:
-    config = write(tmp_path, f'{CONFIGURATION}\nsignal_api: {{ice: {{turn: ["turn:h:port"]}}}}\n')
-    result = creds("--format", "jitsi", state=state, config=config)
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "'turn:h:port' is no STUN or TURN URI" in result.stderr
+def test_a_host_that_makes_no_uri_is_said(tmp_path: Path, state: StateDirectory) -> None:
+    config = write(tmp_path, CONFIGURATION.replace("turn.example.org", "example.org/turn"))
+    result = creds(state=state, config=config)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "public_host: 'example.org/turn' is no host name; write the bare name or address" in result.stderr
+
+
+def test_whose_address_is_told_without_a_public_name(tmp_path: Path, state: StateDirectory) -> None:
+    text = CONFIGURATION.replace("public_host: turn.example.org", "")
+    result = creds("--format", "turnrest", state=state, config=write(tmp_path, text))
+    host = parse_uri(json.loads(result.stdout)["uris"][0]).host
+    assert f"The URIs name {host}, an address of this machine, since public_host is not set." in result.stderr
+    bound = write(tmp_path, f'{text}\nturnd: {{listen: ["udp://127.0.0.1:1"]}}\nstund: {{listen: []}}')
+    assert "public_host" not in creds(state=state, config=bound).stderr

@@ -111,7 +111,8 @@ async def test_a_daemon_that_dies_comes_back(shift: Shift) -> None:
 
 async def test_one_that_cannot_start_is_explained_and_tried_once(shift: Shift) -> None:
     assert await shift.run([job("refuse")]) == 1
-    assert f"fairlead   | {STAND_IN} cannot start, it ended with exit code 1:\n" in shift.output
+    assert f"fairlead   | {STAND_IN} ended with exit code 1 before it was ready" in shift.output
+    assert f"fairlead   | {STAND_IN} cannot start:\n" in shift.output
     assert "fairlead   |   turnd.listen[0]: udp://*:3478 is taken by dnsmasq (pid 7); stop it\n" in shift.output
     assert shift.output.count('"event": "cannot start"') == 1
     assert "run fairlead up again" in shift.output.splitlines()[-1]

@@ -47,6 +47,11 @@ def test_every_endpoint_is_there(tmp_path: Path) -> None:
     }
 
 
+def test_a_key_of_any_signs_stands_in_the_fragment(tmp_path: Path) -> None:
+    summary = summarise(configure(tmp_path, "signal_api: {join_key: 'a+b/c= #%d01234567'}"), MACHINE)
+    assert rows(summary.endpoints)["page"][0] == "http://localhost:8080/#a%2Bb%2Fc%3D%20%23%25d01234567"
+
+
 def test_a_public_name_stands_for_all_addresses(tmp_path: Path) -> None:
     found = rows(summarise(configure(tmp_path, "public_host: turn.example.org"), MACHINE).endpoints)
     assert found["turn"] == ["turn:turn.example.org:3478?transport=udp", "turn:turn.example.org:3478?transport=tcp"]

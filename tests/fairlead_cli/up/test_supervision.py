@@ -63,7 +63,7 @@ def test_a_daemon_that_never_was_ready_ends_everything() -> None:
     supervision.serving("stund")
     supervision.ready("stund", 0.0)
     effects = supervision.exited("turnd", 1, 0.5)
-    assert effects == [CannotStart("turnd", 1), Tell("stund", Order.STOP), Tell("signal_api", Order.STOP)]
+    assert effects == [CannotStart("turnd", 1), Tell("stund", Order.STOP), Tell("signal_api", Order.DRAIN)]
     assert supervision.exited("stund", 0, 0.6) == []
     assert not supervision.finished
     assert supervision.exited("signal_api", -15, 0.7) == [], "one failure is reported, not its consequences"
@@ -128,6 +128,15 @@ def test_the_second_request_stops_at_once_and_kills_those_who_do_not(running: Su
     running.exited("turnd", KILLED, 12.1)
     assert running.finished
     assert running.exit_code == 1
+
+
+def test_a_daemon_that_just_starts_is_ended_without_a_traceback() -> None:
+    """SIGINT would interrupt its imports."""
+    supervision = Supervision(["turnd"])
+    supervision.start()
+    supervision.asked_to_stop(0.0)
+    assert supervision.asked_to_stop(0.1) == [Tell("turnd", Order.DRAIN)]
+    assert supervision.asked_to_stop(0.2) == [Tell("turnd", Order.KILL)]
 
 
 def test_the_third_request_kills(running: Supervision) -> None:

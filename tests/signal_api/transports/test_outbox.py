@@ -7,7 +7,10 @@ from signal_api.transports.outbox import Outbox
 
 
 async def _read(outbox: Outbox) -> list[bytes]:
-    return [frame async for frame in outbox.frames()]
+    frames = []
+    while (frame := await outbox.take()) is not None:
+        frames.append(frame)
+    return frames
 
 
 async def test_frames_leave_in_order_and_the_close_comes_last() -> None:
@@ -42,3 +45,16 @@ async def test_bytes_count_too_and_what_was_read_counts_no_more() -> None:
     assert outbox.put(b"x" * 6)
     assert not outbox.put(b"x" * 5)
     assert await reader == [b"x" * 10] * 5
+
+
+async def test_what_was_missed_comes_first_and_does_not_count() -> None:
+    outbox = Outbox(2, 10)
+    outbox.put_first([b"x" * 100] * 5)
+    assert outbox.put(b"new")
+    assert outbox.put(b"news")
+    assert not outbox.put(b"slow")
+    outbox = Outbox(2, 10)
+    outbox.put_first([b"missed"] * 3)
+    outbox.put(b"new")
+    outbox.close(CloseCode.DRAIN)
+    assert await _read(outbox) == [b"missed"] * 3 + [b"new"]

@@ -11,6 +11,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
 from signal_api.refusals import CloseCode
+from signal_api.sessions import LOG_FRAMES
 from tests.signal_api.service import Peer, Service
 from tests.signal_api.worlds import JOIN_KEY, token
 
@@ -188,6 +189,24 @@ async def test_a_session_goes_on_over_a_new_connection(service: Service) -> None
     assert (await back.hear("welcome"))["data"]["resumed"]
     missed = await back.hear("message")
     assert (missed["seq"], missed["data"]) == (3, "while away")
+
+
+async def test_a_whole_log_that_was_missed_is_no_slow_reading() -> None:
+    async with Service(limits__frame_burst=1000) as service:
+        stays, drops = await service.enter(rooms=["r"]), await service.enter(rooms=["r"])
+        welcome = (await drops.hear("welcome"))["data"]
+        await drops.hear("joined")
+        drops.socket.transport.abort()
+        for number in range(LOG_FRAMES):
+            await stays.say("message", id=f"m{number}", room="r", to="*", data={"number": number})
+        while (await stays.hear("ok"))["re"] != f"m{LOG_FRAMES - 1}":
+            pass
+        resume = {"sid": welcome["sid"], "key": welcome["key"], "after": f"{welcome['epoch']}.2"}
+        back = await service.enter(resume=resume, token=None)
+        await stays.say("message", room="r", to="*", data={"number": LOG_FRAMES})
+        assert (await back.hear("welcome"))["data"]["resumed"]
+        numbers = [(await back.hear("message"))["data"]["number"] for _ in range(LOG_FRAMES + 1)]
+        assert numbers == list(range(LOG_FRAMES + 1))
 
 
 async def test_the_older_connection_is_told_that_it_was_replaced(service: Service) -> None:

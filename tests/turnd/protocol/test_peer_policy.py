@@ -64,6 +64,11 @@ def test_an_encoded_public_address_is_as_public_as_the_plain_one(name: str) -> N
     assert DEFAULT.judge(str(ENCODINGS[name](IPv4Address("8.8.8.8")))) == PUBLIC
 
 
+@pytest.mark.parametrize("host", ["::2", "::3", "::ffff", "::ff:ffff", "::ffff:0.0.0.0", "64:ff9b::"])
+def test_what_lies_beside_the_ipv6_loopback_is_this_network_in_another_form(host: str) -> None:
+    assert DEFAULT.judge(host).peer_class is PeerClass.UNSPECIFIED
+
+
 @pytest.mark.parametrize(
     ("name", "peer_class"),
     [

@@ -6,7 +6,7 @@ from fairlead.datagram import Transport
 from fairlead.reasons import Reason
 from fairlead.stun.attributes import EVEN_PORT, LIFETIME, RESERVATION_TOKEN
 from fairlead.stun.header import Class, Method
-from tests.turnd.kit import PEER, Client, World
+from tests.turnd.kit import PEER, START, Client, World
 from turnd.protocol.effects import CloseRelaySocket, Ended, EndReason, Refused
 from turnd.protocol.relay import HANDLERS
 
@@ -92,6 +92,6 @@ def test_the_next_deadline_is_that_of_whatever_ends_first() -> None:
     alice.bind(0x4000, PEER)
     deadlines = []
     while (deadline := world.relay.deadline()) is not None:
-        deadlines.append(deadline - 1000)
+        deadlines.append(deadline - START)
         world.advance(deadline - world.now.monotonic)
     assert deadlines == [30, 300, 600, 700]

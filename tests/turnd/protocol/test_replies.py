@@ -1,15 +1,31 @@
 """Replies: who signs them, what they carry, how large they get."""
 
+import ast
+
 import pytest
 
 from fairlead.stun.attributes import ERROR_CODE, FINGERPRINT, SOFTWARE, UNKNOWN_ATTRIBUTES
 from fairlead.stun.header import Class, Method
 from fairlead.stun.integrity import SHA1
+from tests.architecture.house import modules
 from tests.turnd.kit import Client, World, raw
 from turnd.protocol.replies import PHRASES, Refusal, error_values, unknown_attributes
 
 #: What every path lets through without fragments (RFC 8489 section 6.1: 576 bytes less the headers of IP and UDP).
 LARGEST = 548
+
+
+def test_every_code_that_is_sent_has_its_phrase_and_no_other_has_one() -> None:
+    """Metrics are labelled with the codes of this table."""
+    calls = [
+        node
+        for name, module in modules().items()
+        if name.startswith("turnd.protocol.")
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Refusal", "Challenge")
+    ]
+    codes = {call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)}
+    assert codes == set(PHRASES)
 
 
 @pytest.mark.parametrize("code", PHRASES)

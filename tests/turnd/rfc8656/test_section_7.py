@@ -6,6 +6,8 @@ import pytest
 
 from fairlead.datagram import Address, Family
 from fairlead.stun.attributes import (
+    ADDITIONAL_ADDRESS_FAMILY,
+    ADDRESS_ERROR_CODE,
     DONT_FRAGMENT,
     EVEN_PORT,
     LIFETIME,
@@ -152,6 +154,13 @@ def test_7_2_step_8_no_even_port_is_left() -> None:
     world = World(ports=(50001, 50001))
     assert Client(world).allocate((EVEN_PORT, False)).code == 508
     assert Client(world).allocate().code == 0
+
+
+def test_7_2_step_9_a_second_address_family_is_not_offered() -> None:
+    """ADDITIONAL-ADDRESS-FAMILY need not be understood: its client gets one address, and no error for the other."""
+    reply = Client(World()).allocate((ADDITIONAL_ADDRESS_FAMILY, Family.IPV6))
+    assert [relayed.family for relayed in reply.all(XOR_RELAYED_ADDRESS)] == [Family.IPV4]
+    assert not reply.has(ADDRESS_ERROR_CODE)
 
 
 def test_7_2_step_10_quotas_are_by_user_name() -> None:

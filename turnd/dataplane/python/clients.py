@@ -67,9 +67,10 @@ class Client:
         indication = read_send(message, size)
         if indication is None:
             return False
-        send = self.relays.get(indication.family)
+        family, host, port, start, end = indication
+        send = self.relays.get(family)
         if send is not None:
-            send(indication.host, indication.port, view[indication.start : indication.end])
+            send(host, port, view[start:end])
         else:
             self._switchboard.drop(Reason.PEER_FAMILY if self.relays else Reason.NO_ALLOCATION)
         return True

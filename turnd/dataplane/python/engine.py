@@ -149,7 +149,7 @@ class PythonEngine:
         if sender is None:
             self._switchboard.drop(Reason.NO_ALLOCATION)
         else:
-            sender.send(peer, data, dont_fragment)
+            sender.send(socket_address(peer), data, dont_fragment)
 
     def usage(self, relay: RelayId) -> Usage:
         return _usage(self._relays[relay].tally)

@@ -9,7 +9,7 @@ from fairlead.datagram import Address, Datagram, Family, FiveTuple, Transport, V
 from fairlead.reasons import Reason
 from fairlead.udp import IP_PKTINFO, is_wildcard, report_local_address
 from turnd.dataplane.contract import EngineSettings, StreamData
-from turnd.dataplane.python.clients import Client, Transmit
+from turnd.dataplane.python.clients import CHANNEL_HEADER, Client, Transmit
 from turnd.dataplane.python.sockets import open_socket
 from turnd.dataplane.python.switchboard import SocketAddress, Switchboard, address_of, socket_address
 
@@ -55,7 +55,7 @@ class Streams(Entrance):
         """Whether the message was forwarded or dropped; else it is for the core."""
         data = datagram.data
         client = self._clients.get(datagram.five_tuple, self._nobody)
-        return len(data) >= 4 and client.forward(data, memoryview(data), len(data))
+        return len(data) >= CHANNEL_HEADER.size and client.forward(data, memoryview(data), len(data))
 
     def way_to(self, five_tuple: FiveTuple, via: Via) -> tuple[Transmit, SocketAddress]:
         hand_up = self._switchboard.hand_up

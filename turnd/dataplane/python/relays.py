@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from fairlead.datagram import Address, pack_host
+from fairlead.datagram import Address, Family, pack_host
 from fairlead.reasons import Reason
 from turnd.dataplane.contract import EngineSettings
 from turnd.dataplane.python.clients import CHANNEL_HEADER, Client, Transmit
@@ -47,6 +47,7 @@ class RelaySocket:
         self._switchboard = switchboard
         self._aliases = settings.aliases
         self._address = socket_address(address)
+        self._flow_and_scope = (0, 0) if address.family is Family.IPV6 else ()
         self._family = address.family
         self._client: Client | None = None
         #: The way to the client, once there is one.
@@ -150,20 +151,19 @@ class RelaySocket:
         if bound is None:
             self._switchboard.drop(Reason.NO_PERMISSION)
         else:
-            self.send(Address(bound, port), data, dont_fragment=False)
+            self.send((bound, port, *self._flow_and_scope), data, dont_fragment=False)
 
-    def send(self, peer: Address, data: bytes | memoryview, dont_fragment: bool) -> None:
+    def send(self, peer: SocketAddress, data: bytes | memoryview, dont_fragment: bool) -> None:
         """Sends application data to a peer whose host has a permission."""
-        address = socket_address(peer)
-        refusal = self._refusal(address)
+        refusal = self._refusal(peer)
         if refusal is not None:
             self._switchboard.drop(refusal)
             return
         try:
             if dont_fragment:
-                send_unfragmented(self.socket, data, address)
+                send_unfragmented(self.socket, data, peer)
             else:
-                self.socket.sendto(data, address)
+                self.socket.sendto(data, peer)
         except OSError as error:
             self._switchboard.drop_refused(error)
             return

@@ -10,7 +10,7 @@ from fairlead.datagram import Address, Family, pack_host
 from fairlead.stun.attributes import DATA, FINGERPRINT, SOFTWARE, XOR_PEER_ADDRESS, Attribute
 from fairlead.stun.header import Class, DecodeError, Method
 from fairlead.stun.message import Message, decode, encode, new_mask
-from turnd.dataplane.python.indications import SendIndication, read_send, write_data
+from turnd.dataplane.python.indications import read_send, write_data
 
 hosts = st.ip_addresses().map(str)
 ports = st.integers(0, 65535)
@@ -35,9 +35,9 @@ def test_what_is_written_is_read(
     message = write_send(mask, peer, data, peer_first, fingerprint)
     behind = b"\xa5" * 50
     read = read_send(bytearray(message + behind), len(message))
-    assert isinstance(read, SendIndication)
+    assert read is not None
     assert read[:3] == (peer.family, int.from_bytes(peer.packed_host), port)
-    assert message[read.start : read.end] == data
+    assert message[slice(*read[3:])] == data
 
 
 def is_plain(message: Message) -> bool:
@@ -72,7 +72,7 @@ def test_it_takes_what_the_codec_finds_plain_and_nothing_else(
         assert peer is not None
         assert read is not None
         assert read[:3] == (peer.family, int.from_bytes(peer.packed_host), peer.port)
-        assert bytes(message[read.start : read.end]) == data
+        assert bytes(message[slice(*read[3:])]) == data
 
 
 @given(noise=st.binary(max_size=80))

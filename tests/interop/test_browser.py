@@ -1,0 +1,186 @@
+"""Two Chromium tabs hold a call on the product's own page: they find each other through signal_api, and all that they
+say goes through turnd.
+
+What turnd must have counted. Let A and B be the tabs and P the data packets that they sent each other over the pair
+in use: DTLS, SRTP, SRTCP, the data channel. A pair's bytesSent and bytesReceived are the bytes of P without headers;
+ICE's checks are not among them. turnd counts application bytes at each relayed address: a packet from A to B is once
+sent to a peer (at A's address) and once received for a client (at B's). So with nothing lost
+
+    to_peer = A.bytesSent + B.bytesSent + checks    and    to_client = A.bytesReceived + B.bytesReceived + checks
+
+where the checks and their answers, some 100 bytes every few seconds, are far below a tenth of a video call. While the
+call goes on, the two sides cannot be read at one moment: turnd is read before and after the tabs. What the tabs had
+sent turnd counts at the latest in the second reading (what is on its way meanwhile only adds to it), and what turnd
+had counted in the first reading the tabs had sent by then.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+from fairlead.datagram import Transport
+from tests.certificates import self_signed
+from tests.processes import JOIN_KEY, Daemon, Daemons, Samples, relay_on_loopback
+from tests.skipping import require_program
+
+_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--allow-loopback-in-peer-connection",
+    "--ignore-certificate-errors",
+)
+_ECHOES = 200
+#: Pictures that a tab has seen when its call is read: enough for ICE's checks to be next to nothing.
+_PICTURES = 60
+_WAIT = 20.0
+
+_PEER = "Object.values(window.fairlead.state.peers)[0]"
+
+_STATS = f"async () => [...(await {_PEER}.pc.getStats()).values()]"
+
+#: Returns when the call stands, its data channel is open, and so many pictures of the other tab have been seen.
+_SEEN = f"""async (pictures) => {{
+    const isSeen = async (peer) => peer?.channel?.readyState === "open"
+        && [...(await peer.pc.getStats()).values()].some(({{ framesDecoded }}) => framesDecoded >= pictures);
+    while (!await isSeen({_PEER})) await new Promise((resolve) => setTimeout(resolve, 50));
+}}"""
+
+_ECHO = f"""() => {{
+    const {{ channel }} = {_PEER};
+    channel.addEventListener("message", ({{ data }}) => channel.send(data));
+}}"""
+
+#: Says one thing after the other and waits for the echo of each; returns how many came back as they were.
+_COUNT_ECHOES = f"""async (times) => {{
+    const {{ channel }} = {_PEER};
+    for (let number = 0; number < times; number += 1) {{
+        const echo = new Promise((resolve) => channel.addEventListener("message", resolve, {{ once: true }}));
+        channel.send(`echo ${{number}}`);
+        if ((await echo).data !== `echo ${{number}}`) return number;
+    }}
+    return times;
+}}"""
+
+
+class Stats(NamedTuple):
+    """One reading of a tab's getStats()."""
+
+    entries: list[dict[str, Any]]
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [entry for entry in self.entries if entry["type"] == kind]
+
+    def named(self, name: str) -> dict[str, Any]:
+        return next(entry for entry in self.entries if entry["id"] == name)
+
+    @property
+    def selected(self) -> dict[str, Any]:
+        (transport,) = self.of("transport")
+        return self.named(transport["selectedCandidatePairId"])
+
+    def candidates(self, pair: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        return self.named(pair["localCandidateId"]), self.named(pair["remoteCandidateId"])
+
+    def inbound(self, kind: str, figure: str) -> int:
+        (stream,) = (entry for entry in self.of("inbound-rtp") if entry["kind"] == kind)
+        return int(stream[figure])
+
+
+class Service(NamedTuple):
+    """A turnd, and a signal_api that sends its visitors there."""
+
+    turnd: Daemon
+    signal_api: Daemon
+
+    def page(self, transport: Transport) -> str:
+        wishes = {"room": "call", "key": JOIN_KEY, "policy": "relay", "transport": str(transport), "join": "1"}
+        return f"http://{self.signal_api.address('http')}/#{urlencode(wishes)}"
+
+
+@pytest.fixture
+def service(daemons: Daemons, tmp_path: Path) -> Service:
+    tls = {"tls": {name: str(path) for name, path in self_signed(tmp_path)._asdict().items()}}
+    turnd = daemons.turnd(relay_on_loopback() | tls)
+    urls = (
+        f"turn:{turnd.address(Transport.UDP)}?transport=udp",
+        f"turn:{turnd.address(Transport.TCP)}?transport=tcp",
+        f"turns:{turnd.address(Transport.TLS)}?transport=tcp",
+    )
+    return Service(turnd, daemons.signal_api(*urls, **tls))
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Browser]:
+    path = require_program("chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=_FLAGS)
+        yield browser
+        await browser.close()
+
+
+@pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP, Transport.TLS], ids=str)
+async def test_a_call(service: Service, chromium: Browser, tmp_path: Path, transport: Transport) -> None:
+    tabs = [await (await chromium.new_context()).new_page() for _ in range(2)]
+    for number, tab in enumerate(tabs):
+        tab.set_default_timeout(_WAIT * 1000)
+        await tab.goto(f"{service.page(transport)}&name={number}")
+    try:
+        await on_both(tabs, _SEEN, 1)
+        await tabs[1].evaluate(_ECHO)
+        assert await tabs[0].evaluate(_COUNT_ECHOES, _ECHOES) == _ECHOES
+        first = [await read(tab) for tab in tabs]
+        await on_both(tabs, _SEEN, _PICTURES)
+    finally:
+        for number, tab in enumerate(tabs):
+            await tab.screenshot(path=tmp_path / f"{transport}-{number}.png")
+    before = service.turnd.metrics()
+    second = [await read(tab) for tab in tabs]
+    after = service.turnd.metrics()
+
+    for earlier, later in zip(first, second, strict=True):
+        assert 0 < earlier.inbound("video", "framesDecoded") < later.inbound("video", "framesDecoded")
+        assert 0 < earlier.inbound("audio", "packetsReceived") < later.inbound("audio", "packetsReceived")
+        assert_relayed(later, transport)
+    assert_counted(second, before, after)
+    assert after.sum("turnd_allocations", transport=transport) == after.sum("turnd_allocations") >= 2
+
+
+def assert_relayed(stats: Stats, transport: Transport) -> None:
+    """The pair in use has a relayed address on both sides, and nothing ever went over any other kind."""
+    local, remote = stats.candidates(stats.selected)
+    assert (local["candidateType"], remote["candidateType"]) == ("relay", "relay")
+    assert local["relayProtocol"] == transport
+    for pair in stats.of("candidate-pair"):
+        if {candidate["candidateType"] for candidate in stats.candidates(pair)} != {"relay"}:
+            assert not any(pair[figure] for figure in ("packetsSent", "packetsReceived", "bytesSent", "bytesReceived"))
+
+
+def assert_counted(tabs: list[Stats], before: Samples, after: Samples) -> None:
+    """What the head of this file derives."""
+    for direction, figure in (("to_peer", "bytesSent"), ("to_client", "bytesReceived")):
+        pairs = sum(pair[figure] for stats in tabs for pair in stats.of("candidate-pair"))
+        assert pairs <= after.sum("turnd_relay_bytes_total", direction=direction)
+        assert before.sum("turnd_relay_bytes_total", direction=direction) <= 1.1 * pairs
+    assert set(after.by("turnd_dropped_total", "reason")) <= {"no_permission"}
+
+
+async def on_both(tabs: list[Page], expression: str, argument: int) -> None:
+    async with asyncio.timeout(_WAIT):
+        await asyncio.gather(*(tab.evaluate(expression, argument) for tab in tabs))
+
+
+async def read(tab: Page) -> Stats:
+    return Stats(await tab.evaluate(_STATS))

@@ -1,0 +1,94 @@
+"""The loop between core, engine and streams: effects in their order, failures back in, time on one timer."""
+
+import asyncio
+import resource
+import socket
+
+import pytest
+
+from fairlead.datagram import Address, Transport
+from fairlead.reasons import Reason
+from fairlead.stun.attributes import REQUESTED_TRANSPORT
+from fairlead.stun.header import Method
+from tests.turnd.conftest import Settle, Sockets, Start
+from tests.turnd.kit import UDP
+from tests.turnd.wire import WAIT, udp_socket
+from turnd.daemon import Turnd
+from turnd.dataplane.contract import Usage
+from turnd.protocol.effects import Ended, EndReason
+from turnd.server import Event
+
+UDP_RELAY = ((REQUESTED_TRANSPORT, UDP),)
+
+
+class Witness:
+    """A watcher that keeps what it is told."""
+
+    def __init__(self, daemon: Turnd) -> None:
+        self.events: asyncio.Queue[Event] = asyncio.Queue()
+        daemon.server.watchers.append(self._see)
+
+    def _see(self, event: Event, usage: Usage | None) -> None:
+        self.events.put_nowait(event)
+
+    async def next(self, kind: type[Event]) -> Event:
+        """The next event of a kind; others are passed over."""
+        while True:
+            event = await asyncio.wait_for(self.events.get(), WAIT)
+            if isinstance(event, kind):
+                return event
+
+
+async def test_the_timer_ends_what_nobody_refreshes(settle: Settle, start: Start, sockets: Sockets) -> None:
+    daemon = await start(settle(lifetime={"default": 1, "max": 1}))
+    witness = Witness(daemon)
+    await sockets.client(daemon).allocate()
+    ended = await witness.next(Ended)
+    assert isinstance(ended, Ended)
+    assert ended.reason is EndReason.EXPIRED
+    assert 0.9 < ended.seconds < 3
+
+
+async def test_a_port_of_another_program_costs_one_more_try(settle: Settle, start: Start, sockets: Sockets) -> None:
+    with udp_socket() as foreign:
+        taken = foreign.getsockname()[1]
+        ports = f"{taken}-{taken + 1}"
+        daemon = await start(settle(relay={"address": ["127.0.0.1"], "ports": ports}))
+        relayed = await sockets.client(daemon).allocate()
+        assert relayed.port == taken + 1
+        assert await sockets.client(daemon).code(Method.ALLOCATE, *UDP_RELAY) == 508
+
+
+async def test_without_descriptors_the_answer_is_508_and_others_live_on(
+    settle: Settle, start: Start, sockets: Sockets
+) -> None:
+    daemon = await start(settle())
+    living, late = sockets.client(daemon), sockets.client(daemon)
+    await living.allocate()
+    await late.code(Method.REFRESH)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as highest:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest.fileno(), before[1]))
+    try:
+        assert await late.code(Method.ALLOCATE, *UDP_RELAY) == 508
+        assert await living.code(Method.REFRESH) == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert await late.allocate()
+
+
+@pytest.mark.parametrize("bytes_sent", [b"\x80" * 20, b"\x00\x01\x00\x00" + b"\x80" * 16])
+async def test_bytes_that_are_no_message_end_their_stream_and_are_counted(
+    settle: Settle, start: Start, bytes_sent: bytes
+) -> None:
+    daemon = await start(settle())
+    reader, writer = await asyncio.open_connection(*_tcp(daemon))
+    writer.write(bytes_sent)
+    assert await asyncio.wait_for(reader.read(), WAIT) == b""
+    writer.close()
+    dropped = daemon.server.relay.state.counters.dropped
+    assert dropped[Reason.NOT_STUN] + dropped[Reason.BAD_COOKIE] == 1
+
+
+def _tcp(daemon: Turnd) -> Address:
+    return next(row.address for row in daemon.listening.targets() if row.transport is Transport.TCP)
