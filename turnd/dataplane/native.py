@@ -16,6 +16,8 @@ _WAYS = (
     (Direction.TO_CLIENT, Framing.CHANNEL),
     (Direction.TO_CLIENT, Framing.INDICATION),
 )
+if sorted(_engine.REASONS) != sorted(Reason):
+    raise ImportError("it was built from other sources: run `make native`")
 _REASONS = tuple(Reason(word) for word in _engine.REASONS)
 _SEED_BYTES = 12
 _DEFAULTS = EngineSettings()

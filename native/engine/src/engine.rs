@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use routes::{Channel, Client, FiveTuple, Permission, Reason, RelayId};
+use routes::{Channel, Client, FiveTuple, Permission, Reason, RelayId, Transport};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::books::{Books, Tally};
@@ -36,8 +36,8 @@ pub struct Options {
 pub enum Mistake {
     /// It is open already.
     Open(u64),
-    /// There is no such relay socket.
-    Unknown(RelayId),
+    /// No such relay socket, or listener, is open.
+    Unknown(u64),
 }
 
 /// The totals of all threads.
@@ -165,11 +165,11 @@ impl Engine {
 
     /// Says whose relay socket it is; one whose client comes in by another thread moves there.
     pub fn set_client(&mut self, relay: RelayId, client: Client) -> Result<(), Mistake> {
-        let thread = if client.five_tuple.transport == routes::Transport::Udp {
-            client.path as usize % self.threads.len()
-        } else {
-            0
-        };
+        let is_datagram = client.five_tuple.transport == Transport::Udp;
+        if is_datagram && !self.listeners.contains_key(&client.listener) {
+            return Err(Mistake::Unknown(u64::from(client.listener)));
+        }
+        let thread = if is_datagram { client.path as usize % self.threads.len() } else { 0 };
         if self.relay(relay)?.thread != thread {
             self.move_relay(relay, thread);
         }
