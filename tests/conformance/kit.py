@@ -8,11 +8,13 @@ from contextlib import ExitStack, closing
 from itertools import count
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from fairlead.datagram import Address, FiveTuple, Transport, Via
+import pytest
+
+from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
 from fairlead.reasons import Reason
 from fairlead.stun.attributes import DATA, XOR_PEER_ADDRESS, Attribute
-from fairlead.stun.header import Class, Method
-from fairlead.stun.message import encode, new_mask
+from fairlead.stun.header import Class, DecodeError, Method
+from fairlead.stun.message import decode, encode, new_mask
 from turnd.dataplane.contract import DataPlane, Direction, Framing, HandUp
 from turnd.routes import Channel, Permission, Ports, RelayId
 
@@ -44,6 +46,11 @@ def send_indication(*rows: tuple[Attribute[Any], Any], fingerprint: bool = False
 
 def plain_send(peer: Address, data: bytes, fingerprint: bool = False) -> bytes:
     return send_indication((XOR_PEER_ADDRESS, peer), (DATA, data), fingerprint=fingerprint)
+
+
+def message_of(size: int) -> bytes:
+    """A message for the core that is so long, a multiple of 4."""
+    return encode(Method.ALLOCATE, Class.REQUEST, _MASK, [(DATA, bytes(size - 24))])
 
 
 @runtime_checkable
@@ -159,6 +166,21 @@ class Rig:
         """Waits until so much has been dropped, for this reason alone, and nothing has come out anywhere."""
         self.work_until(lambda: self.engine.counters().dropped[reason] >= times)
         assert self.all_dropped() == {**before, reason: times}
+        self.expect_silence()
+
+    def expect_junk(self, message: bytes, client: "Client") -> None:
+        """A client sends what has no header of STUN: it is handed up, or dropped for what is wrong with it."""
+        before = self.all_dropped()
+        client.say(message)
+        with pytest.raises(DecodeError) as wrong:
+            decode(message)
+        reason = wrong.value.reason
+        self.work_until(lambda: bool(self.handed_up) or self.all_dropped() != before)
+        if self.handed_up:
+            assert self.handed_up.pop() == Datagram(message, client.five_tuple, VIA)
+            assert self.all_dropped() == before
+        else:
+            assert self.all_dropped() == {**before, reason: before.get(reason, 0) + 1}
         self.expect_silence()
 
     def expect_silence(self) -> None:

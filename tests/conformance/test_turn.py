@@ -10,7 +10,7 @@ from fairlead.reasons import Reason
 from fairlead.stun.header import Class, Method
 from fairlead.stun.message import encode, new_mask
 from tests.conformance.conftest import MakeEngine, MakeRig
-from tests.conformance.kit import IPV4, End, Rig, channel_data, settle
+from tests.conformance.kit import IPV4, End, Rig, channel_data, message_of, settle
 from turnd.dataplane.contract import DataPlane
 
 BUDGET = 20
@@ -76,7 +76,7 @@ def test_a_turn_hands_up_no_more_than_a_few_megabytes(make_rig: MakeRig) -> None
     for number in range(100, 124):
         listener = rig.engine.open_listener(number, Address(IPV4, 0))
         for _ in range(8):
-            client.send(b"\xff" * 65507, listener)
+            client.send(message_of(65504), listener)
     turns = []
     while is_ready(rig.engine):
         turns.append(sum(len(item.data) for item in rig.engine.turn()))
@@ -135,7 +135,7 @@ def test_a_flood_is_shed_and_memory_does_not_grow(make_rig: MakeRig) -> None:
     def flood() -> None:
         for _ in range(5):
             for stranger in strangers:
-                for message in (BINDING, channel_data(bytes(1172)), b"\xff" * 1400):
+                for message in (BINDING, channel_data(bytes(1172)), message_of(1400)):
                     stranger.say(message)
                 peer.send(bytes(1172), relay.address)
         a_turn(rig)

@@ -19,6 +19,8 @@ channel is bound to the peer, else as a Data indication of XOR-PEER-ADDRESS and 
 Empty data is data. In indications a client writes and reads the advertised host in place of the bound one.
 
 What is not forwarded is dropped and counted, under the first of these that fits:
+  EMPTY, NOT_STUN, MALFORMED, BAD_COOKIE
+                      what is wrong with the header of a datagram, in the words of fairlead.stun.message.decode
   MALFORMED           ChannelData that is longer than what arrived
   NO_ALLOCATION       ChannelData or plain Send of a client without a relay socket; a peer's packet on a relay socket
                       without a client

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use routes::{Channel, Client, FiveTuple, Permission, Reason, RelayId, Transport};
+use routes::{Channel, Client, FiveTuple, Message, Permission, Reason, RelayId, Transport};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::books::{Books, Tally};
@@ -268,7 +268,7 @@ impl Engine {
 
     /// Takes a message of a stream client; false when it is not for the data plane.
     pub fn deliver(&self, client: Client, data: &[u8]) -> bool {
-        let is_ours = routes::read(data) != routes::Message::Other;
+        let is_ours = !matches!(routes::read(data), Message::Junk(_) | Message::Other);
         if is_ours {
             self.threads[0].mailbox.post(Command::Deliver { client, data: data.into() });
         }

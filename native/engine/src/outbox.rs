@@ -65,6 +65,7 @@ pub trait Ledger {
 #[derive(Default)]
 pub struct Outbox {
     packets: Vec<Packet>,
+    order: Vec<u32>,
     headers: Vec<u8>,
     outgoing: Vec<Outgoing>,
     sizes: Vec<usize>,
@@ -87,32 +88,44 @@ impl Outbox {
 
     /// Sends the batch; `received` is what the bodies are ranges of.
     pub fn flush(&mut self, received: &[u8], ledger: &mut impl Ledger) {
+        self.order.clear();
+        self.order.extend(0..self.packets.len() as u32);
         if self.packets.len() > 1 {
             // Stable, so that packets to one destination keep their order.
-            self.packets.sort_by_key(|packet| (packet.socket, packet.to));
+            let packets = &self.packets;
+            self.order.sort_by_key(|&index| (packets[index as usize].socket, packets[index as usize].to));
         }
         let mut start = 0;
-        while start < self.packets.len() {
-            let socket = self.packets[start].socket;
-            let run = self.packets[start..].iter().take_while(|packet| packet.socket == socket).count();
-            self.send_run(start, start + run, received, ledger);
-            start += run;
+        while start < self.order.len() {
+            let socket = self.packet(start).socket;
+            let mut end = start + 1;
+            while end < self.order.len() && self.packet(end).socket == socket {
+                end += 1;
+            }
+            self.send_run(start, end, received, ledger);
+            start = end;
         }
         self.packets.clear();
         self.headers.clear();
     }
 
+    /// A packet by its place in the order of sending.
+    fn packet(&self, place: usize) -> &Packet {
+        &self.packets[self.order[place] as usize]
+    }
+
     /// Sends the packets of one socket.
     fn send_run(&mut self, start: usize, end: usize, received: &[u8], ledger: &mut impl Ledger) {
         self.group(start, end);
-        let socket = self.packets[start].socket;
+        let socket = self.packet(start).socket;
         let (mut done, mut packet) = (0, start);
         while done < self.outgoing.len() {
             let slices: [&[u8]; 3] = [received, &self.headers, &PADDING];
             match self.sender.send(socket, &self.outgoing[done..], &self.pieces, &slices) {
                 Ok(count) => {
                     for size in &self.sizes[done..done + count] {
-                        for sent in &self.packets[packet..packet + size] {
+                        for place in packet..packet + size {
+                            let sent = self.packet(place);
                             ledger.sent(sent.account, sent.body.1);
                         }
                         packet += size;
@@ -139,7 +152,8 @@ impl Outbox {
     fn send_singly(&mut self, start: usize, count: usize, received: &[u8], ledger: &mut impl Ledger) {
         let slices: [&[u8]; 3] = [received, &self.headers, &PADDING];
         let mut pieces = Vec::with_capacity(3);
-        for packet in &self.packets[start..start + count] {
+        for &index in &self.order[start..start + count] {
+            let packet = &self.packets[index as usize];
             pieces.clear();
             append_pieces(&mut pieces, packet);
             let lone = Outgoing { to: packet.to, from: packet.from, first: 0, pieces: pieces.len(), segment: 0 };
@@ -157,7 +171,7 @@ impl Outbox {
         self.pieces.clear();
         let (mut total, mut is_closed) = (0, false);
         for index in start..end {
-            let packet = self.packets[index];
+            let packet = *self.packet(index);
             let length = packet.length();
             let first = self.pieces.len();
             append_pieces(&mut self.pieces, &packet);

@@ -3,10 +3,12 @@
 //! It is a mirror: whoever owns the allocations says what is open, permitted and bound; here it is looked up.
 #![forbid(unsafe_code)]
 
+mod hash;
 mod message;
 mod reason;
 mod table;
 
+pub use hash::Keyed;
 pub use message::{Message, read};
 pub use reason::Reason;
 pub use table::{

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 
+use crate::reason::Reason;
+
 const HEADER: usize = 20;
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const SEND_INDICATION: [u8; 2] = [0x00, 0x16];
@@ -30,6 +32,8 @@ pub enum Message {
         /// the application data
         data: Range<usize>,
     },
+    /// No message that anybody could read, and why.
+    Junk(Reason),
     /// Anything else: not for the data plane.
     Other,
 }
@@ -39,8 +43,28 @@ pub enum Message {
 pub fn read(bytes: &[u8]) -> Message {
     match bytes {
         [0x40..=0x7f, _, _, _, ..] => channel_data(bytes),
-        [a, b, ..] if [*a, *b] == SEND_INDICATION => plain_send(bytes).unwrap_or(Message::Other),
-        _ => Message::Other,
+        _ => match stun_header(bytes) {
+            Err(reason) => Message::Junk(reason),
+            Ok(kind) if kind == SEND_INDICATION => plain_send(bytes).unwrap_or(Message::Other),
+            Ok(_) => Message::Other,
+        },
+    }
+}
+
+/// The type of a STUN message whose header is right (RFC 8489 section 5).
+fn stun_header(bytes: &[u8]) -> Result<[u8; 2], Reason> {
+    let Some(header) = bytes.first_chunk::<HEADER>() else {
+        return Err(if bytes.is_empty() { Reason::Empty } else { Reason::NotStun });
+    };
+    let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    if header[0] >= 0x40 {
+        Err(Reason::NotStun)
+    } else if length % 4 != 0 || length != bytes.len() - HEADER {
+        Err(Reason::Malformed)
+    } else if header[4..8] != COOKIE {
+        Err(Reason::BadCookie)
+    } else {
+        Ok([header[0], header[1]])
     }
 }
 
@@ -52,11 +76,8 @@ fn channel_data(bytes: &[u8]) -> Message {
     Message::ChannelData { number: u16::from_be_bytes([bytes[0], bytes[1]]), data: 4..4 + length }
 }
 
+/// Reads a message with a good header.
 fn plain_send(bytes: &[u8]) -> Option<Message> {
-    let length = usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]));
-    if bytes.len() != HEADER + length || length % 4 != 0 || bytes[4..8] != COOKIE {
-        return None;
-    }
     let (mut peer, mut data) = (None, None);
     let mut offset = HEADER;
     while offset < bytes.len() {
@@ -184,6 +205,27 @@ mod tests {
         assert_eq!(read_number(&[0x40, 1, 0, 2, 9, 9]), Message::ChannelData { number: 0x4001, data: 4..6 });
         assert_eq!(read_number(&[0x40, 1, 0, 2, 9, 9, 0, 0]), Message::ChannelData { number: 0x4001, data: 4..6 });
         assert_eq!(read_number(&[0x40, 1, 0, 3, 9, 9]), Message::Truncated);
-        assert_eq!(read_number(&[0x40, 1, 0]), Message::Other);
+        assert_eq!(read_number(&[0x40, 1, 0]), Message::Junk(Reason::NotStun));
+    }
+
+    #[test]
+    fn what_nobody_could_read_is_junk() {
+        let good = send(&[]);
+        let with = |at: usize, byte: u8| {
+            let mut bytes = good.clone();
+            bytes[at] = byte;
+            bytes
+        };
+        for (bytes, reason) in [
+            (Vec::new(), Reason::Empty),
+            (good[..19].to_vec(), Reason::NotStun),
+            (with(0, 0x80), Reason::NotStun),
+            (with(3, 4), Reason::Malformed),
+            (with(3, 1), Reason::Malformed),
+            (with(4, 0), Reason::BadCookie),
+        ] {
+            assert_eq!(read(&bytes), Message::Junk(reason), "{bytes:?}");
+        }
+        assert_eq!(read(&good), Message::Other);
     }
 }

@@ -1,11 +1,14 @@
 //! Relay sockets, their clients, permissions and channels, and the verdicts that follow.
 
-use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
+use crate::hash::Keyed;
 use crate::message::{Message, read};
 use crate::reason::Reason;
+
+type HashMap<K, V> = std::collections::HashMap<K, V, Keyed>;
+type HashSet<K> = std::collections::HashSet<K, Keyed>;
 
 /// One relay socket, as the owner of the table numbers them.
 pub type RelayId = u64;
@@ -169,9 +172,9 @@ impl Table {
             Relay {
                 address,
                 client: None,
-                permissions: HashMap::new(),
-                peer_by_number: HashMap::new(),
-                number_by_peer: HashMap::new(),
+                permissions: HashMap::default(),
+                peer_by_number: HashMap::default(),
+                number_by_peer: HashMap::default(),
             },
         );
     }
@@ -273,6 +276,7 @@ impl Table {
     pub fn judge_client(&self, five_tuple: &FiveTuple, bytes: &[u8]) -> FromClient {
         let judged = match read(bytes) {
             Message::Other => return FromClient::HandUp,
+            Message::Junk(reason) => Err(reason),
             Message::Truncated => Err(Reason::Malformed),
             Message::ChannelData { number, data } => self.on_channel(five_tuple, number, data),
             Message::PlainSend { peer, data } => self.on_send(five_tuple, peer, data),

@@ -30,7 +30,7 @@ pub struct Arena {
     headers: Vec<libc::mmsghdr>,
 }
 
-// The pointers in `vectors` and `headers` are written anew for each call and dangle in between.
+// The pointers in `vectors` and `headers` point into vectors that move along with them.
 unsafe impl Send for Arena {}
 
 impl Arena {
@@ -39,14 +39,24 @@ impl Arena {
     pub fn new() -> Self {
         // SAFETY: all of these are plain C structures for which zero bytes are a value.
         let (name, vector, header) = unsafe { (zeroed(), zeroed(), zeroed()) };
-        Arena {
+        let mut arena = Arena {
             bytes: vec![0; SLOT * SLOTS],
             received: Vec::with_capacity(SLOTS),
             names: vec![name; SLOTS],
             controls: vec![[0; CONTROL]; SLOTS],
             vectors: vec![vector; SLOTS],
             headers: vec![header; SLOTS],
+        };
+        for slot in 0..SLOTS {
+            let start = arena.bytes[slot * SLOT..].as_mut_ptr();
+            arena.vectors[slot] = libc::iovec { iov_base: start.cast(), iov_len: SLOT };
+            let header = &mut arena.headers[slot].msg_hdr;
+            header.msg_name = (&raw mut arena.names[slot]).cast();
+            header.msg_iov = &raw mut arena.vectors[slot];
+            header.msg_iovlen = 1;
+            header.msg_control = arena.controls[slot].as_mut_ptr().cast();
         }
+        arena
     }
 
     /// Forgets what was received.
@@ -83,17 +93,12 @@ impl Arena {
         let start = self.received.len();
         let most = most.min(SLOTS - start);
         for slot in start..start + most {
-            self.vectors[slot] = libc::iovec { iov_base: self.bytes[slot * SLOT..].as_mut_ptr().cast(), iov_len: SLOT };
+            // What the kernel shortens when it fills a slot.
             let header = &mut self.headers[slot].msg_hdr;
-            header.msg_name = (&raw mut self.names[slot]).cast();
             header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-            header.msg_iov = &raw mut self.vectors[slot];
-            header.msg_iovlen = 1;
-            header.msg_control = self.controls[slot].as_mut_ptr().cast();
             header.msg_controllen = CONTROL as _;
-            header.msg_flags = 0;
         }
-        // SAFETY: headers start..start+most are filled above with pointers into vectors of this length.
+        // SAFETY: the headers point into vectors of ours, which keep their length and so their place.
         let count = unsafe {
             libc::recvmmsg(
                 socket,

@@ -18,6 +18,12 @@ pub struct Piece {
     pub length: u32,
 }
 
+impl Piece {
+    fn of<'a>(&self, slices: &[&'a [u8]]) -> &'a [u8] {
+        &slices[usize::from(self.source)][self.start as usize..][..self.length as usize]
+    }
+}
+
 /// One datagram, or a train of datagrams that the kernel cuts into segments.
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing {
@@ -54,9 +60,12 @@ impl Sender {
 
     /// Sends as many of the batch as the kernel takes; returns how many, or why not even the first.
     pub fn send(&mut self, socket: RawFd, batch: &[Outgoing], pieces: &[Piece], slices: &[&[u8]]) -> io::Result<usize> {
+        if let ([lone @ Outgoing { pieces: 1, from: None, segment: 0, .. }], [piece]) = (batch, pieces) {
+            return send_to(socket, piece.of(slices), lone.to).map(|()| 1);
+        }
         self.vectors.clear();
         for piece in pieces {
-            let bytes = &slices[usize::from(piece.source)][piece.start as usize..][..piece.length as usize];
+            let bytes = piece.of(slices);
             let base = bytes.as_ptr().cast_mut().cast();
             self.vectors.push(libc::iovec { iov_base: base, iov_len: bytes.len() });
         }
@@ -97,6 +106,18 @@ impl Default for Sender {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// The cheapest way to send a single datagram.
+fn send_to(socket: RawFd, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
+    // SAFETY: zero bytes are an address; the kernel reads the bytes and the address during the call only.
+    let sent = unsafe {
+        let mut name: libc::sockaddr_storage = zeroed();
+        let length = write_address(&mut name, to);
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        libc::sendto(socket, bytes.as_ptr().cast(), bytes.len(), flags, (&raw const name).cast(), length)
+    };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn write_address(storage: &mut libc::sockaddr_storage, address: SocketAddr) -> libc::socklen_t {
