@@ -65,6 +65,7 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     is_debugging = settings.level == "debug"
     logging.getLogger("uvicorn").setLevel(logging.DEBUG if is_debugging else max(root.level, logging.WARNING))
     logging.getLogger("uvicorn.access").disabled = True
+    logging.getLogger("uvicorn.error").filters = [_ClientFaults()]
 
 
 def _last(settings: LogSettings, target: TextIO) -> list[structlog.typing.Processor]:
@@ -125,6 +126,38 @@ def _masked(text: str) -> str:
         return f"::ffff:{_masked(str(address.ipv4_mapped))}"
     kept = 24 if address.version == 4 else 48
     return str(ipaddress.ip_network((text, kept), strict=False).network_address)
+
+
+class _ClientFaults(logging.Filter):
+    """uvicorn says each time that it could not read a client, and raises the alarm over text that is no UTF-8: whoever
+    sends such things could fill the disk. One warning a kind and window is enough."""
+
+    _KINDS = frozenset(
+        {
+            "Exceeded concurrency limit.",
+            "Invalid HTTP request received.",
+            "Invalid UTF-8 sequence received from client.",
+            "Unsupported upgrade request.",
+        }
+    )
+    #: What uvicorn adds to an upgrade where no WebSockets are served, which is meant so.
+    _ADVICE = "No supported WebSocket library detected."
+
+    def __init__(self, window: float = 60.0) -> None:
+        """`window` in seconds."""
+        super().__init__()
+        self._window = window
+        self._until: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.msg not in self._KINDS:
+            return not str(record.msg).startswith(self._ADVICE)
+        if record.created < self._until.get(record.msg, 0.0):
+            return False
+        self._until[record.msg] = record.created + self._window
+        record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+        record.exc_info = None
+        return True
 
 
 class SampledLog:

@@ -81,29 +81,13 @@ class Metrics(Collector):
         self, name: str, text: str, read: Callable[[], Mapping[LabelSet, float] | float], labels: Sequence[str] = ()
     ) -> None:
         """Declares a counter family whose totals are read elsewhere; without labels, `read` returns one number."""
-        full = f"{self._prefix}_{name}"
-
-        def family() -> Metric:
-            metric = CounterMetricFamily(full, text, labels=labels)
-            for values, number in _rows(read()):
-                metric.add_metric(values, number)
-            return metric
-
-        self._declare(full, family)
+        self._read_family(CounterMetricFamily, name, text, read, labels)
 
     def gauge(
         self, name: str, text: str, read: Callable[[], Mapping[LabelSet, float] | float], labels: Sequence[str] = ()
     ) -> None:
         """Declares a gauge family; as counter(), but it may fall."""
-        full = f"{self._prefix}_{name}"
-
-        def family() -> Metric:
-            metric = GaugeMetricFamily(full, text, labels=labels)
-            for values, number in _rows(read()):
-                metric.add_metric(values, number)
-            return metric
-
-        self._declare(full, family)
+        self._read_family(GaugeMetricFamily, name, text, read, labels)
 
     def histogram(
         self, name: str, text: str, bounds: Sequence[float], labels: Labels = NO_LABELS
@@ -120,6 +104,24 @@ class Metrics(Collector):
 
         self._declare(full, family)
         return histograms
+
+    def _read_family(
+        self,
+        kind: type[CounterMetricFamily | GaugeMetricFamily],
+        name: str,
+        text: str,
+        read: Callable[[], Mapping[LabelSet, float] | float],
+        labels: Sequence[str],
+    ) -> None:
+        full = f"{self._prefix}_{name}"
+
+        def family() -> Metric:
+            metric = kind(full, text, labels=labels)
+            for values, number in _rows(read()):
+                metric.add_metric(values, number)
+            return metric
+
+        self._declare(full, family)
 
     def _declare(self, full: str, family: Callable[[], Metric]) -> None:
         if full in self._families:

@@ -54,6 +54,11 @@ class SocketMemory(NamedTuple):
     dropped: int
 
 
+def why_refused(error: OSError) -> Reason:
+    """Why the kernel did not take a datagram."""
+    return _SEND_FAILURES.get(error.errno or 0, Reason.UNREACHABLE)
+
+
 def is_wildcard(host: str) -> bool:
     return host in ("0.0.0.0", "::")  # noqa: S104  # compared, not bound
 
@@ -130,7 +135,7 @@ class UdpSocket:
             else:
                 self._socket.sendto(data, socket_name(destination))
         except OSError as error:
-            return _SEND_FAILURES.get(error.errno or 0, Reason.UNREACHABLE)
+            return why_refused(error)
         return None
 
     def _local(self, ancillary: list[tuple[int, int, bytes]]) -> Address:

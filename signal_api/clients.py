@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from fairlead.buckets import TokenBucket
 from fairlead.clock import Now
 from signal_api.authorization import Grants
-from signal_api.limits import TokenBucket
 from signal_api.messages import ServerFrame
 from signal_api.refusals import CloseCode
 from signal_api.sessions import Entry, Session

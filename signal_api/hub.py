@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from fairlead.buckets import BucketTable, TokenBucket
 from fairlead.clock import Entropy, Now
 from fairlead.log import get_logger
 from signal_api.authorization import Grants
 from signal_api.clients import Client, Connection, Visitor
 from signal_api.frames import PROTOCOL, Hello, Resume, welcome
-from signal_api.limits import BucketTable, TokenBucket
 from signal_api.liveness import Liveness
 from signal_api.messages import server_frame
 from signal_api.metrics import Instruments
@@ -102,8 +102,7 @@ class Hub:
         if obstacle is not None:
             self.end(obstacle)
         session, key = new_session(self.entropy)
-        bucket = TokenBucket(self.policy.frame_rate, now.monotonic)
-        client = Client(session, grants, visitor, bucket, now.monotonic)
+        client = Client(session, grants, visitor, TokenBucket(), now.monotonic)
         self.roster.add(client)
         self.instruments.sessions_opened[connection.transport,] += 1
         self._attach(client, connection, now)

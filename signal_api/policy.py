@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from fairlead.buckets import Rate
 from fairlead.config import Loaded, SettingError
 from signal_api.authorization import Doorkeeper, TokenRules
 from signal_api.config import JwtSettings, LimitSettings, SignalApiSettings, TimeSettings
 from signal_api.ice_servers import Issuer, Urls
-from signal_api.limits import Rate
 from signal_api.origins import Entrance, parse_origin
 
 

@@ -8,13 +8,13 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, Field
 
 from fairlead import __version__
+from fairlead.buckets import BucketTable
 from signal_api.authorization import Ability, Grants
 from signal_api.clients import Client, Visitor
 from signal_api.frames import FEATURES, PROTOCOL
 from signal_api.gate import VISITOR
 from signal_api.hub import Hub
 from signal_api.ice_servers import IceFormat, IceGrant, grant, link_header, member_id, render
-from signal_api.limits import BucketTable
 from signal_api.problems import RefusedError
 from signal_api.refusals import ErrorCode, Refusal
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 
+from fairlead.buckets import BucketTable
 from fairlead.clock import Entropy
 from fairlead.config import AuthSettings, SettingError
 from fairlead.datagram import Address, Family
-from turnd.config import BucketSettings, TurndSettings
+from turnd.config import TurndSettings
 from turnd.protocol.authentication import Authenticator, Secret
-from turnd.protocol.limiter import BucketTable
 from turnd.protocol.nonces import NonceMint
 from turnd.protocol.peer_policy import PeerPolicy
 from turnd.protocol.ports import PortPool
@@ -37,8 +37,8 @@ def make_state(
         policy=make_policy(settings, hosts, own_listeners),
         ports={family: PortPool(first, last, settings.relay.port_hold) for family in hosts},
         quotas=Quotas(make_limits(settings)),
-        challenges=make_buckets(settings.limits.challenges, settings.limits.buckets, entropy),
-        failures=make_buckets(settings.limits.failures, settings.limits.buckets, entropy),
+        challenges=BucketTable(settings.limits.buckets, entropy(_KEY_BYTES)),
+        failures=BucketTable(settings.limits.buckets, entropy(_KEY_BYTES)),
     )
 
 
@@ -52,6 +52,8 @@ def make_settings(auth: AuthSettings, settings: TurndSettings, hosts: Mapping[Fa
         expiry=settings.expiry,
         max_permissions=settings.quotas.permissions,
         max_channels=settings.quotas.channels,
+        challenge_rate=settings.limits.challenges.as_rate,
+        failure_rate=settings.limits.failures.as_rate,
     )
 
 
@@ -88,7 +90,3 @@ def aliases(hosts: Mapping[Family, RelayHost]) -> dict[str, str]:
 def make_limits(settings: TurndSettings) -> Limits:
     quotas = settings.quotas
     return Limits(quotas.allocations, quotas.per_user, quotas.per_source, quotas.burst, quotas.burst_seconds)
-
-
-def make_buckets(settings: BucketSettings, size: int, entropy: Entropy) -> BucketTable:
-    return BucketTable(size, settings.rate, settings.burst, entropy(_KEY_BYTES))

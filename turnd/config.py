@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from fairlead.buckets import Rate
 from fairlead.config import AddressSetting, DaemonSettings, Settings
 from fairlead.listeners import BufferSettings, ListenerSetting, parse_listener
 from fairlead.streams import StreamSettings
@@ -102,18 +103,23 @@ class QuotaSettings(Settings):
     channels: int = Field(default=256, ge=1)
 
 
-class BucketSettings(Settings):
-    """A token bucket per source prefix; rate 0 switches it off."""
+class RateSettings(Settings):
+    """A token bucket per source; rate 0 switches it off."""
 
+    #: a second
     rate: float = Field(ge=0)
     burst: int = Field(ge=1)
+
+    @property
+    def as_rate(self) -> Rate:
+        return Rate(self.rate, self.burst)
 
 
 class LimitSettings(Settings):
     """Unauthenticated replies a second, per source (/32, /64)."""
 
-    challenges: BucketSettings = BucketSettings(rate=100, burst=500)
-    failures: BucketSettings = BucketSettings(rate=20, burst=40)
+    challenges: RateSettings = RateSettings(rate=100, burst=500)
+    failures: RateSettings = RateSettings(rate=20, burst=40)
     #: buckets of each kind; more sources than this share them
     buckets: int = Field(default=65536, ge=1)
 

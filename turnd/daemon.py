@@ -16,7 +16,6 @@ from turnd.addresses import machine_hosts, reached_at, relay_hosts
 from turnd.assembly import (
     aliases,
     make_authenticator,
-    make_buckets,
     make_limits,
     make_policy,
     make_settings,
@@ -94,20 +93,19 @@ class Turnd:
         for key in FIXED:
             if getattr(section, key) != getattr(self._section, key):
                 raise SettingError(("turnd", key), *_FIXED)
+        if section.limits.buckets != self._section.limits.buckets:
+            raise SettingError(("turnd", "limits", "buckets"), *_FIXED)
         if loaded.shared.link != self._shared.link:
             raise SettingError(("link",), *_FIXED)
         state = server.relay.state
         certificate = load_certificate(loaded.shared.tls, (ALPN_TURN, ALPN_STUN))
         authenticator = make_authenticator(auth, state.authenticator.revocations)
-        entropy = self._context.clock.entropy
         # What may fail ends here: the listeners are all or nothing, the rest is assignment.
         self.listening.apply(_entries(section, certificate))
         self._take_certificate(certificate)
         state.authenticator = authenticator
         state.settings = make_settings(auth, section, self._hosts)
         state.quotas.limits = make_limits(section)
-        state.challenges = make_buckets(section.limits.challenges, section.limits.buckets, entropy)
-        state.failures = make_buckets(section.limits.failures, section.limits.buckets, entropy)
         server.streams.settings = section.streams
         server.execute(change_policy(state, self._make_policy(section), self._context.clock.now()))
         self._shared, self._section = loaded.shared, section

@@ -12,6 +12,7 @@ PACKAGES = ("fairlead", *DAEMONS, "fairlead_cli")
 
 #: Pure: no socket, clock, randomness, logging or environment. A package stands for everything in it.
 PURE = (
+    "fairlead.buckets",
     "fairlead.clock",
     "fairlead.credentials",
     "fairlead.datagram",
@@ -24,7 +25,6 @@ PURE = (
     "turnd.routes",
     "signal_api.authorization",
     "signal_api.ice_servers",
-    "signal_api.limits",
     "signal_api.messages",
     "signal_api.origins",
     "signal_api.refusals",

@@ -94,6 +94,25 @@ def test_no_access_log_since_query_strings_are_secret() -> None:
     assert target.getvalue() == ""
 
 
+@pytest.mark.logs_error("Invalid UTF-8")
+def test_clients_cannot_fill_the_log_through_the_http_server() -> None:
+    """Nor wake anybody: uvicorn reports text that is no UTF-8 as an ERROR with a traceback."""
+    target = io.StringIO()
+    stream(target)
+    server = logging.getLogger("uvicorn.error")
+    for _ in range(100):
+        server.warning("Invalid HTTP request received.")
+        try:
+            b"\xff".decode()
+        except UnicodeDecodeError:
+            server.exception("Invalid UTF-8 sequence received from client.")
+    server.warning("anything else")
+    server.warning("anything else")
+    lines = records(target)
+    assert [line["level"] for line in lines] == ["warning"] * 4
+    assert not any("exception" in line for line in lines)
+
+
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_addresses_are_masked_wherever_they_stand(form: Literal["json", "console"]) -> None:
     target = io.StringIO()

@@ -1,9 +1,9 @@
 """One client: what reaches its connection, and what waits in its session."""
 
+from fairlead.buckets import TokenBucket
 from fairlead.clock import Now
 from signal_api.authorization import Grants
 from signal_api.clients import Client, Visitor
-from signal_api.limits import Rate, TokenBucket
 from signal_api.messages import server_frame
 from signal_api.sessions import Position, new_session
 from tests.signal_api.dice import dice
@@ -12,7 +12,7 @@ from tests.signal_api.node import Line
 
 def _client(expires: float | None = None) -> Client:
     grants = Grants("ann", ("*",), expires=expires)
-    return Client(new_session(dice()).session, grants, Visitor(b"", "h", False), TokenBucket(Rate(1, 1), 0), 0.0)
+    return Client(new_session(dice()).session, grants, Visitor(b"", "h", False), TokenBucket(), 0.0)
 
 
 def test_durable_frames_are_kept_whether_there_is_a_connection_or_not() -> None:

@@ -1,9 +1,9 @@
 """Who is here, and whether one more fits."""
 
+from fairlead.buckets import TokenBucket
 from signal_api.authorization import Grants
 from signal_api.clients import Client, Visitor
 from signal_api.config import LimitSettings
-from signal_api.limits import Rate, TokenBucket
 from signal_api.refusals import CloseCode, Closing
 from signal_api.roster import Roster
 from signal_api.sessions import new_session
@@ -15,14 +15,14 @@ LIMITS = LimitSettings(sessions_per_user=2, sessions_per_source=3, sessions=4)
 
 
 def _client(user: str | None = None, source: bytes = b"s", heard: float = 0.0) -> Client:
-    bucket = TokenBucket(Rate(1, 1), 0.0)
-    return Client(new_session(ENTROPY).session, Grants(user, ("*",)), Visitor(source, "h", False), bucket, heard)
+    grants, visitor = Grants(user, ("*",)), Visitor(source, "h", False)
+    return Client(new_session(ENTROPY).session, grants, visitor, TokenBucket(), heard)
 
 
 def test_a_session_is_found_by_its_id_and_held_by_its_key() -> None:
     roster = Roster()
     session, key = new_session(ENTROPY)
-    client = Client(session, Grants(None, ()), Visitor(b"", "h", False), TokenBucket(Rate(1, 1), 0), 0)
+    client = Client(session, Grants(None, ()), Visitor(b"", "h", False), TokenBucket(), 0)
     roster.add(client)
     assert roster.get(session.sid) is client
     assert roster.holder(session.sid, key) is client

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
+from fairlead.buckets import BucketTable, Rate
 from fairlead.clock import Entropy, Now
 from fairlead.datagram import Address, Datagram, Family, FiveTuple, Transport, Via
 from fairlead.stun.attributes import (
@@ -30,7 +31,6 @@ from fairlead.stun.message import Message, Signature, decode, encode, new_mask
 from turnd.protocol import effects as do
 from turnd.protocol.authentication import Authenticator, Secret
 from turnd.protocol.effects import Effect
-from turnd.protocol.limiter import BucketTable
 from turnd.protocol.nonces import NonceMint
 from turnd.protocol.peer_policy import PeerPolicy
 from turnd.protocol.ports import Census, PortPool
@@ -101,15 +101,21 @@ class World:
         self.clock = Clock()
         entropy = seeded("world")
         self.state = State(
-            settings=Settings(realm=REALM_NAME, hosts=hosts, **settings),
+            settings=Settings(
+                realm=REALM_NAME,
+                hosts=hosts,
+                challenge_rate=Rate(*challenges),
+                failure_rate=Rate(*failures),
+                **settings,
+            ),
             entropy=entropy,
             authenticator=Authenticator(REALM_NAME, users, secrets),
             nonces=NonceMint(entropy(32)),
             policy=policy or PeerPolicy.parse(own_relays=[host.bound for host in hosts.values()]),
             ports={family: PortPool(*ports, port_hold) for family in hosts},
             quotas=Quotas(limits or Limits()),
-            challenges=BucketTable(1024, *challenges, entropy(32)),
-            failures=BucketTable(1024, *failures, entropy(32)),
+            challenges=BucketTable(1024, entropy(32)),
+            failures=BucketTable(1024, entropy(32)),
         )
         self.relay = Relay(self.state)
         #: Ports that other programs have, and whether the machine gives sockets at all.

@@ -106,8 +106,8 @@ def _challenge(
 def _may_be_answered(state: State, client: Address, challenge: Challenge, now: Now) -> bool:
     """Wrong credentials are limited by user name first, so that who guesses does not use up what a whole office has;
     then, as everything unauthenticated, by source, so that names made up one after the other earn no more replies."""
-    prefix = source_prefix(client.host)
+    prefix, settings = source_prefix(client.host), state.settings
     name = challenge.username if challenge.code == 401 else None
-    if name is not None and not state.failures.allow(prefix + name.encode(), now):
+    if name is not None and state.failures.take(prefix + name.encode(), settings.failure_rate, now.monotonic):
         return False
-    return state.challenges.allow(prefix, now)
+    return not state.challenges.take(prefix, settings.challenge_rate, now.monotonic)

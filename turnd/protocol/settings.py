@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from fairlead.buckets import UNLIMITED, Rate
 from fairlead.datagram import Family
 
 LOWEST_CHANNEL = 0x4000
@@ -53,3 +54,6 @@ class Settings:
     expiry: Expiry = Expiry.ALLOCATE
     max_permissions: int = 256
     max_channels: int = 256
+    #: unauthenticated replies to one source, and to one user name from it
+    challenge_rate: Rate = UNLIMITED
+    failure_rate: Rate = UNLIMITED

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 
+from fairlead.buckets import BucketTable
 from fairlead.clock import Entropy
 from fairlead.datagram import Address, Family
 from turnd.protocol.allocations import Allocations
 from turnd.protocol.authentication import Authenticator
 from turnd.protocol.counters import ProtocolCounters
-from turnd.protocol.limiter import BucketTable
 from turnd.protocol.nonces import NonceMint
 from turnd.protocol.openings import Opening
 from turnd.protocol.peer_policy import PeerPolicy

@@ -2,6 +2,7 @@
 
 import contextlib
 import ipaddress
+import re
 from typing import Any
 
 import pytest
@@ -15,6 +16,18 @@ from tests.fairlead.stun.values import VALUES, addresses, masks
 
 MASK = bytes.fromhex("2112a442b7e7a701bc34d686fa87dfae")
 
+IANA = """
+    0001 MAPPED-ADDRESS 0003 CHANGE-REQUEST 0006 USERNAME 0008 MESSAGE-INTEGRITY 0009 ERROR-CODE
+    000a UNKNOWN-ATTRIBUTES 000c CHANNEL-NUMBER 000d LIFETIME 0012 XOR-PEER-ADDRESS 0013 DATA 0014 REALM 0015 NONCE
+    0016 XOR-RELAYED-ADDRESS 0017 REQUESTED-ADDRESS-FAMILY 0018 EVEN-PORT 0019 REQUESTED-TRANSPORT
+    001a DONT-FRAGMENT 001b ACCESS-TOKEN 001c MESSAGE-INTEGRITY-SHA256 001d PASSWORD-ALGORITHM 001e USERHASH
+    0020 XOR-MAPPED-ADDRESS 0022 RESERVATION-TOKEN 0024 PRIORITY 0025 USE-CANDIDATE 0026 PADDING 0027 RESPONSE-PORT
+    002a CONNECTION-ID 8000 ADDITIONAL-ADDRESS-FAMILY 8001 ADDRESS-ERROR-CODE 8002 PASSWORD-ALGORITHMS
+    8003 ALTERNATE-DOMAIN 8004 ICMP 8022 SOFTWARE 8023 ALTERNATE-SERVER 8028 FINGERPRINT 8029 ICE-CONTROLLED
+    802a ICE-CONTROLLING 802b RESPONSE-ORIGIN 802c OTHER-ADDRESS 802e THIRD-PARTY-AUTHORIZATION
+    8030 MOBILITY-TICKET
+"""
+
 each_attribute = pytest.mark.parametrize("attribute", stun.REGISTRY.values(), ids=lambda row: row.name)
 
 
@@ -22,6 +35,11 @@ def test_the_registry_has_every_attribute_once() -> None:
     assert set(VALUES) == set(stun.REGISTRY.values())
     assert all(kind == row.type for kind, row in stun.REGISTRY.items())
     assert len({row.name for row in stun.REGISTRY.values()}) == len(stun.REGISTRY)
+
+
+def test_the_numbers_are_those_of_the_iana_registry() -> None:
+    registered = {name: number for number, name in re.findall(r"([0-9a-f]{4}) (\S+)", IANA)}
+    assert {row.name: f"{row.type:04x}" for row in stun.REGISTRY.values()} == registered
 
 
 @each_attribute
@@ -134,6 +152,13 @@ def test_reserved_bits_are_not_read(attribute: Attribute[Any], wire: str, value:
 def test_what_has_another_form_is_refused(attribute: Attribute[Any], wire: str) -> None:
     with pytest.raises(AttributeValueError, match=f"^{attribute.name}: "):
         attribute.decode(bytes.fromhex(wire), MASK)
+
+
+@pytest.mark.parametrize(("attribute", "most"), [(stun.USERNAME, 508), (stun.REALM, 763), (stun.ALTERNATE_DOMAIN, 255)])
+def test_a_text_may_be_so_long(attribute: Attribute[str], most: int) -> None:
+    assert attribute.decode(b"a" * most, MASK) == "a" * most
+    with pytest.raises(AttributeValueError, match="may stand"):
+        attribute.decode(b"a" * (most + 1), MASK)
 
 
 @given(addresses, masks)

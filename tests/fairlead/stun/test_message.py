@@ -212,6 +212,17 @@ def test_a_mangled_vector_is_a_message_or_a_decode_error(vector: Any, data: st.D
         read_all(decode(bytes(mangled)))
 
 
+@pytest.mark.parametrize("size", [255, 256, 257, 1200, 32767, 65511])
+def test_data_of_any_size_comes_back(size: int) -> None:
+    data = bytes(at & 0xFF for at in range(size))
+    written = encode(Method.SEND, Class.INDICATION, MASK, [(stun.DATA, data), (stun.DONT_FRAGMENT, True)])
+    message = decode(written)
+    assert message.first(stun.DATA) == data
+    assert message.first(stun.DONT_FRAGMENT)
+    with pytest.raises(DecodeError):
+        decode(written[:-4])
+
+
 def test_the_first_duplicate_counts() -> None:
     peers = [Address("192.0.2.1", 1), Address("192.0.2.2", 2)]
     message = decode(
@@ -234,6 +245,10 @@ def test_unknown_attributes_are_each_named_once_in_their_order() -> None:
         written((0x7F01, b""), (0xFF01, b""), (0x7F00, b""), (stun.LIFETIME.type, bytes(4)), (0x7F01, b""))
     )
     assert message.unknown({stun.LIFETIME.type}) == (0x7F01, 0x7F00)
+
+
+def test_comprehension_is_required_up_to_0x7fff() -> None:
+    assert decode(written((0x8000, b""), (0x7FFF, b""))).unknown(()) == (0x7FFF,)
 
 
 def test_a_reply_that_names_unknown_attributes_stays_small() -> None:

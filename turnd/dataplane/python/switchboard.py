@@ -1,6 +1,5 @@
 """What all sockets of one engine share: the packet buffer, the list of our own relayed addresses, the tallies."""
 
-import errno
 import itertools
 import os
 from collections.abc import Iterator
@@ -8,6 +7,7 @@ from typing import Any
 
 from fairlead.datagram import Address, Datagram, Family
 from fairlead.reasons import Reason
+from fairlead.udp import why_refused
 from turnd.dataplane.contract import HandUp, StreamData
 
 #: What Python's sockets take and return: (host, port) or (host, port, flow, scope). Its host is inet_ntop's text.
@@ -25,13 +25,6 @@ _HANDED_UP_MOST = 1 << 20
 #: A tally holds packets at these places, and bytes of application data right behind each.
 TO_PEER_CHANNEL, TO_PEER_INDICATION, TO_CLIENT_CHANNEL, TO_CLIENT_INDICATION = range(0, 8, 2)
 TALLY_LENGTH = 8
-
-_REASONS = {
-    errno.EAGAIN: Reason.SEND_BUFFER,
-    errno.ENOBUFS: Reason.SEND_BUFFER,
-    errno.ENOMEM: Reason.SEND_BUFFER,
-    errno.EMSGSIZE: Reason.TOO_LARGE,
-}
 
 
 class Switchboard:
@@ -81,7 +74,7 @@ class Switchboard:
 
     def drop_refused(self, error: OSError) -> None:
         """Counts a packet that the kernel did not take."""
-        self.dropped[_REASONS.get(error.errno or 0, Reason.UNREACHABLE)] += 1
+        self.dropped[why_refused(error)] += 1
 
 
 def _transactions() -> Iterator[int]:
