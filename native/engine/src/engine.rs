@@ -258,11 +258,15 @@ impl Engine {
         }
     }
 
-    /// Sends application data as a plain Send does.
+    /// Sends application data as a plain Send does. It is on its way when this returns, so that what is answered next
+    /// does not overtake it.
     pub fn send_from_relay(&self, relay: RelayId, peer: SocketAddr, data: Box<[u8]>, dont_fragment: bool) {
-        let command = Command::SendFromRelay { relay, peer, data, dont_fragment };
-        if self.tell(relay, command).is_err() {
-            self.threads[0].books.dropped(Reason::NoAllocation);
+        match self.relay(relay) {
+            Ok(row) => {
+                let command = |answer| Command::SendFromRelay { relay, peer, data, dont_fragment, answer };
+                let _ = self.threads[row.thread].ask(command);
+            }
+            Err(_) => self.threads[0].books.dropped(Reason::NoAllocation),
         }
     }
 

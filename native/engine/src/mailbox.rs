@@ -37,8 +37,8 @@ pub enum Command {
     Bind(Channel),
     /// Clears a channel.
     Unbind(Channel),
-    /// Sends application data as a plain Send does.
-    SendFromRelay { relay: RelayId, peer: SocketAddr, data: Box<[u8]>, dont_fragment: bool },
+    /// Sends application data as a plain Send does; answers when that is done.
+    SendFromRelay { relay: RelayId, peer: SocketAddr, data: Box<[u8]>, dont_fragment: bool, answer: Sender<()> },
     /// Takes a stream client's message as a datagram.
     Deliver { client: Client, data: Box<[u8]> },
     /// A relay socket is open somewhere.

@@ -206,8 +206,16 @@ impl Engine {
         Ok(())
     }
 
-    fn send_from_relay(&self, relay: u64, peer: Address, data: &[u8], dont_fragment: bool) -> PyResult<()> {
-        self.open()?.send_from_relay(relay, address(&peer)?, data.into(), dont_fragment);
+    fn send_from_relay(
+        &self,
+        py: Python<'_>,
+        relay: u64,
+        peer: Address,
+        data: &[u8],
+        dont_fragment: bool,
+    ) -> PyResult<()> {
+        let (engine, peer, data) = (self.open()?, address(&peer)?, data.into());
+        py.detach(|| engine.send_from_relay(relay, peer, data, dont_fragment));
         Ok(())
     }
 

@@ -39,8 +39,9 @@ impl Worker {
             Command::CloseListener(listener) => self.close_listener(listener),
             Command::OpenRelay { relay, socket, address, tally } => self.open_relay(relay, socket, address, tally),
             Command::CloseRelay(relay, answer) => reply(&answer, self.close_relay(relay)),
-            Command::SendFromRelay { relay, peer, data, dont_fragment } => {
+            Command::SendFromRelay { relay, peer, data, dont_fragment, answer } => {
                 self.send_from_relay(relay, peer, &data, dont_fragment);
+                reply(&answer, ());
             }
             Command::Deliver { client, data } => self.deliver(&client, &data),
             Command::Live(address) => self.table.live(address),
