@@ -50,10 +50,10 @@ clean:  ## Removes the environment and every cache
 	rm -rf $(VENV) native/target turnd/dataplane/_engine.abi3.so build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find $(CHECKED) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# What Rust has its own tools for; the tests' programs and flags are those of the release, so that nothing builds twice.
+# What Rust has its own tools for.
 IN_NATIVE := cd native && command -v cargo >/dev/null || { echo "no cargo here: native/ is not checked"; exit 0; }
-CARGO_CHECK := $(IN_NATIVE); cargo fmt --check && cargo clippy --quiet --locked --all-targets -- --deny warnings
-CARGO_TEST := $(IN_NATIVE); cargo test --quiet --locked --workspace --exclude pymodule
+CARGO_CHECK := $(IN_NATIVE); cargo fmt --check && cargo clippy --quiet --locked --all-targets --all-features -- --deny warnings
+CARGO_TEST := $(IN_NATIVE); cargo test --quiet --locked --all-features --package routes --package engine
 
 # A stamp is as new as the lock that it installed, so the second run of a verb starts at once.
 # The checkout itself is installed last: editable, from the pinned build tools, fetching nothing.

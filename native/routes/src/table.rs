@@ -185,13 +185,15 @@ impl Table {
         self.relays.remove(&relay);
     }
 
-    /// Says whose relay socket it is.
+    /// Says whose relay socket it is. One that the client had in the same family has nobody from then on.
     pub fn set_client(&mut self, relay: RelayId, client: Client) {
         self.detach(relay);
-        if let Some(row) = self.relays.get_mut(&relay) {
-            row.client = Some(client);
-            let owned = self.clients.entry(client.five_tuple).or_default();
-            *owned.slot(row.address.is_ipv4()) = Some(relay);
+        let Some(row) = self.relays.get_mut(&relay) else { return };
+        row.client = Some(client);
+        let owned = self.clients.entry(client.five_tuple).or_default();
+        let before = owned.slot(row.address.is_ipv4()).replace(relay);
+        if let Some(row) = before.and_then(|before| self.relays.get_mut(&before)) {
+            row.client = None;
         }
     }
 
