@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 import structlog
@@ -65,6 +66,7 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     is_debugging = settings.level == "debug"
     logging.getLogger("uvicorn").setLevel(logging.DEBUG if is_debugging else max(root.level, logging.WARNING))
     logging.getLogger("uvicorn.access").disabled = True
+    logging.getLogger("uvicorn.error").filters = [_ClientFaults()]
 
 
 def _last(settings: LogSettings, target: TextIO) -> list[structlog.typing.Processor]:
@@ -127,30 +129,83 @@ def _masked(text: str) -> str:
     return str(ipaddress.ip_network((text, kept), strict=False).network_address)
 
 
+class _ClientFaults(logging.Filter):
+    """uvicorn says each time that it could not read a client, and raises the alarm over text that is no UTF-8: whoever
+    sends such things could fill the disk. One warning a kind and window is enough."""
+
+    _KINDS = frozenset(
+        {
+            "Exceeded concurrency limit.",
+            "Invalid HTTP request received.",
+            "Invalid UTF-8 sequence received from client.",
+            "Unsupported upgrade request.",
+        }
+    )
+    #: What uvicorn adds to an upgrade where no WebSockets are served, which is meant so.
+    _ADVICE = "No supported WebSocket library detected."
+
+    def __init__(self, window: float = 60.0) -> None:
+        """`window` in seconds."""
+        super().__init__()
+        self._window = window
+        self._until: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.msg not in self._KINDS:
+            return not str(record.msg).startswith(self._ADVICE)
+        if record.created < self._until.get(record.msg, 0.0):
+            return False
+        self._until[record.msg] = record.created + self._window
+        record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+        record.exc_info = None
+        return True
+
+
+@dataclass(slots=True)
+class _Row:
+    until: float
+    held_back: int = 0
+
+
 class SampledLog:
     """Says a thing once per source and window, whatever the flood; the next line has the count of those held back.
 
-    The memory is a table of fixed size, made at once. Where two keys meet in one row, the later is held back too: so
-    there are at most `rows` lines in a window, from however many sources.
+    At most `rows` things are remembered. While that many windows are open new things are held back too: so there are
+    at most `rows` lines in a window, from however many sources.
     """
 
     def __init__(self, logger: structlog.stdlib.BoundLogger, window: float = 60.0, rows: int = 256) -> None:
         """`window` in seconds."""
         self._logger = logger
         self._window = window
-        self._until = [0.0] * rows
-        self._held_back = [0] * rows
+        self._most = rows
+        self._rows: dict[tuple[str, str, bytes], _Row] = {}  # in the order in which their windows close
         self.held_back = 0
 
-    def warning(self, now: float, event: str, source: str, **fields: Any) -> None:
-        """Logs the event about a source address; `now` is monotonic, in seconds."""
-        row = hash((event, source_prefix(source))) % len(self._until)
-        if now < self._until[row]:
-            self._held_back[row] += 1
+    def warning(self, now: float, event: str, source: str, *, kind: str = "", **fields: Any) -> None:
+        """Logs the event about a source address; `now` is monotonic, in seconds. `kind` tells apart what has one name
+        and means different things."""
+        key = (event, kind, source_prefix(source))
+        row = self._rows.get(key)
+        if row is not None and now < row.until:
+            row.held_back += 1
             self.held_back += 1
             return
-        if self._held_back[row]:
-            fields["held_back"] = self._held_back[row]
-        self._until[row] = now + self._window
-        self._held_back[row] = 0
+        if row is None and not self._make_room(now):
+            self.held_back += 1
+            return
+        if row is not None:
+            del self._rows[key]
+            if row.held_back:
+                fields["held_back"] = row.held_back
+        self._rows[key] = _Row(now + self._window)
         self._logger.warning(event, source=source, **fields)
+
+    def _make_room(self, now: float) -> bool:
+        if len(self._rows) < self._most:
+            return True
+        oldest = next(iter(self._rows))
+        if now < self._rows[oldest].until:
+            return False
+        del self._rows[oldest]
+        return True

@@ -39,7 +39,7 @@ async def test_counters_tell_what_happened(settle: Settle, sockets: Sockets) -> 
     assert grown('turnd_requests_total{code="success",method="allocate",transport="udp"}') == 1
     assert grown('turnd_allocations{relay_family="ipv4",transport="udp"}') == 1
     assert grown('turnd_relay_ports{family="ipv4",state="used"}') == 1
-    labels = '{datapath="python",direction="to_client",framing="channel"}'
+    labels = f'{{datapath="{daemon.server.engine.name}",direction="to_client",framing="channel"}}'
     assert grown(f"turnd_relay_packets_total{labels}") == 1
     assert grown(f"turnd_relay_bytes_total{labels}") == 172
     assert after.keys() == before.keys(), "a series that appears late hides its first event from rate()"

@@ -1,3 +1,5 @@
+import asyncio
+import io
 import signal
 import socket
 from typing import Any
@@ -5,8 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from fairlead.config import LogSettings
 from fairlead.daemon import HttpServer
 from fairlead.listeners import bind, parse_listener
+from fairlead.log import configure
 from tests.fairlead.daemon.recording import NO_TLS
 
 
@@ -62,3 +66,26 @@ async def test_an_app_that_cannot_start_is_no_server() -> None:
     with pytest.raises(RuntimeError, match="the app could not start"):
         await server.start()
     await server.stop()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        b"GET / HTTP/1.1\r\nContent-Length: -4\r\n\r\n",
+        b"GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+    ],
+    ids=["unreadable", "upgrade"],
+)
+async def test_a_hundred_bad_requests_are_one_line(asked: bytes) -> None:
+    target = io.StringIO()
+    configure(LogSettings(format="json"), target)
+    server = HttpServer(hello, listening(), lifespan="off", http="h11", ws="none")
+    await server.start()
+    for _ in range(100):
+        reader, writer = await asyncio.open_connection(*server.address)
+        writer.write(asked.replace(b"\r\n", b"\r\nHost: a\r\nConnection: close\r\n", 1))
+        writer.write_eof()
+        assert await reader.read()
+        writer.close()
+    await server.stop()
+    assert len(target.getvalue().splitlines()) == 1
