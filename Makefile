@@ -1,7 +1,7 @@
 # Every verb a person types here. `make up` and `make test` need Python 3.11, make and a package index; nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check bench lock clean
+.PHONY: help up test check native bench lock clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -14,10 +14,13 @@ help:  ## Lists the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
 up: $(VENV)/run.stamp  ## Runs stund, turnd and signal-api; arguments for `fairlead up` go into ARGS
+	@tools/build-engine --if-possible
 	@exec $(BIN)/fairlead up $(ARGS)
 
 test: $(VENV)/dev.stamp  ## Runs the tests; ARGS narrows them down, as in ARGS="tests/stund -x"
 	@tools/install-programs tests/programs.txt
+	@tools/build-engine --if-possible
+	@$(CARGO_TEST)
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/dev.stamp  ## Format, lint, types, import contracts
@@ -25,9 +28,14 @@ check: $(VENV)/dev.stamp  ## Format, lint, types, import contracts
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/mypy $(CHECKED)
 	$(BIN)/lint-imports
+	@$(CARGO_CHECK)
+
+native:  ## Builds the native engine; needs Rust (cargo)
+	@tools/build-engine
 
 bench: $(VENV)/dev.stamp  ## Measures the relay against coturn; ARGS are those of `python -m bench relay`
 	@tools/install-programs tests/programs.txt
+	@tools/build-engine --if-possible
 	@$(BIN)/python -m bench relay --vs coturn $(ARGS)
 
 # uv resolves for every platform at once. Neither the index nor a machine's wheel folder is written down.
@@ -39,8 +47,13 @@ lock: $(VENV)/dev.stamp  ## Renews requirements/ from pyproject.toml; UPGRADE=--
 	$(LOCK) $(UPGRADE) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
 
 clean:  ## Removes the environment and every cache
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) native/target turnd/dataplane/_engine.abi3.so build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find $(CHECKED) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What Rust has its own tools for.
+IN_NATIVE := cd native && command -v cargo >/dev/null || { echo "no cargo here: native/ is not checked"; exit 0; }
+CARGO_CHECK := $(IN_NATIVE); cargo fmt --check && cargo clippy --quiet --locked --all-targets --all-features -- --deny warnings
+CARGO_TEST := $(IN_NATIVE); cargo test --quiet --locked --all-features --package routes --package engine
 
 # A stamp is as new as the lock that it installed, so the second run of a verb starts at once.
 # The checkout itself is installed last: editable, from the pinned build tools, fetching nothing.

@@ -96,7 +96,7 @@ def _off(configuration: Configuration) -> Iterator[Row]:
 def _native_engine_missing() -> str:
     """Why there is none; empty where there is one."""
     try:
-        make_engine(EngineChoice.NATIVE, EngineSettings())
+        make_engine(EngineChoice.NATIVE, EngineSettings()).close()
     except EngineMissingError as error:
         return str(error)
     return ""

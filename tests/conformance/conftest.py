@@ -13,7 +13,7 @@ from turnd.dataplane.choice import EngineChoice, EngineMissingError, make_engine
 from turnd.dataplane.contract import DataPlane, EngineSettings
 
 #: By name. One that is not built into this installation skips its cases, and the skips are counted.
-ENGINES = ["python"]
+ENGINES = ["python", "native"]
 
 MakeEngine = Callable[..., DataPlane]
 

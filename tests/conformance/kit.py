@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from fairlead.datagram import Address, FiveTuple, Transport, Via
+import pytest
+
+from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
 from fairlead.reasons import Reason
 from fairlead.stun.attributes import DATA, XOR_PEER_ADDRESS, Attribute
-from fairlead.stun.header import Class, Method
-from fairlead.stun.message import encode, new_mask
+from fairlead.stun.header import Class, DecodeError, Method
+from fairlead.stun.message import decode, encode, new_mask
 from turnd.dataplane.contract import DataPlane, Direction, Framing, HandUp
 from turnd.routes import Channel, Permission, Ports, RelayId
 
@@ -44,6 +46,18 @@ def send_indication(*rows: tuple[Attribute[Any], Any], fingerprint: bool = False
 
 def plain_send(peer: Address, data: bytes, fingerprint: bool = False) -> bytes:
     return send_indication((XOR_PEER_ADDRESS, peer), (DATA, data), fingerprint=fingerprint)
+
+
+def message_of(size: int) -> bytes:
+    """A message for the core that is so long, a multiple of 4."""
+    return encode(Method.ALLOCATE, Class.REQUEST, _MASK, [(DATA, bytes(size - 24))])
+
+
+@runtime_checkable
+class SelfWorking(Protocol):
+    """An engine that works while nobody calls it."""
+
+    def settle(self) -> None: ...
 
 
 class End:
@@ -136,6 +150,7 @@ class Rig:
         """Gives the engine its turns until it is done; fails when it never is."""
         deadline = time.monotonic() + PATIENCE
         while True:
+            settle(self.engine)
             self.handed_up += self.engine.turn()
             if done():
                 return
@@ -151,6 +166,21 @@ class Rig:
         """Waits until so much has been dropped, for this reason alone, and nothing has come out anywhere."""
         self.work_until(lambda: self.engine.counters().dropped[reason] >= times)
         assert self.all_dropped() == {**before, reason: times}
+        self.expect_silence()
+
+    def expect_junk(self, message: bytes, client: "Client") -> None:
+        """A client sends what has no header of STUN: it is handed up, or dropped for what is wrong with it."""
+        before = self.all_dropped()
+        client.say(message)
+        with pytest.raises(DecodeError) as wrong:
+            decode(message)
+        reason = wrong.value.reason
+        self.work_until(lambda: bool(self.handed_up) or self.all_dropped() != before)
+        if self.handed_up:
+            assert self.handed_up.pop() == Datagram(message, client.five_tuple, VIA)
+            assert self.all_dropped() == before
+        else:
+            assert self.all_dropped() == {**before, reason: before.get(reason, 0) + 1}
         self.expect_silence()
 
     def expect_silence(self) -> None:
@@ -192,6 +222,12 @@ class Relay:
         route = Channel(self.number, number, peer)
         self.rig.engine.set_route(route)
         return route
+
+
+def settle(engine: DataPlane) -> None:
+    """Lets an engine that works by itself deal with all that has arrived; others do it when they are given a turn."""
+    if isinstance(engine, SelfWorking):
+        engine.settle()
 
 
 def free_address(host: str) -> Address:

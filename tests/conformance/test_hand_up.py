@@ -6,17 +6,21 @@ import pytest
 
 from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
 from fairlead.reasons import Reason
-from fairlead.stun.attributes import REQUESTED_TRANSPORT
+from fairlead.stun.attributes import DATA, REQUESTED_TRANSPORT
 from fairlead.stun.header import Class, Method
 from fairlead.stun.message import encode, new_mask
 from tests.conformance.conftest import MakeEngine, MakeRig
-from tests.conformance.kit import IPV4, IPV6, LISTENER, LONGEST, VIA, Client, Rig, channel_data
+from tests.conformance.kit import IPV4, IPV6, LISTENER, LONGEST, VIA, Client, Rig, channel_data, message_of
 from tests.skipping import skip_for_lack_of
 
 ALLOCATE = encode(Method.ALLOCATE, Class.REQUEST, new_mask(bytes(12)), [(REQUESTED_TRANSPORT, 17)])
 UNKNOWN = {
     "allocate": ALLOCATE,
     "binding": encode(Method.BINDING, Class.REQUEST, new_mask(bytes(12)), with_fingerprint=True),
+    "attribute beyond the end": encode(Method.BINDING, Class.REQUEST, new_mask(bytes(12)), [(DATA, b"data")])[:-5]
+    + b"\xffdata",
+}
+JUNK = {
     "empty": b"",
     "one byte": b"\x40",
     "three bytes": b"\x40\x00\x00",
@@ -25,6 +29,7 @@ UNKNOWN = {
     "rtp": b"\x80\x60" + bytes(170),
     "all ones": b"\xff" * 100,
     "zeros": bytes(100),
+    "no cookie": bytes(20),
 }
 
 
@@ -38,18 +43,24 @@ def test_the_unknown_is_handed_up_as_it_came(rig: Rig, kind: str, known: bool) -
     rig.expect_silence()
 
 
+@pytest.mark.parametrize("kind", JUNK)
+@pytest.mark.parametrize("known", [False, True], ids=["stranger", "client"])
+def test_junk_is_handed_up_or_dropped_for_what_is_wrong_with_it(rig: Rig, kind: str, known: bool) -> None:
+    client = rig.call()[0] if known else rig.client()
+    rig.expect_junk(JUNK[kind], client)
+
+
 def test_short_messages_show_nothing_of_earlier_ones(rig: Rig) -> None:
     client, _, peer = rig.call()
     client.say(channel_data(b"data"))
     peer.receive()
     for message in (b"", b"\x40", b"\x40\x00\x00"):
-        client.say(message)
-        assert rig.next_handed_up() == Datagram(message, client.five_tuple, VIA)
+        rig.expect_junk(message, client)
 
 
 def test_the_longest_datagram_is_handed_up_whole(rig: Rig) -> None:
     client = rig.client()
-    longest = b"\xff" * LONGEST[rig.host]
+    longest = message_of(LONGEST[rig.host] & ~3)
     client.say(longest)
     assert rig.next_handed_up() == Datagram(longest, client.five_tuple, VIA)
 

@@ -189,14 +189,21 @@ def _unusual(host: str) -> dict[str, bytes]:
         "fingerprint between": _stamped_between(plain, peer_end),
         "request": encode(Method.SEND, Class.REQUEST, mask, (peer, data)),
         "data indication": encode(Method.DATA, Class.INDICATION, mask, (peer, data)),
+        "attribute beyond the end": plain[:-5] + b"\xff" + plain[-4:],
+        "unknown family": plain[:25] + b"\x03" + plain[26:],
+        "family without its length": plain[:25] + (b"\x02" if host == IPV4 else b"\x01") + plain[26:],
+    }
+
+
+def _broken(host: str) -> dict[str, bytes]:
+    """What has lost the header of a STUN message."""
+    plain = send_indication((XOR_PEER_ADDRESS, SOMEBODY[host]), (DATA, b"data"))
+    return {
         "wrong cookie": plain[:4] + b"\0" + plain[5:],
         "length too small": plain[:3] + bytes([plain[3] - 4]) + plain[4:],
         "length too great": plain[:3] + bytes([plain[3] + 4]) + plain[4:],
         "length no multiple": plain[:3] + bytes([plain[3] + 1]) + plain[4:] + b"\0",
         "trailing bytes": plain + bytes(4),
-        "attribute beyond the end": plain[:-5] + b"\xff" + plain[-4:],
-        "unknown family": plain[:25] + b"\x03" + plain[26:],
-        "family without its length": plain[:25] + (b"\x02" if host == IPV4 else b"\x01") + plain[26:],
         "only a header": plain[:20],
         "less than a header": plain[:19],
     }
@@ -218,6 +225,15 @@ def test_what_is_not_plain_is_handed_up_as_it_came(rig: Rig, kind: str) -> None:
     assert not rig.passed()
     assert not rig.all_dropped()
     rig.expect_silence()
+
+
+@pytest.mark.parametrize("kind", _broken(IPV4))
+def test_what_is_broken_is_junk(rig: Rig, kind: str) -> None:
+    client, relay, _ = rig.call()
+    relay.permit(rig.host)
+    message = _broken(rig.host)[kind]
+    rig.expect_junk(message, client)
+    assert not rig.passed()
 
 
 ADVERTISED = {IPV4: "203.0.113.7", IPV6: "2001:db8:7::1"}

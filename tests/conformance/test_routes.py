@@ -2,7 +2,7 @@
 
 import pytest
 
-from fairlead.datagram import Address, FiveTuple, Transport
+from fairlead.datagram import Address, FiveTuple, Transport, Via
 from fairlead.reasons import Reason
 from tests.conformance.conftest import MakeEngine
 from tests.conformance.kit import IPV4, IPV6, NUMBER, VIA, Rig, channel_data, free_address, plain_send
@@ -83,6 +83,12 @@ def test_a_route_needs_an_open_relay_socket(make: MakeEngine) -> None:
         engine.set_client(RelayId(1), FiveTuple(Transport.TCP, Address(IPV4, 1), Address(IPV4, 2)), VIA)
     with pytest.raises(KeyError):
         engine.usage(RelayId(1))
+
+
+def test_a_client_that_names_no_listener_is_refused(rig: Rig) -> None:
+    relay = rig.relay()
+    with pytest.raises(KeyError):
+        rig.engine.set_client(relay.number, rig.client().five_tuple, Via(99))
 
 
 def test_a_route_is_of_its_relay_sockets_family(rig: Rig) -> None:

@@ -1,4 +1,4 @@
-"""A World whose sockets are real: the core, the Python engine, and clients and peers on the loopback interface."""
+"""A World whose sockets are real: the core, an engine, and clients and peers on the loopback interface."""
 
 import contextlib
 import errno
@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from fairlead.datagram import Address, Datagram, Family, FiveTuple, Transport, Via
+from tests.conformance.kit import settle
 from tests.simulation.model import Attempt, Bound
 from tests.turnd.kit import World
-from turnd.dataplane.contract import HandUp, StreamData
-from turnd.dataplane.python import PythonEngine
+from turnd.dataplane.contract import DataPlane, HandUp, StreamData
 from turnd.protocol import effects as do
 from turnd.protocol.effects import Effect
 from turnd.protocol.settings import RelayHost
@@ -54,8 +54,8 @@ def received(opened: socket.socket) -> list[tuple[bytes, Address]]:
 class RelayedWorld(World):
     """What clients say goes through the engine, and the core hears of it what the engine hands up."""
 
-    def __init__(self, **settings: Any) -> None:
-        self.engine = PythonEngine()
+    def __init__(self, engine: DataPlane, **settings: Any) -> None:
+        self.engine = engine
         self.server = self.engine.open_listener(LISTENER, Address("127.0.0.1", 0))
         self.clients: dict[Address, socket.socket] = {}
         #: Relay sockets that the core wanted, and what became of them.
@@ -82,6 +82,7 @@ class RelayedWorld(World):
         return self.turn()
 
     def turn(self) -> list[Effect]:
+        settle(self.engine)
         return self._hear(self.engine.turn())
 
     def _hear(self, handed_up: Iterable[HandUp]) -> list[Effect]:

@@ -23,6 +23,7 @@ from tests.simulation.model import (
 )
 from tests.simulation.relayed_world import RelayedWorld, bound_socket, loopback_hosts, received
 from tests.turnd.kit import EPOCH, START, USERS, Client, Reply
+from turnd.dataplane.contract import DataPlane
 from turnd.protocol.authentication import Secret
 from turnd.protocol.effects import EndReason
 from turnd.protocol.peer_policy import PeerPolicy
@@ -59,10 +60,11 @@ _OWNERS = (PEOPLE[0], PEOPLE[2], PEOPLE[1], PEOPLE[0])
 class Stage:
     """One world and one model of it, with clients and with peers that have sockets."""
 
-    def __init__(self, expiry: Expiry) -> None:
+    def __init__(self, expiry: Expiry, engine: DataPlane) -> None:
         hosts = loopback_hosts()
         own = [host.bound for host in hosts.values()]
         self.world = RelayedWorld(
+            engine,
             hosts=hosts,
             ports=PORTS,
             port_hold=PORT_HOLD,

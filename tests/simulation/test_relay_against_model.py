@@ -1,4 +1,4 @@
-"""Any course of events, on the real core and the real engine with real sockets, against a plain model of RFC 8656.
+"""Any course of events, on the real core and each real engine with real sockets, against a plain model of RFC 8656.
 
 After every step the engine holds what the core says is active, the core's books are those of the model, and each port
 and each share of a quota is in one hand. Packets go where the model lets them go, and nowhere else.
@@ -12,6 +12,7 @@ import os
 import socket
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -31,7 +32,10 @@ from fairlead.stun.header import Class, Method
 from tests.simulation.model import AskedAllocate, AskedChannel, AskedPermission, AskedRefresh, Person
 from tests.simulation.relayed_world import bound_socket
 from tests.simulation.stage import PEOPLE, PORTS, TRANSPORTS, Stage
+from tests.skipping import skip_for_lack_of
 from tests.turnd.kit import UDP, Row
+from turnd.dataplane.choice import EngineChoice, EngineMissingError, make_engine
+from turnd.dataplane.contract import EngineSettings
 from turnd.protocol.settings import Expiry
 
 
@@ -63,9 +67,11 @@ payloads = st.binary(max_size=5)
 
 
 class RelayAgainstModel(RuleBasedStateMachine):
+    engine = EngineChoice.PYTHON
+
     @initialize(expiry=st.sampled_from(Expiry), allocated=st.sets(clients, min_size=2))
     def begin(self, expiry: Expiry, allocated: set[int]) -> None:
-        self.stage = Stage(expiry)
+        self.stage = Stage(expiry, make_engine(self.engine, EngineSettings()))
         self.strangers: list[socket.socket] = []
         for client in sorted(allocated):
             self.allocate(client, None, None, None, None, None, Weather.FINE)
@@ -216,7 +222,21 @@ class RelayAgainstModel(RuleBasedStateMachine):
         self.stage.compare()
 
 
-TestRelayAgainstModel = RelayAgainstModel.TestCase
-TestRelayAgainstModel.settings = settings(
+class NativeRelayAgainstModel(RelayAgainstModel):
+    engine = EngineChoice.NATIVE
+
+
+@pytest.fixture
+def native_engine() -> None:
+    try:
+        make_engine(EngineChoice.NATIVE, EngineSettings()).close()
+    except EngineMissingError as missing:
+        skip_for_lack_of("the native engine", enable=missing.remedy)
+
+
+_SETTINGS = settings(
     max_examples=int(os.environ.get("FAIRLEAD_SIMULATION", "100")), stateful_step_count=50, deadline=None
 )
+TestRelayAgainstModel = RelayAgainstModel.TestCase
+TestNativeRelayAgainstModel = pytest.mark.usefixtures("native_engine")(NativeRelayAgainstModel.TestCase)
+TestRelayAgainstModel.settings = TestNativeRelayAgainstModel.settings = _SETTINGS

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +124,18 @@ async def test_a_listener_that_cannot_be_opened_changes_nothing(settle: Settle, 
     assert await sockets.client(daemon).allocate()
 
 
+async def test_it_refuses_to_start_without_the_engine_that_is_asked_for(
+    settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "turnd.dataplane.native", None)
+    with pytest.raises(SettingError, match="no native engine; install Rust"):
+        await Turnd().start(settle(engine="native"), Context(Metrics("turnd"), SystemClock()))
+
+
 @pytest.mark.parametrize(
     ("top", "section", "said"),
     [
         ({"auth": {}}, {}, "neither a secret nor a user"),
-        ({}, {"engine": "native"}, "no native engine; set turnd.engine to auto or python"),
         ({"tls": {"certificate": "gone.pem", "key": "gone.key"}}, {}, "gone.pem cannot be read"),
         ({}, {"relay": {"address": ["127.0.0.1"], "advertise": ["2001:db8::1"]}}, "is advertised, but no relay"),
     ],

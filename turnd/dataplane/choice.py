@@ -17,11 +17,24 @@ class EngineChoice(enum.StrEnum):
 class EngineMissingError(Exception):
     """The engine that the configuration asks for is not installed."""
 
-    remedy = "set turnd.engine to auto or python"
+    remedy = "install Rust and run `make native` or `pip install .` again, or set turnd.engine to auto or python"
 
 
 def make_engine(choice: EngineChoice, settings: EngineSettings) -> DataPlane:
     """The engine of that name; raises EngineMissingError."""
-    if choice is EngineChoice.NATIVE:
-        raise EngineMissingError("this installation has no native engine")
-    return PythonEngine(settings)
+    if choice is EngineChoice.PYTHON:
+        return PythonEngine(settings)
+    try:
+        # The extension is compiled, and not every installation has it.
+        from turnd.dataplane.native import NativeEngine
+    except ImportError as error:
+        if choice is EngineChoice.NATIVE:
+            raise EngineMissingError(_what_is_missing(error)) from None
+        return PythonEngine(settings)
+    return NativeEngine(settings)
+
+
+def _what_is_missing(error: ImportError) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return "this installation has no native engine"
+    return f"the native engine of this installation cannot be loaded ({error})"

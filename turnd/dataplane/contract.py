@@ -5,6 +5,9 @@ forwards what the routes it was given allow, drops with a named reason what they
 that it does not know. It has no timers: what ends is withdrawn from it. Nothing crosses this border that could not
 cross the border of a process.
 
+An engine works when turn() is called, or all the time in threads of its own. Either way a verb that has returned counts
+for every packet that is sent from then on, and numbers that are read count every packet that had come out by then.
+
 Clients are told apart by their 5-tuple. What they send is one of three:
   ChannelData      4 bytes or more, the first from 0x40 to 0x7F. Its data goes to the peer of the channel, when
                    the peer's host has a permission too. What follows the data is padding and ignored.
@@ -16,6 +19,8 @@ channel is bound to the peer, else as a Data indication of XOR-PEER-ADDRESS and 
 Empty data is data. In indications a client writes and reads the advertised host in place of the bound one.
 
 What is not forwarded is dropped and counted, under the first of these that fits:
+  EMPTY, NOT_STUN, MALFORMED, BAD_COOKIE
+                      what is wrong with the header of a datagram, in the words of fairlead.stun.message.decode
   MALFORMED           ChannelData that is longer than what arrived
   NO_ALLOCATION       ChannelData or plain Send of a client without a relay socket; a peer's packet on a relay socket
                       without a client
@@ -26,7 +31,7 @@ What is not forwarded is dropped and counted, under the first of these that fits
   PORT_ZERO           the port of the peer, or of a client whose message would be handed up, is 0
   PEER_NOT_ALLOCATED  the permission says Ports.OWN_RELAYED, and no open relay socket has the peer's address: judged
                       for each packet, in both directions
-  SEND_BUFFER         the kernel has no room
+  SEND_BUFFER         the kernel has no room; or too much is waiting for turn() to hand it up
   TOO_LARGE           the path has none
   UNREACHABLE         whatever else makes the kernel refuse
 No error on a socket, and no ICMP message, ever ends it.
@@ -100,9 +105,11 @@ class DataPlane(Protocol):
         ...
 
     def turn(self) -> Sequence[HandUp]:
-        """Does at most one budget of work and returns what it hands up, bounded in number and in bytes.
+        """Returns what is handed up: no more than the budget, and bounded in bytes.
 
-        Every socket that is ready gets its share. What is left stays in the kernel's queues, which shed by themselves.
+        An engine without threads does its work in here, at most one budget of packets at a time. In every engine each
+        socket that is ready gets its share, and what cannot be kept up with is shed: by the kernel's queues, which
+        are full, or under SEND_BUFFER.
         """
         ...
 
@@ -160,7 +167,8 @@ class DataPlane(Protocol):
         ...
 
     def deliver(self, datagram: Datagram) -> Sequence[HandUp]:
-        """Takes one framed message of a stream client as turn() takes a datagram: forwards it, or hands it up."""
+        """Takes one framed message of a stream client as a listener takes a datagram: what is not to be forwarded or
+        dropped is returned."""
         ...
 
     def usage(self, relay: RelayId) -> Usage:
@@ -183,7 +191,7 @@ class EngineSettings(NamedTuple):
 
     `aliases` maps each advertised relay host to the host that is bound (1:1 NAT); clients write and read the
     advertised one. `receive_buffer` and `send_buffer` are SO_RCVBUF and SO_SNDBUF in bytes, 0 leaves the system's.
-    `budget` bounds the packets of one turn.
+    `budget` bounds the packets of one turn: those that it hands up, and where the turn does the work, all.
     """
 
     aliases: Mapping[str, str] = {}

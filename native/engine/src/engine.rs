@@ -1,0 +1,391 @@
+//! The owner's side: opens sockets, and says to the threads what is theirs.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use routes::{Channel, Client, FiveTuple, Message, Permission, Reason, RelayId, Transport};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::books::{Books, Tally};
+use crate::mailbox::{Command, Mailbox, Up, Upstairs};
+use crate::outbox::reason;
+use crate::sys::{Outgoing, Piece, Sender, report_local_address};
+use crate::worker::{Shared, Worker};
+
+/// What an engine is made with.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// pairs of the host that clients are told and the one that is bound (1:1 NAT)
+    pub aliases: Vec<(IpAddr, IpAddr)>,
+    /// SO_RCVBUF in bytes, 0 for the system's
+    pub receive_buffer: usize,
+    /// SO_SNDBUF in bytes, 0 for the system's
+    pub send_buffer: usize,
+    /// how many threads share the work, for the life of the engine; at least one
+    pub threads: usize,
+    /// where the transaction ids of indications begin: unpredictable
+    pub seed: u128,
+}
+
+/// What a caller got wrong.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// It is open already.
+    Open(u64),
+    /// No such relay socket, or listener, is open.
+    Unknown(u64),
+}
+
+/// The totals of all threads.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// what was relayed
+    pub relayed: Tally,
+    /// what was dropped, by the number of its reason
+    pub dropped: Vec<u64>,
+    /// how often a thread panicked and went on
+    pub panics: u64,
+}
+
+struct Thread {
+    mailbox: Arc<Mailbox>,
+    books: Arc<Books>,
+    handle: Option<JoinHandle<()>>,
+}
+
+struct Listener {
+    sockets: Vec<Arc<Socket>>,
+    wildcard: bool,
+}
+
+struct Relay {
+    thread: usize,
+    socket: Arc<Socket>,
+    address: SocketAddr,
+}
+
+/// The owner's handle. Its methods are called from one thread at a time.
+pub struct Engine {
+    options: Options,
+    threads: Vec<Thread>,
+    upstairs: Arc<Upstairs>,
+    listeners: HashMap<u32, Listener>,
+    relays: HashMap<RelayId, Relay>,
+    sender: Sender,
+}
+
+impl Engine {
+    /// Starts the threads.
+    pub fn new(options: Options) -> io::Result<Self> {
+        let upstairs = Arc::new(Upstairs::new()?);
+        let mut threads = Vec::new();
+        for number in 0..options.threads.max(1) {
+            let (mailbox, books) = (Arc::new(Mailbox::new()?), Arc::new(Books::default()));
+            // Far apart, so that the ids of two threads never meet.
+            let seed = options.seed.wrapping_add((number as u128) << 88);
+            let shared = Shared {
+                thread: number as u64,
+                mailbox: Arc::clone(&mailbox),
+                upstairs: Arc::clone(&upstairs),
+                books: Arc::clone(&books),
+            };
+            let worker = Worker::new(shared, &options.aliases, seed)?;
+            let handle = std::thread::Builder::new().name(format!("relay-{number}")).spawn(move || worker.run())?;
+            threads.push(Thread { mailbox, books, handle: Some(handle) });
+        }
+        let (listeners, relays) = (HashMap::new(), HashMap::new());
+        Ok(Engine { options, threads, upstairs, listeners, relays, sender: Sender::new() })
+    }
+
+    /// The descriptor that is readable while take() has something.
+    #[must_use]
+    pub fn descriptor(&self) -> RawFd {
+        self.upstairs.as_raw_fd()
+    }
+
+    /// Takes at most `most` items that are handed up.
+    #[must_use]
+    pub fn take(&self, most: usize) -> Vec<Up> {
+        self.upstairs.take(most)
+    }
+
+    /// Binds a listener in every thread; returns the bound address.
+    pub fn open_listener(&mut self, listener: u32, address: SocketAddr) -> io::Result<Result<SocketAddr, Mistake>> {
+        if self.listeners.contains_key(&listener) {
+            return Ok(Err(Mistake::Open(u64::from(listener))));
+        }
+        let wildcard = address.ip().is_unspecified();
+        let mut sockets: Vec<Arc<Socket>> = Vec::new();
+        let mut bound = address;
+        for _ in &self.threads {
+            let socket = self.udp_socket(address)?;
+            socket.set_reuse_port(self.threads.len() > 1)?;
+            if wildcard {
+                report_local_address(socket.as_raw_fd(), address.is_ipv4())?;
+            }
+            socket.bind(&bound.into())?;
+            bound = local_address(&socket)?;
+            sockets.push(Arc::new(socket));
+        }
+        for (thread, socket) in self.threads.iter().zip(&sockets) {
+            let socket = Arc::clone(socket);
+            thread.mailbox.post(Command::OpenListener { listener, socket, address: bound, wildcard });
+        }
+        self.listeners.insert(listener, Listener { sockets, wildcard });
+        Ok(Ok(bound))
+    }
+
+    /// Reads a listener no more; of one that is not open, nothing.
+    pub fn close_listener(&mut self, listener: u32) {
+        if self.listeners.remove(&listener).is_some() {
+            self.tell_all(|| Command::CloseListener(listener));
+            self.sync();
+        }
+    }
+
+    /// Binds a relay socket.
+    pub fn open_relay(&mut self, relay: RelayId, address: SocketAddr) -> io::Result<Result<(), Mistake>> {
+        if self.relays.contains_key(&relay) {
+            return Ok(Err(Mistake::Open(relay)));
+        }
+        let socket = self.udp_socket(address)?;
+        socket.bind(&address.into())?;
+        let address = local_address(&socket)?;
+        let socket = Arc::new(socket);
+        let open = Command::OpenRelay { relay, socket: Arc::clone(&socket), address, tally: Tally::default() };
+        self.threads[0].mailbox.post(open);
+        self.relays.insert(relay, Relay { thread: 0, socket, address });
+        self.tell_all(|| Command::Live(address));
+        Ok(Ok(()))
+    }
+
+    /// Says whose relay socket it is; one whose client comes in by another thread moves there.
+    pub fn set_client(&mut self, relay: RelayId, client: Client) -> Result<(), Mistake> {
+        let is_datagram = client.five_tuple.transport == Transport::Udp;
+        if is_datagram && !self.listeners.contains_key(&client.listener) {
+            return Err(Mistake::Unknown(u64::from(client.listener)));
+        }
+        let thread = if is_datagram { client.path as usize % self.threads.len() } else { 0 };
+        if self.relay(relay)?.thread != thread {
+            self.move_relay(relay, thread);
+        }
+        self.threads[thread].mailbox.post(Command::SetClient(relay, client));
+        Ok(())
+    }
+
+    fn move_relay(&mut self, relay: RelayId, thread: usize) {
+        let Some(row) = self.relays.get_mut(&relay) else {
+            return;
+        };
+        let (socket, address) = (Arc::clone(&row.socket), row.address);
+        let from = std::mem::replace(&mut row.thread, thread);
+        let (permissions, channels) = self.threads[from].ask(Command::Routes).unwrap_or_default();
+        let tally = self.threads[from].ask(|answer| Command::CloseRelay(relay, answer)).unwrap_or_default();
+        let to = &self.threads[thread].mailbox;
+        to.post(Command::OpenRelay { relay, socket, address, tally });
+        permissions.into_iter().filter(|row| row.relay == relay).for_each(|row| to.post(Command::Permit(row)));
+        channels.into_iter().filter(|row| row.relay == relay).for_each(|row| to.post(Command::Bind(row)));
+        self.threads[from].mailbox.post(Command::Live(address));
+    }
+
+    /// Closes a relay socket; returns what passed it. Of one that is not open, nothing.
+    pub fn close_relay(&mut self, relay: RelayId) -> Tally {
+        let Some(row) = self.relays.remove(&relay) else {
+            return Tally::default();
+        };
+        let address = row.address;
+        let tally = self.threads[row.thread].ask(|answer| Command::CloseRelay(relay, answer)).unwrap_or_default();
+        self.tell_all(|| Command::Perish(address));
+        tally
+    }
+
+    /// What has passed a relay socket so far.
+    pub fn usage(&self, relay: RelayId) -> Result<Tally, Mistake> {
+        let thread = &self.threads[self.relay(relay)?.thread];
+        Ok(thread.ask(|answer| Command::Usage(relay, answer)).unwrap_or_default())
+    }
+
+    /// The address of a relay socket.
+    pub fn address(&self, relay: RelayId) -> Result<SocketAddr, Mistake> {
+        Ok(self.relay(relay)?.address)
+    }
+
+    /// Sets a permission.
+    pub fn permit(&self, permission: Permission) -> Result<(), Mistake> {
+        self.tell(permission.relay, Command::Permit(permission))
+    }
+
+    /// Clears a permission; of a relay socket that is not open, nothing.
+    pub fn revoke(&self, permission: Permission) {
+        let _ = self.tell(permission.relay, Command::Revoke(permission));
+    }
+
+    /// Sets a channel.
+    pub fn bind(&self, channel: Channel) -> Result<(), Mistake> {
+        self.tell(channel.relay, Command::Bind(channel))
+    }
+
+    /// Clears a channel; of a relay socket that is not open, nothing.
+    pub fn unbind(&self, channel: Channel) {
+        let _ = self.tell(channel.relay, Command::Unbind(channel));
+    }
+
+    /// No indication passes to or from exactly these peers any more.
+    pub fn deny(&self, peers: Vec<SocketAddr>) {
+        let peers: Arc<[SocketAddr]> = peers.into();
+        self.tell_all(|| Command::Deny(Arc::clone(&peers)));
+    }
+
+    /// Sends to a UDP client from the address that it wrote to.
+    pub fn send(&mut self, listener: u32, path: u64, client: &FiveTuple, data: &[u8]) {
+        let thread = path as usize % self.threads.len();
+        let sent = match self.listeners.get(&listener) {
+            None => Err(Reason::Unreachable),
+            Some(listener) => {
+                let from = listener.wildcard.then(|| client.server.ip());
+                let outgoing = Outgoing { to: client.client, from, first: 0, pieces: 1, segment: 0 };
+                let piece = Piece { source: 0, start: 0, length: data.len() as u32 };
+                let descriptor = listener.sockets[thread].as_raw_fd();
+                self.sender.send(descriptor, &[outgoing], &[piece], &[data]).map_err(|error| reason(&error))
+            }
+        };
+        if let Err(reason) = sent {
+            self.threads[thread].books.dropped(reason);
+        }
+    }
+
+    /// Sends application data as a plain Send does. It is on its way when this returns, so that what is answered next
+    /// does not overtake it.
+    pub fn send_from_relay(&self, relay: RelayId, peer: SocketAddr, data: Box<[u8]>, dont_fragment: bool) {
+        match self.relay(relay) {
+            Ok(row) => {
+                let command = |answer| Command::SendFromRelay { relay, peer, data, dont_fragment, answer };
+                let _ = self.threads[row.thread].ask(command);
+            }
+            Err(_) => self.threads[0].books.dropped(Reason::NoAllocation),
+        }
+    }
+
+    /// Takes a message of a stream client; false when it is not for the data plane.
+    pub fn deliver(&self, client: Client, data: &[u8]) -> bool {
+        let is_ours = !matches!(routes::read(data), Message::Junk(_) | Message::Other);
+        if is_ours {
+            self.threads[0].mailbox.post(Command::Deliver { client, data: data.into() });
+        }
+        is_ours
+    }
+
+    /// Every route of every thread.
+    #[must_use]
+    pub fn routes(&self) -> (Vec<Permission>, Vec<Channel>) {
+        let (mut permissions, mut channels) = (Vec::new(), Vec::new());
+        for thread in &self.threads {
+            let (more_permissions, more_channels) = thread.ask(Command::Routes).unwrap_or_default();
+            permissions.extend(more_permissions);
+            channels.extend(more_channels);
+        }
+        (permissions, channels)
+    }
+
+    /// The totals of all threads, with everything that had left them by now.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.sync();
+        let mut totals = Totals { dropped: vec![0; Reason::ALL.len()], ..Totals::default() };
+        for thread in &self.threads {
+            let (tally, dropped, panics) = thread.books.read();
+            for way in 0..4 {
+                totals.relayed.packets[way] += tally.packets[way];
+                totals.relayed.bytes[way] += tally.bytes[way];
+            }
+            totals.dropped.iter_mut().zip(dropped).for_each(|(sum, more)| *sum += more);
+            totals.panics += panics;
+        }
+        totals
+    }
+
+    /// Returns when the threads have done all that was said.
+    pub fn sync(&self) {
+        for thread in &self.threads {
+            let _ = thread.ask(Command::Sync);
+        }
+    }
+
+    /// Returns when all that has arrived is dealt with, for tests: under a steady load, never.
+    pub fn settle(&self) {
+        // A packet may go from thread to thread, by way of two relay sockets.
+        for thread in self.threads.iter().chain(&self.threads[..self.threads.len() - 1]) {
+            let _ = thread.ask(Command::Settle);
+        }
+    }
+
+    /// Makes a thread panic.
+    #[cfg(feature = "panic-injection")]
+    pub fn panic(&self, thread: usize) {
+        self.threads[thread].mailbox.post(Command::Panic);
+    }
+
+    /// Ends the threads; every socket is closed then.
+    pub fn close(&mut self) {
+        self.tell_all(|| Command::Stop);
+        for thread in &mut self.threads {
+            if let Some(handle) = thread.handle.take() {
+                let _ = handle.join();
+            }
+        }
+        self.listeners.clear();
+        self.relays.clear();
+    }
+
+    fn relay(&self, relay: RelayId) -> Result<&Relay, Mistake> {
+        self.relays.get(&relay).ok_or(Mistake::Unknown(relay))
+    }
+
+    fn tell(&self, relay: RelayId, command: Command) -> Result<(), Mistake> {
+        self.threads[self.relay(relay)?.thread].mailbox.post(command);
+        Ok(())
+    }
+
+    fn tell_all(&self, command: impl Fn() -> Command) {
+        self.threads.iter().for_each(|thread| thread.mailbox.post(command()));
+    }
+
+    fn udp_socket(&self, address: SocketAddr) -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        if self.options.receive_buffer > 0 {
+            socket.set_recv_buffer_size(self.options.receive_buffer)?;
+        }
+        if self.options.send_buffer > 0 {
+            socket.set_send_buffer_size(self.options.send_buffer)?;
+        }
+        Ok(socket)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Thread {
+    /// Posts a command that is answered, and waits; None when the thread has ended.
+    fn ask<T>(&self, command: impl FnOnce(mpsc::Sender<T>) -> Command) -> Option<T> {
+        self.handle.as_ref()?;
+        let (answer, question) = mpsc::channel();
+        self.mailbox.post(command(answer));
+        question.recv().ok()
+    }
+}
+
+fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
+    let address: SockAddr = socket.local_addr()?;
+    address.as_socket().ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
+}

@@ -1,0 +1,19 @@
+//! Threads that own listeners and relay sockets and move packets between them in batches.
+//!
+//! An owner opens sockets and says what may be forwarded; a thread receives many datagrams with one call, judges each
+//! by its table, groups what goes the same way, and sends it with one call, in trains that the kernel cuts where
+//! packets of one length follow each other. Nothing locks, waits or allocates on the way of a packet, except for what
+//! is handed up.
+
+mod books;
+mod engine;
+mod framing;
+mod mailbox;
+mod outbox;
+pub mod sys;
+mod worker;
+
+pub use books::Tally;
+pub use engine::{Engine, Mistake, Options, Totals};
+pub use mailbox::Up;
+pub use routes::{Channel, Client, FiveTuple, Permission, Ports, Reason, RelayId, Transport};

@@ -1,0 +1,193 @@
+//! The two queues between an engine's threads and its owner: commands down, and what is not the engine's up.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use routes::{Channel, Client, FiveTuple, Permission, RelayId};
+use socket2::Socket;
+
+use crate::books::Tally;
+use crate::sys::Bell;
+
+/// What an owner may tell a thread; answers come back through a channel.
+pub enum Command {
+    /// Read this socket; `wildcard` ones say which address was written to.
+    OpenListener { listener: u32, socket: Arc<Socket>, address: SocketAddr, wildcard: bool },
+    /// Read it no more.
+    CloseListener(u32),
+    /// Read this relay socket and keep its books.
+    OpenRelay { relay: RelayId, socket: Arc<Socket>, address: SocketAddr, tally: Tally },
+    /// Close it; answers what passed it.
+    CloseRelay(RelayId, Sender<Tally>),
+    /// What has passed it?
+    Usage(RelayId, Sender<Tally>),
+    /// Whose relay socket it is.
+    SetClient(RelayId, Client),
+    /// Sets a permission.
+    Permit(Permission),
+    /// Clears a permission.
+    Revoke(Permission),
+    /// Sets a channel.
+    Bind(Channel),
+    /// Clears a channel.
+    Unbind(Channel),
+    /// Sends application data as a plain Send does; answers when that is done.
+    SendFromRelay { relay: RelayId, peer: SocketAddr, data: Box<[u8]>, dont_fragment: bool, answer: Sender<()> },
+    /// Takes a stream client's message as a datagram.
+    Deliver { client: Client, data: Box<[u8]> },
+    /// A relay socket is open somewhere.
+    Live(SocketAddr),
+    /// A relay socket is closed somewhere.
+    Perish(SocketAddr),
+    /// No indication passes to or from exactly these peers.
+    Deny(Arc<[SocketAddr]>),
+    /// Which routes are there?
+    Routes(Sender<(Vec<Permission>, Vec<Channel>)>),
+    /// Answers when all that was said before is done.
+    Sync(Sender<()>),
+    /// Answers when all that has arrived is dealt with: under a steady load, never.
+    Settle(Sender<()>),
+    /// Panics, for tests of what follows.
+    #[cfg(feature = "panic-injection")]
+    Panic,
+    /// End.
+    Stop,
+}
+
+/// Commands for one thread.
+pub struct Mailbox {
+    commands: Mutex<Vec<Command>>,
+    is_full: AtomicBool,
+    bell: Bell,
+}
+
+impl Mailbox {
+    /// An empty one.
+    pub fn new() -> io::Result<Self> {
+        Ok(Mailbox { commands: Mutex::new(Vec::new()), is_full: AtomicBool::new(false), bell: Bell::new()? })
+    }
+
+    /// Says something and wakes the thread.
+    pub fn post(&self, command: Command) {
+        lock(&self.commands).push(command);
+        if !self.is_full.swap(true, AcqRel) {
+            self.bell.ring();
+        }
+    }
+
+    /// Unreadable again. To be followed by take(): whoever speaks in between has rung for it.
+    pub fn silence(&self) {
+        self.bell.silence();
+    }
+
+    /// Takes what has been said, if anything; costs one atomic load when nothing has.
+    pub fn take(&self, into: &mut VecDeque<Command>) {
+        if self.is_full.load(Acquire) {
+            // Before the commands are taken: what is said from here on rings again.
+            self.is_full.store(false, Release);
+            into.extend(lock(&self.commands).drain(..));
+        }
+    }
+}
+
+impl AsRawFd for Mailbox {
+    fn as_raw_fd(&self) -> RawFd {
+        self.bell.as_raw_fd()
+    }
+}
+
+/// A queue outlives a panic of whoever held it: every change of it is a single push or take.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is handed up.
+#[allow(missing_docs)]
+pub enum Up {
+    /// A message that is not the engine's, and where it came in.
+    Datagram { listener: u32, path: u64, five_tuple: FiveTuple, data: Box<[u8]> },
+    /// Bytes for a stream client.
+    Stream { listener: u32, path: u64, data: Box<[u8]> },
+}
+
+impl Up {
+    fn bytes(&self) -> usize {
+        match self {
+            Up::Datagram { data, .. } | Up::Stream { data, .. } => data.len(),
+        }
+    }
+}
+
+/// At most so much waits to be handed up; the rest is dropped.
+const MOST_WAITING: usize = 8192;
+const MOST_BYTES_WAITING: usize = 8 << 20;
+/// Bytes that are taken at once; the owner has other work too.
+const MOST_BYTES_TAKEN: usize = 1 << 20;
+
+#[derive(Default)]
+struct Waiting {
+    items: VecDeque<Up>,
+    bytes: usize,
+}
+
+/// What all threads hand up, and the bell that tells the owner.
+pub struct Upstairs {
+    waiting: Mutex<Waiting>,
+    bell: Bell,
+}
+
+impl Upstairs {
+    /// An empty one.
+    pub fn new() -> io::Result<Self> {
+        Ok(Upstairs { waiting: Mutex::default(), bell: Bell::new()? })
+    }
+
+    /// Adds a thread's items; returns how many there was no room for.
+    pub fn hand_up(&self, items: &mut Vec<Up>) -> usize {
+        if items.is_empty() {
+            return 0;
+        }
+        let mut waiting = lock(&self.waiting);
+        let mut refused = 0;
+        for item in items.drain(..) {
+            if waiting.items.len() >= MOST_WAITING || waiting.bytes >= MOST_BYTES_WAITING {
+                refused += 1;
+            } else {
+                waiting.bytes += item.bytes();
+                waiting.items.push_back(item);
+            }
+        }
+        self.bell.ring();
+        refused
+    }
+
+    /// Takes at most `most`, and not many bytes; the bell stays readable while there is more.
+    pub fn take(&self, most: usize) -> Vec<Up> {
+        let mut waiting = lock(&self.waiting);
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while taken.len() < most && bytes < MOST_BYTES_TAKEN {
+            let Some(item) = waiting.items.pop_front() else {
+                break;
+            };
+            bytes += item.bytes();
+            taken.push(item);
+        }
+        waiting.bytes -= bytes;
+        if waiting.items.is_empty() {
+            self.bell.silence();
+        }
+        taken
+    }
+}
+
+impl AsRawFd for Upstairs {
+    fn as_raw_fd(&self) -> RawFd {
+        self.bell.as_raw_fd()
+    }
+}

@@ -1,0 +1,170 @@
+//! Datagrams in: many with one call, each where it can be sent on from.
+
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::RawFd;
+
+use super::{CONTROL, SLOT, SLOTS, UDP_GRO};
+
+/// What is known of one received datagram or train.
+#[derive(Clone, Copy, Debug)]
+pub struct Received {
+    /// bytes in its slot
+    pub length: usize,
+    /// the length of each packet of the train, the last one aside; all of it for a lone packet
+    pub segment: usize,
+    /// who sent it
+    pub source: SocketAddr,
+    /// which of our addresses it was sent to, where the socket reports that
+    pub local: Option<IpAddr>,
+}
+
+/// Slots for received bytes, and what the kernel wants to fill them.
+pub struct Arena {
+    bytes: Vec<u8>,
+    received: Vec<Received>,
+    names: Vec<libc::sockaddr_storage>,
+    controls: Vec<[u8; CONTROL]>,
+    vectors: Vec<libc::iovec>,
+    headers: Vec<libc::mmsghdr>,
+}
+
+// The pointers in `vectors` and `headers` point into vectors that move along with them.
+unsafe impl Send for Arena {}
+
+impl Arena {
+    /// An arena with empty slots.
+    #[must_use]
+    pub fn new() -> Self {
+        // SAFETY: all of these are plain C structures for which zero bytes are a value.
+        let (name, vector, header) = unsafe { (zeroed(), zeroed(), zeroed()) };
+        let mut arena = Arena {
+            bytes: vec![0; SLOT * SLOTS],
+            received: Vec::with_capacity(SLOTS),
+            names: vec![name; SLOTS],
+            controls: vec![[0; CONTROL]; SLOTS],
+            vectors: vec![vector; SLOTS],
+            headers: vec![header; SLOTS],
+        };
+        for slot in 0..SLOTS {
+            let start = arena.bytes[slot * SLOT..].as_mut_ptr();
+            arena.vectors[slot] = libc::iovec { iov_base: start.cast(), iov_len: SLOT };
+            let header = &mut arena.headers[slot].msg_hdr;
+            header.msg_name = (&raw mut arena.names[slot]).cast();
+            header.msg_iov = &raw mut arena.vectors[slot];
+            header.msg_iovlen = 1;
+            header.msg_control = arena.controls[slot].as_mut_ptr().cast();
+        }
+        arena
+    }
+
+    /// Forgets what was received.
+    pub fn clear(&mut self) {
+        self.received.clear();
+    }
+
+    /// Slots in use.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.received.len()
+    }
+
+    /// Whether no slot is in use.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.received.is_empty()
+    }
+
+    /// What stands in a slot.
+    #[must_use]
+    pub fn received(&self, slot: usize) -> Received {
+        self.received[slot]
+    }
+
+    /// The bytes of all slots; slot n begins at n * SLOT.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Receives at most `most` datagrams behind those that are there; returns how many.
+    pub fn receive(&mut self, socket: RawFd, most: usize) -> io::Result<usize> {
+        let start = self.received.len();
+        let most = most.min(SLOTS - start);
+        for slot in start..start + most {
+            // What the kernel shortens when it fills a slot.
+            let header = &mut self.headers[slot].msg_hdr;
+            header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            header.msg_controllen = CONTROL as _;
+        }
+        // SAFETY: the headers point into vectors of ours, which keep their length and so their place.
+        let count = unsafe {
+            libc::recvmmsg(
+                socket,
+                self.headers[start..].as_mut_ptr(),
+                most as libc::c_uint,
+                libc::MSG_DONTWAIT,
+                std::ptr::null_mut(),
+            )
+        };
+        if count < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        for slot in start..start + count as usize {
+            let received = self.describe(slot);
+            self.received.push(received);
+        }
+        Ok(count as usize)
+    }
+
+    fn describe(&self, slot: usize) -> Received {
+        let length = self.headers[slot].msg_len as usize;
+        let mut received = Received { length, segment: length.max(1), source: address(&self.names[slot]), local: None };
+        let header = &self.headers[slot].msg_hdr;
+        // SAFETY: the kernel has written msg_controllen bytes of control messages into our buffer.
+        unsafe {
+            let mut control = libc::CMSG_FIRSTHDR(header);
+            while !control.is_null() {
+                let data = libc::CMSG_DATA(control);
+                match ((*control).cmsg_level, (*control).cmsg_type) {
+                    (libc::SOL_UDP, UDP_GRO) => {
+                        let segment = data.cast::<libc::c_int>().read_unaligned();
+                        received.segment = usize::try_from(segment).unwrap_or(length).max(1);
+                    }
+                    (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                        let info = data.cast::<libc::in_pktinfo>().read_unaligned();
+                        received.local = Some(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into());
+                    }
+                    (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                        let info = data.cast::<libc::in6_pktinfo>().read_unaligned();
+                        received.local = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
+                    }
+                    _ => {}
+                }
+                control = libc::CMSG_NXTHDR(header, control);
+            }
+        }
+        received
+    }
+}
+
+impl Default for Arena {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn address(name: &libc::sockaddr_storage) -> SocketAddr {
+    // SAFETY: the kernel has written an address of the family that it says, both of which fit into the storage.
+    unsafe {
+        if libc::c_int::from(name.ss_family) == libc::AF_INET6 {
+            let name = (&raw const *name).cast::<libc::sockaddr_in6>().read();
+            let host = Ipv6Addr::from(name.sin6_addr.s6_addr);
+            SocketAddrV6::new(host, u16::from_be(name.sin6_port), 0, name.sin6_scope_id).into()
+        } else {
+            let name = (&raw const *name).cast::<libc::sockaddr_in>().read();
+            SocketAddrV4::new(Ipv4Addr::from(name.sin_addr.s_addr.to_ne_bytes()), u16::from_be(name.sin_port)).into()
+        }
+    }
+}

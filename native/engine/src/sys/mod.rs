@@ -1,0 +1,62 @@
+//! The system calls: batches of datagrams in and out, epoll, eventfd. The only module with `unsafe`.
+//!
+//! What is unsafe here is that the kernel is given pointers. All of them point into buffers that the caller owns for
+//! the length of the call and that are sized when they are made; nothing keeps a pointer beyond a call.
+
+mod arena;
+mod poll;
+mod sender;
+
+use std::io;
+use std::mem::size_of;
+use std::os::fd::RawFd;
+
+pub use arena::{Arena, Received};
+pub use poll::{Bell, Epoll};
+pub use sender::{Outgoing, Piece, Sender};
+
+/// The longest datagram that there is, and the longest train that UDP_GRO makes of several.
+pub const SLOT: usize = 65536;
+/// Datagrams or trains that one batch holds.
+pub const SLOTS: usize = 64;
+/// Packets that one UDP_SEGMENT send may hold.
+pub const MOST_SEGMENTS: usize = 64;
+
+/// Bytes for the control messages of one datagram: more than both that there may be.
+const CONTROL: usize = 128;
+// linux/udp.h; libc has no names for them on every target.
+const UDP_SEGMENT: libc::c_int = 103;
+const UDP_GRO: libc::c_int = 104;
+
+/// Turns an integer socket option on or off.
+pub fn set_option(socket: RawFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    // SAFETY: the option is an integer of the length that is given.
+    let result = unsafe {
+        libc::setsockopt(socket, level, option, (&raw const value).cast(), size_of::<libc::c_int>() as libc::socklen_t)
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Has the kernel put packets of one flow that arrive together into one slot; old kernels cannot, and need not.
+pub fn receive_trains(socket: RawFd) {
+    let _ = set_option(socket, libc::SOL_UDP, UDP_GRO, 1);
+}
+
+/// Has the kernel say which address a datagram was sent to.
+pub fn report_local_address(socket: RawFd, ipv4: bool) -> io::Result<()> {
+    if ipv4 {
+        set_option(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)
+    } else {
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)
+    }
+}
+
+/// Sets or unsets the DF bit of what is sent from now on.
+pub fn dont_fragment(socket: RawFd, ipv4: bool, on: bool) -> io::Result<()> {
+    let value = if on { libc::IP_PMTUDISC_DO } else { libc::IP_PMTUDISC_WANT };
+    if ipv4 {
+        set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, value)
+    } else {
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, value)
+    }
+}

@@ -1,0 +1,172 @@
+//! What the owner says, carried out between batches: sockets come and go, routes change, single packets are sent.
+
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use routes::{Client, FromClient, Reason, RelayId};
+use socket2::Socket;
+
+use super::{Listener, RELAY, RelaySocket, Worker};
+use crate::books::Tally;
+use crate::mailbox::Command;
+use crate::outbox::{Account, Ledger, reason};
+use crate::sys::{dont_fragment, receive_trains};
+
+/// Whoever asked may be gone.
+fn reply<T>(to: &Sender<T>, answer: T) {
+    let _ = to.send(answer);
+}
+
+impl Worker {
+    /// Carries out what has been said. One at a time leaves the queue, so that a panic costs no more than one.
+    pub(super) fn obey(&mut self) {
+        self.shared.mailbox.take(&mut self.commands);
+        while let Some(command) = self.commands.pop_front() {
+            self.carry_out(command);
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::OpenListener { listener, socket, address, wildcard } => {
+                receive_trains(socket.as_raw_fd());
+                if self.epoll.watch(socket.as_raw_fd(), u64::from(listener)).is_ok() {
+                    self.listeners.insert(listener, Listener { socket, address, wildcard });
+                }
+            }
+            Command::CloseListener(listener) => self.close_listener(listener),
+            Command::OpenRelay { relay, socket, address, tally } => self.open_relay(relay, socket, address, tally),
+            Command::CloseRelay(relay, answer) => reply(&answer, self.close_relay(relay)),
+            Command::SendFromRelay { relay, peer, data, dont_fragment, answer } => {
+                self.send_from_relay(relay, peer, &data, dont_fragment);
+                reply(&answer, ());
+            }
+            Command::Deliver { client, data } => self.deliver(&client, &data),
+            Command::Live(address) => self.table.live(address),
+            Command::Perish(address) => self.table.perish(address),
+            Command::Deny(peers) => self.table.deny(&peers),
+            Command::Usage(relay, answer) => {
+                let open = self.places.get(&relay).and_then(|&place| self.relays[place as usize].as_ref());
+                reply(&answer, open.map_or_else(Tally::default, |open| open.tally));
+            }
+            Command::Sync(answer) => reply(&answer, ()),
+            Command::Settle(answer) => self.waiting.push(answer),
+            #[cfg(feature = "panic-injection")]
+            Command::Panic => panic!("asked for"),
+            Command::Stop => self.is_stopping = true,
+            other => self.change_routes(other),
+        }
+    }
+
+    fn change_routes(&mut self, command: Command) {
+        let place = |relay| self.places.get(&relay).map(|&place| u64::from(place));
+        match command {
+            Command::SetClient(relay, client) => {
+                place(relay).into_iter().for_each(|relay| self.table.set_client(relay, client));
+            }
+            Command::Permit(row) => {
+                place(row.relay).into_iter().for_each(|relay| self.table.permit(routes::Permission { relay, ..row }));
+            }
+            Command::Revoke(row) => {
+                place(row.relay).into_iter().for_each(|relay| self.table.revoke(routes::Permission { relay, ..row }));
+            }
+            Command::Bind(row) => {
+                place(row.relay).into_iter().for_each(|relay| self.table.bind(routes::Channel { relay, ..row }));
+            }
+            Command::Unbind(row) => {
+                place(row.relay).into_iter().for_each(|relay| self.table.unbind(routes::Channel { relay, ..row }));
+            }
+            Command::Routes(answer) => {
+                let id = |place: RelayId| self.relays[place as usize].as_ref().map_or(0, |relay| relay.id);
+                let (mut permissions, mut channels) = self.table.routes();
+                permissions.iter_mut().for_each(|row| row.relay = id(row.relay));
+                channels.iter_mut().for_each(|row| row.relay = id(row.relay));
+                reply(&answer, (permissions, channels));
+            }
+            _ => {}
+        }
+    }
+
+    fn close_listener(&mut self, listener: u32) {
+        self.flush();
+        if let Some(closed) = self.listeners.remove(&listener) {
+            self.epoll.forget(closed.socket.as_raw_fd());
+        }
+    }
+
+    fn open_relay(&mut self, relay: RelayId, socket: Arc<Socket>, address: SocketAddr, tally: Tally) {
+        receive_trains(socket.as_raw_fd());
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.relays.push(None);
+            (self.relays.len() - 1) as u32
+        });
+        if self.epoll.watch(socket.as_raw_fd(), RELAY | u64::from(place)).is_err() {
+            self.free.push(place);
+            return;
+        }
+        self.relays[place as usize] = Some(RelaySocket { id: relay, socket, address, tally });
+        self.places.insert(relay, place);
+        self.table.open(u64::from(place), address);
+        self.table.live(address);
+    }
+
+    fn close_relay(&mut self, relay: RelayId) -> Tally {
+        let Some(place) = self.places.remove(&relay) else {
+            return Tally::default();
+        };
+        self.flush();
+        let Some(closed) = self.relays[place as usize].take() else {
+            return Tally::default();
+        };
+        self.epoll.forget(closed.socket.as_raw_fd());
+        self.table.close(u64::from(place));
+        self.table.perish(closed.address);
+        self.free.push(place);
+        closed.tally
+    }
+
+    fn send_from_relay(&mut self, relay: RelayId, peer: SocketAddr, data: &[u8], unfragmented: bool) {
+        let Some(&place) = self.places.get(&relay) else {
+            return self.shared.books.dropped(Reason::NoAllocation);
+        };
+        if let Err(reason) = self.table.may_indicate(u64::from(place), peer) {
+            return self.shared.books.dropped(reason);
+        }
+        let Some(open) = &self.relays[place as usize] else {
+            return;
+        };
+        let (descriptor, is_ipv4) = (open.socket.as_raw_fd(), open.address.is_ipv4());
+        if unfragmented {
+            let _ = dont_fragment(descriptor, is_ipv4, true);
+        }
+        self.send_now(Account { relay: place, to_peer: true, by_channel: false }, peer, data);
+        if unfragmented {
+            let _ = dont_fragment(descriptor, is_ipv4, false);
+        }
+    }
+
+    /// A stream client's message, which its caller has found to be ours.
+    fn deliver(&mut self, client: &Client, data: &[u8]) {
+        match self.table.judge_client(&client.five_tuple, data) {
+            FromClient::Forward(forward) => {
+                let account = Account { relay: forward.relay as u32, to_peer: true, by_channel: forward.by_channel };
+                self.send_now(account, forward.peer, &data[forward.data]);
+            }
+            FromClient::Drop(reason) => self.shared.books.dropped(reason),
+            FromClient::HandUp => {}
+        }
+    }
+
+    /// Sends one packet by itself, outside of any batch.
+    fn send_now(&mut self, account: Account, peer: SocketAddr, data: &[u8]) {
+        let Some(open) = &self.relays[account.relay as usize] else {
+            return;
+        };
+        match open.socket.send_to(data, &peer.into()) {
+            Ok(_) => self.accounts().sent(account, data.len() as u32),
+            Err(error) => self.shared.books.dropped(reason(&error)),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! One thread: its sockets, its table, and the turn that moves packets between them.
+
+mod commands;
+mod packets;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use routes::{Reason, RelayId, Table};
+use socket2::Socket;
+
+use crate::books::{Books, Tally, way};
+use crate::mailbox::{Command, Mailbox, Up, Upstairs};
+use crate::outbox::{Account, Ledger, Outbox};
+use crate::sys::{Arena, Epoll};
+
+// What epoll says is ready: the bell, the place of a relay socket, or the number of a listener.
+const BELL: u64 = u64::MAX;
+const RELAY: u64 = 1 << 63;
+
+/// What a thread shares with its owner.
+pub struct Shared {
+    /// which thread it is
+    pub thread: u64,
+    /// what it is told
+    pub mailbox: Arc<Mailbox>,
+    /// where it hands up
+    pub upstairs: Arc<Upstairs>,
+    /// what it counts
+    pub books: Arc<Books>,
+}
+
+struct Listener {
+    socket: Arc<Socket>,
+    address: SocketAddr,
+    wildcard: bool,
+}
+
+struct RelaySocket {
+    id: RelayId,
+    socket: Arc<Socket>,
+    address: SocketAddr,
+    tally: Tally,
+}
+
+/// What a thread owns. Relay sockets are kept in places, and the table knows them by their place.
+pub struct Worker {
+    shared: Shared,
+    epoll: Epoll,
+    tokens: Vec<u64>,
+    commands: VecDeque<Command>,
+    table: Table,
+    listeners: HashMap<u32, Listener>,
+    relays: Vec<Option<RelaySocket>>,
+    places: HashMap<RelayId, u32>,
+    free: Vec<u32>,
+    arena: Arena,
+    outbox: Outbox,
+    up: Vec<Up>,
+    transaction: u128,
+    /// who wants to know when nothing is left to do
+    waiting: Vec<Sender<()>>,
+    is_stopping: bool,
+}
+
+/// The books of a batch: totals of the thread, and of each relay socket.
+struct Accounts<'a> {
+    books: &'a Books,
+    relays: &'a mut [Option<RelaySocket>],
+}
+
+impl Ledger for Accounts<'_> {
+    fn sent(&mut self, account: Account, bytes: u32) {
+        let way = way(account.to_peer, account.by_channel);
+        self.books.relayed(way, u64::from(bytes));
+        if let Some(relay) = &mut self.relays[account.relay as usize] {
+            relay.tally.packets[way] += 1;
+            relay.tally.bytes[way] += u64::from(bytes);
+        }
+    }
+
+    fn dropped(&mut self, reason: Reason) {
+        self.books.dropped(reason);
+    }
+}
+
+impl Worker {
+    /// A thread without sockets; `seed` is where its transaction ids begin.
+    pub fn new(shared: Shared, aliases: &[(IpAddr, IpAddr)], seed: u128) -> io::Result<Self> {
+        let epoll = Epoll::new()?;
+        epoll.watch(shared.mailbox.as_raw_fd(), BELL)?;
+        Ok(Worker {
+            shared,
+            epoll,
+            tokens: Vec::new(),
+            commands: VecDeque::new(),
+            table: Table::new(aliases),
+            listeners: HashMap::new(),
+            relays: Vec::new(),
+            places: HashMap::new(),
+            free: Vec::new(),
+            arena: Arena::new(),
+            outbox: Outbox::default(),
+            up: Vec::new(),
+            transaction: seed,
+            waiting: Vec::new(),
+            is_stopping: false,
+        })
+    }
+
+    /// Turns until it is told to stop. A panic costs the batch that it happened in; the sockets stay, and so do the
+    /// routes and the commands behind the one that was carried out.
+    pub fn run(mut self) {
+        while !self.is_stopping {
+            if catch_unwind(AssertUnwindSafe(|| self.turn())).is_err() {
+                self.shared.books.panicked();
+                self.arena.clear();
+                self.outbox = Outbox::default();
+                self.up.clear();
+            }
+        }
+    }
+
+    fn turn(&mut self) {
+        let asked = self.waiting.len();
+        let patience = if asked == 0 && self.commands.is_empty() { -1 } else { 0 };
+        if self.epoll.wait(&mut self.tokens, patience).is_err() {
+            // Only a descriptor that is none makes epoll fail, and this one lives as long as we do.
+            self.is_stopping = true;
+        }
+        let tokens = std::mem::take(&mut self.tokens);
+        if tokens.contains(&BELL) {
+            self.shared.mailbox.silence();
+        }
+        if tokens.iter().all(|&token| token == BELL) {
+            self.waiting.drain(..asked).for_each(|waiting| waiting.send(()).unwrap_or_default());
+        }
+        self.obey();
+        for &token in &tokens {
+            if token == BELL {
+                continue;
+            } else if token & RELAY == 0 {
+                self.read_listener(token as u32);
+            } else {
+                self.read_relay((token & !RELAY) as u32, tokens.len());
+            }
+        }
+        self.tokens = tokens;
+        self.flush();
+        self.arena.clear();
+        self.hand_up();
+    }
+}

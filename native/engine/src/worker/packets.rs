@@ -1,0 +1,164 @@
+//! The way of a packet: read in batches, judged, framed, gathered, sent.
+
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+
+use routes::{FiveTuple, Forward, FromClient, FromPeer, Reason, Transport};
+
+use super::{Accounts, Worker};
+use crate::framing::{HEADER, channel_header, data_indication_header};
+use crate::mailbox::Up;
+use crate::outbox::{Account, Ledger, Packet};
+use crate::sys::{Received, SLOT, SLOTS};
+
+/// Datagrams or trains that a relay socket may have read in one turn: others wait. Where many sockets are ready most
+/// hold a single one, and to ask for a second costs more than to be told of it.
+const RELAY_SHARE: usize = 8;
+const MANY: usize = 16;
+/// Items that wait to be handed up before they are.
+const HAND_UP_EVERY: usize = 256;
+
+impl Worker {
+    pub(super) fn read_listener(&mut self, number: u32) {
+        self.make_room(SLOTS);
+        let Some(listener) = self.listeners.get(&number) else {
+            return;
+        };
+        let (address, descriptor) = (listener.address, listener.socket.as_raw_fd());
+        if self.arena.receive(descriptor, SLOTS).is_err() {
+            return; // nothing there, or an ICMP error that an earlier packet drew
+        }
+        // A client may have been answered while we waited, and its routes set: they count for what it sent since.
+        self.obey();
+        for slot in 0..self.arena.len() {
+            let received = self.arena.received(slot);
+            let local = received.local.unwrap_or(address.ip());
+            let server = SocketAddr::new(local, address.port());
+            let five_tuple = FiveTuple { transport: Transport::Udp, client: received.source, server };
+            for (start, end) in segments(slot, received) {
+                self.on_message(number, self.shared.thread, five_tuple, start, end);
+            }
+        }
+    }
+
+    fn on_message(&mut self, listener: u32, path: u64, five_tuple: FiveTuple, start: usize, end: usize) {
+        match self.table.judge_client(&five_tuple, &self.arena.bytes()[start..end]) {
+            FromClient::Forward(forward) => self.forward(&forward, start),
+            FromClient::Drop(reason) => self.shared.books.dropped(reason),
+            FromClient::HandUp if five_tuple.client.port() == 0 => self.shared.books.dropped(Reason::PortZero),
+            FromClient::HandUp => {
+                let data = self.arena.bytes()[start..end].into();
+                self.up.push(Up::Datagram { listener, path, five_tuple, data });
+                if self.up.len() >= HAND_UP_EVERY {
+                    self.hand_up();
+                }
+            }
+        }
+    }
+
+    fn forward(&mut self, forward: &Forward, start: usize) {
+        let place = forward.relay as u32;
+        if let Some(relay) = &self.relays[place as usize] {
+            self.outbox.push(Packet {
+                socket: relay.socket.as_raw_fd(),
+                to: forward.peer,
+                from: None,
+                header: (0, 0),
+                body: ((start + forward.data.start) as u32, forward.data.len() as u32),
+                padding: 0,
+                account: Account { relay: place, to_peer: true, by_channel: forward.by_channel },
+            });
+        }
+    }
+
+    pub(super) fn read_relay(&mut self, place: u32, ready: usize) {
+        self.make_room(1);
+        let Some(Some(relay)) = self.relays.get(place as usize) else {
+            return;
+        };
+        let first = self.arena.len();
+        if self.arena.receive(relay.socket.as_raw_fd(), if ready > MANY { 1 } else { RELAY_SHARE }).is_err() {
+            return;
+        }
+        self.obey();
+        for slot in first..self.arena.len() {
+            let received = self.arena.received(slot);
+            let verdict = self.table.judge_peer(u64::from(place), received.source);
+            for (start, end) in segments(slot, received) {
+                match verdict {
+                    FromPeer::Drop(reason) => self.shared.books.dropped(reason),
+                    FromPeer::Channel(number) => self.on_peer_packet(place, Some(number), received.source, start, end),
+                    FromPeer::Indication(peer) => self.on_peer_packet(place, None, peer, start, end),
+                }
+            }
+        }
+    }
+
+    fn on_peer_packet(&mut self, place: u32, number: Option<u16>, peer: SocketAddr, start: usize, end: usize) {
+        let Some(&client) = self.table.client(u64::from(place)) else {
+            return;
+        };
+        let is_stream = client.five_tuple.transport != Transport::Udp;
+        let mut header = [0; HEADER];
+        let (used, padding) = match number {
+            Some(number) => channel_header(&mut header, number, end - start, is_stream),
+            None => {
+                self.transaction = self.transaction.wrapping_add(1);
+                data_indication_header(&mut header, self.transaction, peer, end - start)
+            }
+        };
+        let account = Account { relay: place, to_peer: false, by_channel: number.is_some() };
+        if is_stream {
+            let body = &self.arena.bytes()[start..end];
+            let data = [&header[..used], body, &[0; 4][..padding]].concat().into();
+            self.up.push(Up::Stream { listener: client.listener, path: client.path, data });
+            return self.accounts().sent(account, (end - start) as u32);
+        }
+        let Some(listener) = self.listeners.get(&client.listener) else {
+            return self.shared.books.dropped(Reason::Unreachable);
+        };
+        let packet = Packet {
+            socket: listener.socket.as_raw_fd(),
+            to: client.five_tuple.client,
+            from: listener.wildcard.then_some(client.five_tuple.server.ip()),
+            header: self.outbox.header(&header[..used]),
+            body: (start as u32, (end - start) as u32),
+            padding: padding as u32,
+            account,
+        };
+        self.outbox.push(packet);
+    }
+
+    /// Sends what is gathered and empties the slots when fewer than `slots` are free.
+    fn make_room(&mut self, slots: usize) {
+        if SLOTS - self.arena.len() < slots {
+            self.flush();
+            self.arena.clear();
+        }
+    }
+
+    /// Sends what is gathered. Always before a socket is closed, since its number may soon be another's.
+    pub(super) fn flush(&mut self) {
+        let mut accounts = Accounts { books: &self.shared.books, relays: &mut self.relays };
+        self.outbox.flush(self.arena.bytes(), &mut accounts);
+    }
+
+    pub(super) fn accounts(&mut self) -> Accounts<'_> {
+        Accounts { books: &self.shared.books, relays: &mut self.relays }
+    }
+
+    pub(super) fn hand_up(&mut self) {
+        let refused = self.shared.upstairs.hand_up(&mut self.up);
+        (0..refused).for_each(|_| self.shared.books.dropped(Reason::SendBuffer));
+    }
+}
+
+/// Start and end, in the arena's bytes, of each packet of a train; an empty datagram is one packet too.
+fn segments(slot: usize, received: Received) -> impl Iterator<Item = (usize, usize)> {
+    let (start, end) = (slot * SLOT, slot * SLOT + received.length);
+    let count = received.length.div_ceil(received.segment).max(1);
+    (0..count).map(move |index| {
+        let first = start + index * received.segment;
+        (first, end.min(first + received.segment))
+    })
+}

@@ -1,0 +1,130 @@
+//! What the Python cases cannot bring about: a thread that panics, floods, and descriptors that run out.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use engine::{Channel, Client, Engine, FiveTuple, Options, Permission, Ports, Reason, Transport};
+
+const NUMBER: u16 = 0x4000;
+const LISTENER: u32 = 1;
+
+/// An engine with a listener, and one call through it.
+struct Call {
+    engine: Engine,
+    listener: SocketAddr,
+    client: UdpSocket,
+    relayed: SocketAddr,
+    peer: UdpSocket,
+}
+
+fn loopback() -> SocketAddr {
+    "127.0.0.1:0".parse().unwrap()
+}
+
+fn socket() -> UdpSocket {
+    let socket = UdpSocket::bind(loopback()).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+    socket
+}
+
+impl Call {
+    fn new() -> Self {
+        let mut engine = Engine::new(Options { threads: 1, ..Options::default() }).unwrap();
+        let listener = engine.open_listener(LISTENER, loopback()).unwrap().unwrap();
+        let (client, peer) = (socket(), socket());
+        engine.open_relay(7, loopback()).unwrap().unwrap();
+        let relayed = engine.address(7).unwrap();
+        let (from, to) = (client.local_addr().unwrap(), peer.local_addr().unwrap());
+        let five_tuple = FiveTuple { transport: Transport::Udp, client: from, server: listener };
+        engine.set_client(7, Client { five_tuple, listener: LISTENER, path: 0 }).unwrap();
+        engine.permit(Permission { relay: 7, host: to.ip(), ports: Ports::Any }).unwrap();
+        engine.bind(Channel { relay: 7, number: NUMBER, peer: to }).unwrap();
+        Call { engine, listener, client, relayed, peer }
+    }
+
+    fn is_whole(&self) -> bool {
+        let mut buffer = [0; 64];
+        self.client.send_to(&[0x40, 0, 0, 2, b'u', b'p'], self.listener).unwrap();
+        let (length, from) = self.peer.recv_from(&mut buffer).unwrap();
+        let up = &buffer[..length] == b"up" && from == self.relayed;
+        self.peer.send_to(b"down", self.relayed).unwrap();
+        let length = self.client.recv(&mut buffer).unwrap();
+        up && &buffer[..length] == b"\x40\x00\x00\x04down"
+    }
+
+    fn dropped(&self, reason: Reason) -> u64 {
+        self.engine.totals().dropped[reason as usize]
+    }
+}
+
+#[cfg(feature = "panic-injection")]
+#[test]
+fn a_panic_costs_a_batch_and_nothing_else() {
+    let call = Call::new();
+    assert!(call.is_whole());
+    let routes = call.engine.routes();
+    for panics in 1..=5 {
+        call.engine.panic(0);
+        assert!(call.is_whole());
+        assert_eq!(call.engine.totals().panics, panics);
+    }
+    assert_eq!(call.engine.routes(), routes);
+    assert_eq!(call.engine.usage(7).unwrap().packets, [6, 0, 6, 0]);
+}
+
+#[cfg(feature = "panic-injection")]
+#[test]
+fn what_was_said_behind_a_panic_is_carried_out() {
+    let mut call = Call::new();
+    call.engine.panic(0);
+    call.engine.open_relay(8, loopback()).unwrap().unwrap();
+    call.engine.permit(Permission { relay: 8, host: "127.0.0.9".parse().unwrap(), ports: Ports::Any }).unwrap();
+    assert_eq!(call.engine.routes().0.len(), 2);
+}
+
+#[test]
+fn a_flood_of_junk_beside_a_call_is_dropped_and_the_call_is_whole() {
+    let call = Call::new();
+    // Of another host than the peer, which has no permission.
+    let flooders: Vec<UdpSocket> = (0..16).map(|_| UdpSocket::bind("127.0.0.2:0").unwrap()).collect();
+    let (start, mut sent) = (Instant::now(), 0u64);
+    while start.elapsed() < Duration::from_millis(500) {
+        for flooder in &flooders {
+            flooder.send_to(&[0xff; 100], call.listener).unwrap();
+            flooder.send_to(&[0x80; 172], call.relayed).unwrap();
+            sent += 1;
+        }
+        if sent % 512 == 0 {
+            // So that nothing is lost before it arrives.
+            call.engine.settle();
+            assert!(call.is_whole());
+        }
+    }
+    call.engine.settle();
+    assert!(call.dropped(Reason::NotStun) > 0 && call.dropped(Reason::NoPermission) > 0);
+    assert!(call.dropped(Reason::NotStun) <= sent);
+    assert_eq!(call.engine.take(1).len(), 0);
+}
+
+#[test]
+fn what_nobody_takes_is_bounded() {
+    let call = Call::new();
+    let binding = *b"\x00\x01\x00\x00\x21\x12\xa4\x42transactions";
+    let message = &binding[..20];
+    for _ in 0..400 {
+        (0..32).for_each(|_| drop(call.client.send_to(message, call.listener)));
+        call.engine.settle();
+    }
+    assert!(call.dropped(Reason::SendBuffer) > 0);
+    let mut taken = 0;
+    loop {
+        let count = call.engine.take(512).len();
+        assert!(count <= 512);
+        if count == 0 {
+            break;
+        }
+        taken += count;
+    }
+    assert_eq!(taken, 8192);
+    assert!(call.is_whole());
+}

@@ -1,0 +1,16 @@
+//! The route table of a TURN data plane (RFC 8656) and the verdict on every packet, without sockets and clocks.
+//!
+//! It is a mirror: whoever owns the allocations says what is open, permitted and bound; here it is looked up.
+#![forbid(unsafe_code)]
+
+mod hash;
+mod message;
+mod reason;
+mod table;
+
+pub use hash::Keyed;
+pub use message::{Message, read};
+pub use reason::Reason;
+pub use table::{
+    Channel, Client, FiveTuple, Forward, FromClient, FromPeer, Permission, Ports, RelayId, Table, Transport,
+};

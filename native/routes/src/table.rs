@@ -1,0 +1,347 @@
+//! Relay sockets, their clients, permissions and channels, and the verdicts that follow.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+
+use crate::hash::Keyed;
+use crate::message::{Message, read};
+use crate::reason::Reason;
+
+type HashMap<K, V> = std::collections::HashMap<K, V, Keyed>;
+type HashSet<K> = std::collections::HashSet<K, Keyed>;
+
+/// One relay socket, as the owner of the table numbers them.
+pub type RelayId = u64;
+
+/// What carries a client's messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Transport {
+    Udp,
+    Tcp,
+    Tls,
+    Dtls,
+}
+
+/// What tells clients apart (RFC 8656 section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub struct FiveTuple {
+    pub transport: Transport,
+    pub client: SocketAddr,
+    pub server: SocketAddr,
+}
+
+/// Which ports of a permitted host may be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ports {
+    /// all of them
+    Any,
+    /// only those of open relay sockets
+    OwnRelayed,
+}
+
+/// A host that a relay socket may exchange packets with (RFC 8656 section 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub struct Permission {
+    pub relay: RelayId,
+    pub host: IpAddr,
+    pub ports: Ports,
+}
+
+/// A channel number bound to a peer (RFC 8656 section 12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub struct Channel {
+    pub relay: RelayId,
+    pub number: u16,
+    pub peer: SocketAddr,
+}
+
+/// A client and where its messages come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Client {
+    pub five_tuple: FiveTuple,
+    pub listener: u32,
+    pub path: u64,
+}
+
+/// A client's data on its way to a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// the relay socket that it leaves by
+    pub relay: RelayId,
+    /// where it goes
+    pub peer: SocketAddr,
+    /// the application data within the message
+    pub data: Range<usize>,
+    /// whether it came as ChannelData
+    pub by_channel: bool,
+}
+
+/// The verdict on a client's message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FromClient {
+    /// send its data on
+    Forward(Forward),
+    /// not for the data plane
+    HandUp,
+    /// silence
+    Drop(Reason),
+}
+
+/// The verdict on a peer's packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FromPeer {
+    /// as ChannelData with this number
+    Channel(u16),
+    /// as a Data indication that names this peer
+    Indication(SocketAddr),
+    /// silence
+    Drop(Reason),
+}
+
+#[derive(Debug)]
+struct Relay {
+    address: SocketAddr,
+    client: Option<Client>,
+    permissions: HashMap<IpAddr, Ports>,
+    peer_by_number: HashMap<u16, SocketAddr>,
+    number_by_peer: HashMap<SocketAddr, u16>,
+}
+
+#[derive(Debug, Default)]
+struct Owned {
+    ipv4: Option<RelayId>,
+    ipv6: Option<RelayId>,
+}
+
+impl Owned {
+    fn slot(&mut self, ipv4: bool) -> &mut Option<RelayId> {
+        if ipv4 { &mut self.ipv4 } else { &mut self.ipv6 }
+    }
+
+    fn of(&self, ipv4: bool) -> Option<RelayId> {
+        if ipv4 { self.ipv4 } else { self.ipv6 }
+    }
+}
+
+/// Everything that one thread needs to judge a packet.
+#[derive(Debug, Default)]
+pub struct Table {
+    relays: HashMap<RelayId, Relay>,
+    clients: HashMap<FiveTuple, Owned>,
+    living: HashSet<SocketAddr>,
+    bound_by_told: HashMap<IpAddr, IpAddr>,
+    told_by_bound: HashMap<IpAddr, IpAddr>,
+    denied: HashSet<SocketAddr>,
+}
+
+impl Table {
+    /// An empty table. `aliases` are pairs of the host that clients are told and the one that is bound (1:1 NAT).
+    #[must_use]
+    pub fn new(aliases: &[(IpAddr, IpAddr)]) -> Self {
+        Table {
+            bound_by_told: aliases.iter().copied().collect(),
+            told_by_bound: aliases.iter().map(|&(told, bound)| (bound, told)).collect(),
+            ..Table::default()
+        }
+    }
+
+    /// A relay socket is open, here or on another thread: its address may be a peer.
+    pub fn live(&mut self, address: SocketAddr) {
+        self.living.insert(address);
+    }
+
+    /// A relay socket is closed, here or on another thread.
+    pub fn perish(&mut self, address: SocketAddr) {
+        self.living.remove(&address);
+    }
+
+    /// No indication passes to or from exactly these peers, our own listeners; others are denied no longer.
+    pub fn deny(&mut self, peers: &[SocketAddr]) {
+        self.denied = peers.iter().copied().collect();
+    }
+
+    /// Adds a relay socket of this thread.
+    pub fn open(&mut self, relay: RelayId, address: SocketAddr) {
+        self.relays.insert(
+            relay,
+            Relay {
+                address,
+                client: None,
+                permissions: HashMap::default(),
+                peer_by_number: HashMap::default(),
+                number_by_peer: HashMap::default(),
+            },
+        );
+    }
+
+    /// Removes a relay socket and its routes; of one that is not there, nothing.
+    pub fn close(&mut self, relay: RelayId) {
+        self.detach(relay);
+        self.relays.remove(&relay);
+    }
+
+    /// Says whose relay socket it is. One that the client had in the same family has nobody from then on.
+    pub fn set_client(&mut self, relay: RelayId, client: Client) {
+        self.detach(relay);
+        let Some(row) = self.relays.get_mut(&relay) else { return };
+        row.client = Some(client);
+        let owned = self.clients.entry(client.five_tuple).or_default();
+        let before = owned.slot(row.address.is_ipv4()).replace(relay);
+        if let Some(row) = before.and_then(|before| self.relays.get_mut(&before)) {
+            row.client = None;
+        }
+    }
+
+    fn detach(&mut self, relay: RelayId) {
+        let Some(row) = self.relays.get_mut(&relay) else {
+            return;
+        };
+        let Some(client) = row.client.take() else {
+            return;
+        };
+        if let Some(owned) = self.clients.get_mut(&client.five_tuple) {
+            let slot = owned.slot(row.address.is_ipv4());
+            if *slot == Some(relay) {
+                *slot = None;
+            }
+            if owned.ipv4.is_none() && owned.ipv6.is_none() {
+                self.clients.remove(&client.five_tuple);
+            }
+        }
+    }
+
+    /// Permits a host, or changes which of its ports.
+    pub fn permit(&mut self, permission: Permission) {
+        if let Some(row) = self.relays.get_mut(&permission.relay) {
+            row.permissions.insert(permission.host, permission.ports);
+        }
+    }
+
+    /// Takes exactly this permission away.
+    pub fn revoke(&mut self, permission: Permission) {
+        if let Some(row) = self.relays.get_mut(&permission.relay) {
+            if row.permissions.get(&permission.host) == Some(&permission.ports) {
+                row.permissions.remove(&permission.host);
+            }
+        }
+    }
+
+    /// Binds a channel, in place of what was bound to the same number or the same peer.
+    pub fn bind(&mut self, channel: Channel) {
+        if let Some(row) = self.relays.get_mut(&channel.relay) {
+            if let Some(peer) = row.peer_by_number.insert(channel.number, channel.peer) {
+                row.number_by_peer.remove(&peer);
+            }
+            if let Some(number) = row.number_by_peer.insert(channel.peer, channel.number) {
+                if number != channel.number {
+                    row.peer_by_number.remove(&number);
+                }
+            }
+        }
+    }
+
+    /// Takes exactly this channel away.
+    pub fn unbind(&mut self, channel: Channel) {
+        if let Some(row) = self.relays.get_mut(&channel.relay) {
+            if row.peer_by_number.get(&channel.number) == Some(&channel.peer) {
+                row.peer_by_number.remove(&channel.number);
+                row.number_by_peer.remove(&channel.peer);
+            }
+        }
+    }
+
+    /// The client of a relay socket.
+    #[must_use]
+    pub fn client(&self, relay: RelayId) -> Option<&Client> {
+        self.relays.get(&relay)?.client.as_ref()
+    }
+
+    /// Every permission and every channel.
+    #[must_use]
+    pub fn routes(&self) -> (Vec<Permission>, Vec<Channel>) {
+        let permissions = self.relays.iter().flat_map(|(&relay, row)| {
+            row.permissions.iter().map(move |(&host, &ports)| Permission { relay, host, ports })
+        });
+        let channels = self.relays.iter().flat_map(|(&relay, row)| {
+            row.peer_by_number.iter().map(move |(&number, &peer)| Channel { relay, number, peer })
+        });
+        (permissions.collect(), channels.collect())
+    }
+
+    /// The verdict on one whole message of a client.
+    #[must_use]
+    pub fn judge_client(&self, five_tuple: &FiveTuple, bytes: &[u8]) -> FromClient {
+        let judged = match read(bytes) {
+            Message::Other => return FromClient::HandUp,
+            Message::Junk(reason) => Err(reason),
+            Message::Truncated => Err(Reason::Malformed),
+            Message::ChannelData { number, data } => self.on_channel(five_tuple, number, data),
+            Message::PlainSend { peer, data } => self.on_send(five_tuple, peer, data),
+        };
+        judged.map_or_else(FromClient::Drop, FromClient::Forward)
+    }
+
+    fn on_channel(&self, five_tuple: &FiveTuple, number: u16, data: Range<usize>) -> Result<Forward, Reason> {
+        let owned = self.clients.get(five_tuple).ok_or(Reason::NoAllocation)?;
+        let bound = |relay: RelayId| {
+            let row = self.relays.get(&relay)?;
+            row.peer_by_number.get(&number).map(|&peer| (relay, row, peer))
+        };
+        let mut relays = [owned.ipv4, owned.ipv6].into_iter().flatten();
+        let (relay, row, peer) = relays.find_map(bound).ok_or(Reason::NoChannel)?;
+        self.permitted(row, peer, true)?;
+        Ok(Forward { relay, peer, data, by_channel: true })
+    }
+
+    fn on_send(&self, five_tuple: &FiveTuple, told: SocketAddr, data: Range<usize>) -> Result<Forward, Reason> {
+        let owned = self.clients.get(five_tuple).ok_or(Reason::NoAllocation)?;
+        let relay = owned.of(told.is_ipv4()).ok_or(Reason::PeerFamily)?;
+        let host = self.bound_by_told.get(&told.ip()).copied().unwrap_or(told.ip());
+        let peer = SocketAddr::new(host, told.port());
+        self.may_indicate(relay, peer)?;
+        Ok(Forward { relay, peer, data, by_channel: false })
+    }
+
+    /// Whether data that is in no channel may go from a relay socket to a peer.
+    pub fn may_indicate(&self, relay: RelayId, peer: SocketAddr) -> Result<(), Reason> {
+        let row = self.relays.get(&relay).ok_or(Reason::NoAllocation)?;
+        self.permitted(row, peer, false)
+    }
+
+    /// Whether a packet may go between a relay socket and a peer; asked for every packet. A channel is bound to no
+    /// peer that is denied.
+    fn permitted(&self, row: &Relay, peer: SocketAddr, by_channel: bool) -> Result<(), Reason> {
+        let ports = row.permissions.get(&peer.ip()).ok_or(Reason::NoPermission)?;
+        if !by_channel && self.denied.contains(&peer) {
+            Err(Reason::PeerDenied)
+        } else if peer.port() == 0 {
+            Err(Reason::PortZero)
+        } else if *ports == Ports::OwnRelayed && !self.living.contains(&peer) {
+            Err(Reason::PeerNotAllocated)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The verdict on a packet that a peer sent to a relay socket.
+    #[must_use]
+    pub fn judge_peer(&self, relay: RelayId, peer: SocketAddr) -> FromPeer {
+        let Some(row) = self.relays.get(&relay).filter(|row| row.client.is_some()) else {
+            return FromPeer::Drop(Reason::NoAllocation);
+        };
+        let number = row.number_by_peer.get(&peer).copied();
+        match (self.permitted(row, peer, number.is_some()), number) {
+            (Err(reason), _) => FromPeer::Drop(reason),
+            (Ok(()), Some(number)) => FromPeer::Channel(number),
+            (Ok(()), None) => {
+                let told = self.told_by_bound.get(&peer.ip()).copied().unwrap_or(peer.ip());
+                FromPeer::Indication(SocketAddr::new(told, peer.port()))
+            }
+        }
+    }
+}

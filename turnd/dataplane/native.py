@@ -1,0 +1,125 @@
+"""The native engine: threads in compiled code move the packets, and media never enters Python."""
+
+import os
+from collections.abc import Collection, Sequence
+
+from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
+from fairlead.reasons import Reason
+from turnd.dataplane import _engine
+from turnd.dataplane.contract import Counters, Direction, EngineSettings, Framing, HandUp, StreamData, Usage
+from turnd.routes import Channel, Permission, Ports, RelayId, Route
+
+#: The order in which the extension counts: what goes to peers, then what goes to clients.
+_WAYS = (
+    (Direction.TO_PEER, Framing.CHANNEL),
+    (Direction.TO_PEER, Framing.INDICATION),
+    (Direction.TO_CLIENT, Framing.CHANNEL),
+    (Direction.TO_CLIENT, Framing.INDICATION),
+)
+if sorted(_engine.REASONS) != sorted(Reason):
+    raise ImportError("it was built from other sources: run `make native`")
+_REASONS = tuple(Reason(word) for word in _engine.REASONS)
+_SEED_BYTES = 12
+_DEFAULTS = EngineSettings()
+
+
+class NativeEngine:
+    """A DataPlane that works while turn() is not called; turnd.dataplane.contract says what its verbs promise."""
+
+    name = "native"
+
+    def __init__(self, settings: EngineSettings = _DEFAULTS) -> None:
+        self._budget = settings.budget
+        self._engine = _engine.Engine(
+            list(settings.aliases.items()), settings.receive_buffer, settings.send_buffer, 1, os.urandom(_SEED_BYTES)
+        )
+
+    def fileno(self) -> int:
+        return self._engine.fileno()
+
+    def turn(self) -> Sequence[HandUp]:
+        return [_item(*item) for item in self._engine.take(self._budget)]
+
+    def open_listener(self, listener: int, address: Address) -> Address:
+        return Address(*self._engine.open_listener(listener, (address.host, address.port)))
+
+    def close_listener(self, listener: int) -> None:
+        self._engine.close_listener(listener)
+
+    def open_relay(self, relay: RelayId, address: Address) -> None:
+        self._engine.open_relay(relay, (address.host, address.port))
+
+    def set_client(self, relay: RelayId, client: FiveTuple, via: Via) -> None:
+        self._engine.set_client(relay, client, *via)
+
+    def deny(self, peers: Collection[Address]) -> None:
+        self._engine.deny([(peer.host, peer.port) for peer in peers])
+
+    def close_relay(self, relay: RelayId) -> Usage:
+        return _usage(*self._engine.close_relay(relay))
+
+    def set_route(self, route: Route) -> None:
+        if isinstance(route, Permission):
+            self._engine.permit(route.relay, route.host, route.ports is Ports.OWN_RELAYED)
+        else:
+            self._engine.bind(*route)
+
+    def clear_route(self, route: Route) -> None:
+        if isinstance(route, Permission):
+            self._engine.revoke(route.relay, route.host, route.ports is Ports.OWN_RELAYED)
+        else:
+            self._engine.unbind(*route)
+
+    def send(self, via: Via, client: FiveTuple, data: bytes) -> None:
+        self._engine.send(*via, client, data)
+
+    def send_from_relay(self, relay: RelayId, peer: Address, data: bytes, dont_fragment: bool) -> None:
+        self._engine.send_from_relay(relay, peer, data, dont_fragment)
+
+    def deliver(self, datagram: Datagram) -> Sequence[HandUp]:
+        forwarded = self._engine.deliver(datagram.five_tuple, *datagram.via, datagram.data)
+        return () if forwarded else (datagram,)
+
+    def usage(self, relay: RelayId) -> Usage:
+        return _usage(*self._engine.usage(relay))
+
+    def counters(self) -> Counters:
+        (packets, octets), dropped, _ = self._engine.totals()
+        return Counters(
+            dict(zip(_WAYS, packets, strict=True)),
+            dict(zip(_WAYS, octets, strict=True)),
+            dict(zip(_REASONS, dropped, strict=True)),
+        )
+
+    def routes(self) -> frozenset[Route]:
+        permissions, channels = self._engine.routes()
+        return frozenset(
+            [
+                Permission(RelayId(relay), host, Ports.OWN_RELAYED if own else Ports.ANY)
+                for relay, host, own in permissions
+            ]
+        ) | frozenset(Channel(RelayId(relay), number, Address(*peer)) for relay, number, peer in channels)
+
+    def settle(self) -> None:
+        """Returns when all that has arrived is dealt with, so that tests can look; under a steady load, never."""
+        self._engine.settle()
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+def _item(listener: int, path: int, client: tuple[str, tuple[str, int], tuple[str, int]] | None, data: bytes) -> HandUp:
+    via = Via(listener, path)
+    if client is None:
+        return StreamData(via, data)
+    transport, source, server = client
+    return Datagram(data, FiveTuple(Transport(transport), Address(*source), Address(*server)), via)
+
+
+def _usage(packets: list[int], octets: list[int]) -> Usage:
+    return Usage(
+        packets_to_peer=packets[0] + packets[1],
+        bytes_to_peer=octets[0] + octets[1],
+        packets_to_client=packets[2] + packets[3],
+        bytes_to_client=octets[2] + octets[3],
+    )
