@@ -1,6 +1,7 @@
 """The whole HTTP and WebSocket face, as one ASGI app."""
 
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -15,11 +16,13 @@ from signal_api.engine.contract import Engine
 from signal_api.gate import Gate
 from signal_api.hub import Hub
 from signal_api.metrics import Instruments
+from signal_api.openapi import with_sessions
 from signal_api.policy import Policy
 from signal_api.problems import RefusedError, problem_reply
 from signal_api.refusals import ErrorCode, Refusal
 from signal_api.rest import Rest
 from signal_api.timers import Clock
+from signal_api.transports.http import HttpTransport
 from signal_api.transports.websocket import WebSocketTransport
 
 PAGES = Path(__file__).parent / "static"
@@ -47,8 +50,9 @@ def create_app(policy: Policy, clock: Clock, entropy: Entropy, engine: Engine, i
     """The app on a clock, dice and a store that are handed in; nothing else in it knows the machine."""
     hub = Hub(policy, clock, entropy, instruments)
     instruments.watch(hub.roster, engine.census)
-    transport = WebSocketTransport(hub, Dispatch(hub, engine))
-    return App(hub, Gate(hub, transport, _rest_app(hub)))
+    dispatch = Dispatch(hub, engine)
+    sessions = HttpTransport(hub, dispatch)
+    return App(hub, Gate(hub, WebSocketTransport(hub, dispatch), sessions, _rest_app(hub)))
 
 
 def _rest_app(hub: Hub) -> FastAPI:
@@ -86,5 +90,11 @@ def _rest_app(hub: Hub) -> FastAPI:
     app.add_exception_handler(RequestValidationError, not_understood)
     app.add_exception_handler(Exception, failed)
     app.include_router(Rest(hub).router)
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        return app.openapi_schema if app.openapi_schema is not None else with_sessions(described())
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the framework's own way to add to it
     app.mount("/", StaticFiles(directory=PAGES, html=True))
     return app

@@ -1,6 +1,7 @@
 """One client as its node knows it: the session, what it may do, and the connection that it has just now."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -9,8 +10,11 @@ from fairlead.clock import Now
 from signal_api.authorization import Grants
 from signal_api.messages import ServerFrame
 from signal_api.refusals import CloseCode
-from signal_api.sessions import Entry, Session
+from signal_api.sessions import Entry, Position, Session
 from signal_api.timers import Timer
+
+#: the key of a request's scope under which the gate leaves its Visitor for the handlers behind it
+VISITOR = "fairlead.visitor"
 
 
 class Visitor(NamedTuple):
@@ -28,11 +32,11 @@ class Connection(Protocol):
     #: the value of the metric label `transport`
     transport: str
 
-    def send(self, frame: bytes) -> None:
-        """Queues one frame; closes itself when the client does not read what it is sent."""
+    def send(self, frame: ServerFrame, seq: int | None = None) -> None:
+        """Queues one frame, with its number when it is kept; closes itself when the client does not read."""
         ...
 
-    def catch_up(self, frames: Iterable[bytes]) -> None:
+    def catch_up(self, greeting: ServerFrame | None, missed: Sequence[Entry]) -> None:
         """Sends what was missed, ahead of all else; it does not count as a queue."""
         ...
 
@@ -41,10 +45,17 @@ class Connection(Protocol):
         ...
 
 
+class Dismissal(NamedTuple):
+    """An event stream was told not to come back, at this position; until then (monotonic) its browser may try."""
+
+    at: Position
+    until: float
+
+
 @dataclass(slots=True, eq=False)
 class Client:
     """`last_heard` is monotonic. The timers are those of the state it is in: pings while connected, otherwise what
-    follows from being away."""
+    follows from being away. Whoever handles a frame holds `turn`: several requests may bring frames at once."""
 
     session: Session
     grants: Grants
@@ -56,6 +67,8 @@ class Client:
     flush: Timer | None = None
     expiry: Timer | None = None
     timers: list[Timer] = field(default_factory=list)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    dismissal: Dismissal | None = None
 
     @property
     def sid(self) -> str:
@@ -77,12 +90,12 @@ class Client:
     def pass_on(self, entry: Entry) -> None:
         """Sends a frame of the log."""
         if self.connection is not None:
-            self.connection.send(entry.encode())
+            self.connection.send(entry.frame, entry.seq)
 
     def answer(self, frame: ServerFrame) -> None:
         """Sends a frame that is not kept."""
         if self.connection is not None:
-            self.connection.send(frame.encode(None))
+            self.connection.send(frame)
 
     def stop_timers(self) -> None:
         """Of its connection, or of its absence."""

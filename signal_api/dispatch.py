@@ -1,7 +1,7 @@
 """From a client's frame to what it does: checks, the table of frame types, and the reply."""
 
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -39,6 +39,8 @@ class Reply(enum.Enum):
 
 
 _Outcome = Refusal | Reply
+#: where the replies to frames go
+Answer = Callable[[ServerFrame], None]
 _hello = msgspec.json.Decoder(Hello)
 _join = msgspec.json.Decoder(Join | None)
 _leave = msgspec.json.Decoder(Leave | None)
@@ -68,65 +70,79 @@ class Dispatch:
         except (InvalidFrameError, msgspec.DecodeError) as error:
             return Closing(CloseCode.BAD_REQUEST, f"hello is not understood: {error}")
 
-    async def begin(self, client: Client, hello: Hello) -> None:
-        """What follows the welcome: the rooms that were left open, and those that hello names."""
+    def read_hello(self, body: bytes) -> Hello | Closing:
+        """Reads the hello that is the whole body of a request."""
+        self._hub.instruments.frames["hello",] += 1
         try:
-            await self._lobby.restore(client)
-            for room in hello.rooms:
-                if room not in client.session.rooms:
-                    refusal = await self._lobby.join(client, room, msgspec.Raw(b"null"), None)
-                    if refusal is not None:
-                        self._refuse(client, refusal, None)
-        except EngineUnavailableError as error:
-            self._refuse(client, _unavailable(error), None)
+            return _hello.decode(body)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            return Closing(CloseCode.BAD_REQUEST, f"hello is not understood: {error}")
 
-    async def receive(self, client: Client, frame: bytes) -> Closing | None:
-        """Handles one frame and answers it; a Closing when the connection must not go on."""
+    async def begin(self, client: Client, rooms: Sequence[str] = ()) -> None:
+        """What follows the welcome: the rooms that were left open, and those that hello names."""
+        async with client.turn:
+            try:
+                await self._lobby.restore(client)
+                for room in rooms:
+                    if room not in client.session.rooms:
+                        refusal = await self._lobby.join(client, room, msgspec.Raw(b"null"), None)
+                        if refusal is not None:
+                            self._refuse(client.answer, refusal, None)
+            except EngineUnavailableError as error:
+                self._refuse(client.answer, _unavailable(error), None)
+
+    async def receive(self, client: Client, frame: bytes, answer: Answer | None = None) -> Closing | None:
+        """Handles one frame and answers it, on the client's connection unless it is said where; a Closing when the
+        connection must not go on."""
+        async with client.turn:
+            return await self._receive(client, frame, answer or client.answer)
+
+    async def _receive(self, client: Client, frame: bytes, answer: Answer) -> Closing | None:
         hub = self._hub
         now = hub.clock.now().monotonic
         client.last_heard = now
         wait = client.bucket.take(hub.policy.frame_rate, now)
         if wait:
-            return self._too_fast(client, wait)
+            return self._too_fast(client, wait, answer)
         client.refused_in_a_row = 0
         try:
             decoded = decode(frame, hub.policy.limits.frame_bytes)
         except MalformedFrameError as error:
             return Closing(error.close, str(error))
         except InvalidFrameError as error:
-            self._refuse(client, Refusal(ErrorCode.BAD_FRAME, str(error)), None)
+            self._refuse(answer, Refusal(ErrorCode.BAD_FRAME, str(error)), None)
             return None
         hub.instruments.frames[frame_type(decoded.type),] += 1
         hub.instruments.frame_bytes.observe(len(frame))
         if decoded.ack is not None:
             client.session.acknowledge(decoded.ack)
-        await self._handle_once(client, decoded, now)
+        await self._handle_once(client, decoded, now, answer)
         return None
 
-    def _too_fast(self, client: Client, wait: float) -> Closing | None:
+    def _too_fast(self, client: Client, wait: float, answer: Answer) -> Closing | None:
         self._hub.instruments.rate_limited["frames",] += 1
         client.refused_in_a_row += 1
         if client.refused_in_a_row > self._hub.policy.limits.frame_burst:
             return Closing(CloseCode.RATE_LIMITED, "too many frames, and they did not slow down")
-        self._refuse(client, Refusal(ErrorCode.RATE_LIMITED, "too many frames; this one was dropped", wait), None)
+        self._refuse(answer, Refusal(ErrorCode.RATE_LIMITED, "too many frames; this one was dropped", wait), None)
         return None
 
-    async def _handle_once(self, client: Client, frame: ClientFrame, now: float) -> None:
+    async def _handle_once(self, client: Client, frame: ClientFrame, now: float, answer: Answer) -> None:
         """A frame that took effect and comes again is answered as before, and has no effect."""
         if frame.id is not None:
             known = client.session.remembered(frame.id, now)
             if known is not None:
-                client.answer(known)
+                answer(known)
                 return
         outcome = await self._handle(client, frame)
         if isinstance(outcome, Refusal):
-            reply = self._refuse(client, outcome, frame.id)
+            reply = self._refuse(answer, outcome, frame.id)
             if outcome.code.retryable:
                 return
         else:
             reply = server_frame("ok", re=frame.id)
             if outcome is Reply.OK and frame.id is not None:
-                client.answer(reply)
+                answer(reply)
         if frame.id is not None and outcome is not Reply.NONE:
             client.session.remember(frame.id, reply, now)
 
@@ -141,10 +157,10 @@ class Dispatch:
         except EngineUnavailableError as error:
             return _unavailable(error)
 
-    def _refuse(self, client: Client, refusal: Refusal, re: str | None) -> ServerFrame:
+    def _refuse(self, answer: Answer, refusal: Refusal, re: str | None) -> ServerFrame:
         self._hub.instruments.errors[refusal.code.value,] += 1
         reply = error_frame(refusal, re)
-        client.answer(reply)
+        answer(reply)
         return reply
 
     # The frames

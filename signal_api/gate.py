@@ -5,10 +5,10 @@ import contextlib
 
 from fairlead.sources import source_prefix
 from signal_api.asgi import App, Message, Receive, Scope, Send, approach_of, send_problem
-from signal_api.clients import Visitor
+from signal_api.clients import VISITOR, Visitor
 from signal_api.headers import PREFLIGHT, cross_origin_headers, is_preflight, security_headers, with_headers
 from signal_api.hub import Hub
-from signal_api.metrics import ROUTES
+from signal_api.metrics import route_label
 from signal_api.origins import Approach, is_foreign, is_local
 from signal_api.problems import RefusedError
 from signal_api.refusals import ErrorCode, Refusal
@@ -17,12 +17,11 @@ from signal_api.transports.websocket import WebSocketTransport
 WEBSOCKET_PATH = "/v1/ws"
 #: everything below is for programs, everything else is the page
 API_PREFIX = "/v1/"
+SESSIONS_PATH = "/v1/sessions"
 #: bytes of a request's body
 MAX_BODY = 65536
 #: seconds for a refused WebSocket to take its answer
 _REFUSED_LINGER = 5.0
-#: where the gate leaves the Visitor for the handlers behind it
-VISITOR = "fairlead.visitor"
 
 _UNNAMED_HOST = Refusal(
     ErrorCode.HOST_NOT_ALLOWED,
@@ -33,16 +32,16 @@ _FOREIGN = Refusal(
     "Origin is neither this service's own (a program sends http://HOST:PORT of the address it dials; behind a proxy, "
     "signal_api.trusted_proxies names it) nor in signal_api.origins",
 )
-_TOO_LARGE = Refusal(ErrorCode.FRAME_TOO_LARGE, f"a request's body holds at most {MAX_BODY} bytes")
 _NO_SOCKET = Refusal(ErrorCode.NOT_FOUND, "there is no WebSocket here")
 
 
 class Gate:
     """An ASGI app in front of the WebSocket transport and of everything else."""
 
-    def __init__(self, hub: Hub, websocket: WebSocketTransport, app: App) -> None:
+    def __init__(self, hub: Hub, websocket: WebSocketTransport, sessions: App, app: App) -> None:
         self._hub = hub
         self._websocket = websocket
+        self._sessions = sessions
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,15 +94,20 @@ class Gate:
         elif is_preflight(scope["method"], approach):
             await send({"type": "http.response.start", "status": 204, "headers": PREFLIGHT})
             await send({"type": "http.response.body"})
-        elif _declared_length(approach) > MAX_BODY:
-            await self._refuse(scope, send, _TOO_LARGE)
+        elif _declared_length(approach) > self._largest_body(scope["path"]):
+            await self._refuse(scope, send, _too_large(self._largest_body(scope["path"])))
         else:
             scope[VISITOR] = visitor
-            await self._app(scope, _bounded(receive), send)
+            app = self._sessions if scope["path"].startswith(SESSIONS_PATH) else self._app
+            await app(scope, _bounded(receive, self._largest_body(scope["path"])), send)
+
+    def _largest_body(self, path: str) -> int:
+        """A frame of the largest size has to fit with what is around it."""
+        return MAX_BODY if not path.startswith(SESSIONS_PATH) else MAX_BODY + self._hub.policy.limits.frame_bytes
 
     def _counting(self, path: str, send: Send) -> Send:
         counts = self._hub.instruments.http_requests
-        route = path if path in ROUTES else "other"
+        route = route_label(path)
 
         async def counting(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -134,12 +138,16 @@ async def _until_gone(receive: Receive) -> None:
                 await receive()
 
 
+def _too_large(largest: int) -> Refusal:
+    return Refusal(ErrorCode.FRAME_TOO_LARGE, f"a request's body holds at most {largest} bytes")
+
+
 def _declared_length(approach: Approach) -> int:
     length = approach.headers.get("content-length", "0")
-    return int(length) if length.isascii() and length.isdigit() and len(length) < 16 else MAX_BODY + 1
+    return int(length) if length.isascii() and length.isdigit() and len(length) < 16 else 1 << 62
 
 
-def _bounded(receive: Receive) -> Receive:
+def _bounded(receive: Receive, largest: int) -> Receive:
     """Counts a body that did not declare its length."""
     total = 0
 
@@ -147,8 +155,8 @@ def _bounded(receive: Receive) -> Receive:
         nonlocal total
         message = await receive()
         total += len(message.get("body", b""))
-        if total > MAX_BODY:
-            raise RefusedError(_TOO_LARGE)
+        if total > largest:
+            raise RefusedError(_too_large(largest))
         return message
 
     return bounded

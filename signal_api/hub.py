@@ -9,15 +9,15 @@ from fairlead.clock import Entropy, Now
 from fairlead.log import get_logger
 from signal_api.authorization import Grants
 from signal_api.clients import Client, Connection, Visitor
-from signal_api.frames import PROTOCOL, Hello, Resume, welcome
+from signal_api.frames import PROTOCOL, Hello, welcome
 from signal_api.liveness import Liveness
 from signal_api.messages import server_frame
 from signal_api.metrics import Instruments
 from signal_api.policy import Policy
 from signal_api.refusals import CloseCode, Closing, ErrorCode, Refusal
-from signal_api.rooms import Announce, Effect
+from signal_api.rooms import Announce, Effect, LeaveReason
 from signal_api.roster import Roster
-from signal_api.sessions import Entry, ResumeFailure, new_epoch, new_session, parse_position
+from signal_api.sessions import Entry, ResumeFailure, new_epoch, new_session
 from signal_api.timers import Clock, Timers
 
 #: seconds for which membership events are gathered
@@ -48,7 +48,7 @@ class Hub:
         self.timers = Timers(clock)
         self.roster = Roster()
         self.draining = False
-        self.farewell: Callable[[Client], Coroutine[Any, Any, None]] | None = None
+        self.farewell: Callable[[Client, LeaveReason], Coroutine[Any, Any, None]] | None = None
         self._liveness = Liveness(clock, self.timers, away=self._away, gone=self.end)
         self._sources = BucketTable(_SOURCES, entropy(16))
         self._emptied = asyncio.Event()
@@ -75,8 +75,8 @@ class Hub:
         if resume is None or known is None:
             return self._open(user, visitor, connection, now, ResumeFailure.UNKNOWN if resume else None)
         known.grants = user
-        known.visitor = known.visitor._replace(host=visitor.host, is_local=visitor.is_local)
-        return self._resume(known, resume, connection, now)
+        self.come_back(known, resume.key, visitor, connection, known.session.after(resume.after, resume.epoch))
+        return known
 
     def _admit(self, hello: Hello, visitor: Visitor, now: Now, known: Client | None) -> Grants | Closing:
         """What the token grants; a session that goes on needs none while the one it came with is good."""
@@ -111,26 +111,34 @@ class Hub:
         client.deliver(server_frame("welcome", welcome(self.policy, session, key, now, failure)))
         return client
 
-    def _resume(self, client: Client, resume: Resume, connection: Connection, now: Now) -> Client:
+    def come_back(
+        self,
+        client: Client,
+        key: str,
+        visitor: Visitor,
+        connection: Connection,
+        missed: list[Entry] | ResumeFailure,
+        greet: bool = True,
+    ) -> None:
         """Sends exactly what was missed, or a welcome that says that the client has to begin anew."""
-        session = client.session
-        missed = _missed(client, resume)
+        session, now = client.session, self.clock.now()
+        client.visitor = client.visitor._replace(host=visitor.host, is_local=visitor.is_local)
         if client.connection is not None:
             client.connection.close(CloseCode.REPLACED)
         self._attach(client, connection, now)
         if isinstance(missed, ResumeFailure):
             self.instruments.resumes[missed.value,] += 1
             session.renew(new_epoch(self.entropy))
-            client.deliver(server_frame("welcome", welcome(self.policy, session, resume.key, now, missed)))
-            return client
+            client.deliver(server_frame("welcome", welcome(self.policy, session, key, now, missed)))
+            return
         self.instruments.resumes["resumed",] += 1
-        greeting = server_frame("welcome", welcome(self.policy, session, resume.key, now, resumed=True))
-        connection.catch_up([greeting.encode(None), *(entry.encode() for entry in missed)])
-        return client
+        greeting = server_frame("welcome", welcome(self.policy, session, key, now, resumed=True)) if greet else None
+        connection.catch_up(greeting, missed)
 
     def _attach(self, client: Client, connection: Connection, now: Now) -> None:
         client.connection = connection
         client.last_heard = now.monotonic
+        self.instruments.connections[connection.transport,] += 1
         self._liveness.connected(client, connection, self.policy.times)
 
     # Going
@@ -149,15 +157,18 @@ class Hub:
             if self.draining and not self.roster.connected():
                 self._emptied.set()
 
-    def end(self, client: Client) -> None:
-        """Forgets a session for good."""
+    def end(self, client: Client, reason: LeaveReason = LeaveReason.TIMEOUT) -> None:
+        """Forgets a session for good; a connection that it still has is told that this was asked for."""
         client.stop_timers()
         self.roster.remove(client)
-        self._away(client)
+        if client.connection is not None:
+            connection, client.connection = client.connection, None
+            connection.close(CloseCode.NORMAL)
+        self._away(client, reason)
 
-    def _away(self, client: Client) -> None:
+    def _away(self, client: Client, reason: LeaveReason = LeaveReason.TIMEOUT) -> None:
         if self.farewell is not None and client.session.rooms:
-            self.spawn(self.farewell(client))
+            self.spawn(self.farewell(client, reason))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs something that nobody waits for."""
@@ -217,10 +228,3 @@ class Hub:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def _missed(client: Client, resume: Resume) -> list[Entry] | ResumeFailure:
-    try:
-        return client.session.since(parse_position(resume.after, resume.epoch))
-    except ValueError:
-        return ResumeFailure.EPOCH

@@ -50,7 +50,7 @@ class Liveness:
         pinged = self._clock.now().monotonic
         client.timers.clear()
         self._schedule(client, times.ping_timeout, partial(self._listen, client, connection, times, pinged))
-        connection.send(PING.encode(None))
+        connection.send(PING)
 
     def _listen(self, client: Client, connection: Connection, times: TimeSettings, pinged: float) -> None:
         client.timers.clear()

@@ -46,12 +46,12 @@ class Lobby:
         del client.session.rooms[room]
         return None
 
-    async def farewell(self, client: Client) -> None:
+    async def farewell(self, client: Client, reason: LeaveReason) -> None:
         """Tells the rooms of a client that it is gone. It remembers them, in case it comes back."""
         for membership in tuple(client.session.rooms.values()):
             if membership.present:
                 membership.present = False
-                await self._change(membership.room, lambda stored: left_by(stored, client.sid, LeaveReason.TIMEOUT))
+                await self._change(membership.room, lambda stored: left_by(stored, client.sid, reason))
 
     async def restore(self, client: Client) -> None:
         """After a resume: rooms that were told of its end take it in again, as who it was; a client that begins anew

@@ -9,8 +9,11 @@ from signal_api.messages import NEGOTIATION
 from signal_api.refusals import CloseCode, ErrorCode
 from signal_api.sessions import ResumeFailure
 
-ROUTES = ("/", "/v1/ice", "/v1/info", "/v1/openapi.json")
-TRANSPORTS = ("websocket",)
+ROUTES = ("/", "/v1/ice", "/v1/info", "/v1/openapi.json", "/v1/sessions")
+#: what follows the id of a session in a path
+SESSION_VERBS = ("events", "messages", "close")
+_SESSION = "/v1/sessions/{sid}"
+TRANSPORTS = ("websocket", "sse", "poll")
 #: Types of frames by which they are counted; an application's own are "x", what nobody knows is "other".
 FRAME_TYPES = (
     *sorted(NEGOTIATION), "hello", "join", "leave", "message", "ok", "error", "ping", "pong", "token", "welcome",
@@ -20,6 +23,7 @@ FRAME_TYPES = (
 _RELAY_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
 _FRAME_BYTES = (64.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0)
 
+SESSION_ROUTES = (_SESSION, *(f"{_SESSION}/{verb}" for verb in SESSION_VERBS))
 _KNOWN = frozenset(FRAME_TYPES)
 
 
@@ -28,6 +32,17 @@ def frame_type(kind: str) -> str:
     if kind in _KNOWN:
         return kind
     return "x" if kind.startswith("x.") else "other"
+
+
+def route_label(path: str) -> str:
+    """The label of a request's path; ids of sessions are left out."""
+    if path in ROUTES:
+        return path
+    before, _, rest = path.partition("/v1/sessions/")
+    sid, slash, verb = rest.partition("/")
+    if before or not sid or (slash and verb not in SESSION_VERBS):
+        return "other"
+    return f"{_SESSION}{slash}{verb}"
 
 
 class Sizes(Protocol):
@@ -45,6 +60,8 @@ class Instruments:
         self._metrics = metrics
         counts = metrics.counts
         self.sessions_opened = counts("sessions_opened", "Sessions that were opened.", {"transport": TRANSPORTS})
+        text = "Connections that sessions were given."
+        self.connections = counts("connections", text, {"transport": TRANSPORTS})
         results = ("resumed", *(failure.value for failure in ResumeFailure))
         self.resumes = counts("resumes", "Attempts to go on with a session.", {"result": results})
         self.frames = counts("frames", "Frames of clients.", {"type": FRAME_TYPES})
@@ -54,11 +71,11 @@ class Instruments:
         self.closes = counts("closes", "Connections that the server closed.", {"code": closings})
         self.joins = counts("joins", "Attempts to join a room.", {"result": ("joined", "refused")})
         self.auth_failures = counts("auth_failures", "Tokens that were not accepted.", {"reason": _AUTH_FAILURES})
-        limits = ("frames", "connects", "ice")
+        limits = ("frames", "connects", "ice", "polls")
         self.rate_limited = counts("rate_limited", "Requests above a rate.", {"limit": limits})
         self.ice_issued = counts("ice_issued", "TURN credentials.", {"format": ("join", *IceFormat)})
         self.origins_refused = counts("origins_refused", "Requests of foreign pages or hosts.", {"what": _FOREIGN})
-        answers = {"route": (*ROUTES, "other"), "code": ("2xx", "3xx", "4xx", "5xx")}
+        answers = {"route": (*ROUTES, *SESSION_ROUTES, "other"), "code": ("2xx", "3xx", "4xx", "5xx")}
         self.http_requests = counts("http_requests", "HTTP requests, by what they were answered.", answers)
         self.turn_events = counts("turn_events", "Events of the relay.", {"event": TURN_EVENTS})
         self.frame_bytes = metrics.histogram("frame_bytes", "Sizes of clients' frames.", _FRAME_BYTES)[()]

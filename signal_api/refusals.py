@@ -23,6 +23,7 @@ class ErrorCode(enum.StrEnum):
     ROOM_FULL = "room_full"
     TOO_MANY_ROOMS = "too_many_rooms"
     SESSION_LIMIT = "session_limit"
+    SESSION_EXPIRED = "session_expired"
     FRAME_TOO_LARGE = "frame_too_large"
     HOST_NOT_ALLOWED = "host_not_allowed"
     RATE_LIMITED = "rate_limited"
@@ -58,6 +59,7 @@ _STATUS = {
     ErrorCode.ROOM_FULL: HTTPStatus.CONFLICT,
     ErrorCode.TOO_MANY_ROOMS: HTTPStatus.CONFLICT,
     ErrorCode.SESSION_LIMIT: HTTPStatus.CONFLICT,
+    ErrorCode.SESSION_EXPIRED: HTTPStatus.GONE,
     ErrorCode.FRAME_TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ErrorCode.HOST_NOT_ALLOWED: HTTPStatus.MISDIRECTED_REQUEST,
     ErrorCode.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
@@ -84,6 +86,7 @@ _RETRYABLE = frozenset(
 class CloseCode(enum.IntEnum):
     """Why a connection ends. 4000-4099: do not reconnect; 4100-4199: back off first; 4200-4299: reconnect now."""
 
+    NORMAL = 1000  # RFC 6455 section 7.4.1: the client asked for it
     BAD_REQUEST = 4000
     UNAUTHORIZED = 4001
     UNSUPPORTED_VERSION = 4004
@@ -99,6 +102,7 @@ class CloseCode(enum.IntEnum):
     PING_TIMEOUT = 4105
     TOKEN_EXPIRED = 4106
     DRAIN = 4200
+    ROTATE = 4202
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,25 @@ class Closing(NamedTuple):
 
     code: CloseCode
     reason: str
+
+
+_REFUSALS = {
+    CloseCode.BAD_REQUEST: ErrorCode.BAD_REQUEST,
+    CloseCode.UNAUTHORIZED: ErrorCode.UNAUTHORIZED,
+    CloseCode.UNSUPPORTED_VERSION: ErrorCode.UNSUPPORTED,
+    CloseCode.SESSION_LIMIT: ErrorCode.SESSION_LIMIT,
+    CloseCode.FRAME_TOO_LARGE: ErrorCode.FRAME_TOO_LARGE,
+    CloseCode.OVER_CAPACITY: ErrorCode.OVER_CAPACITY,
+    CloseCode.RATE_LIMITED: ErrorCode.RATE_LIMITED,
+    CloseCode.TOKEN_EXPIRED: ErrorCode.TOKEN_EXPIRED,
+    CloseCode.DRAIN: ErrorCode.DRAINING,
+}
+
+
+def refusal_of(closing: Closing) -> Refusal:
+    """What a WebSocket would be closed for, as the answer to a request."""
+    code = _REFUSALS.get(closing.code, ErrorCode.INTERNAL)
+    return Refusal(code, closing.reason, 1.0 if code.retryable else None)
 
 
 class EngineUnavailableError(Exception):

@@ -10,11 +10,11 @@ from pydantic import BaseModel, Field
 from fairlead import __version__
 from fairlead.buckets import BucketTable
 from signal_api.authorization import Ability, Grants
-from signal_api.clients import Client, Visitor
+from signal_api.clients import VISITOR, Client, Visitor
 from signal_api.frames import FEATURES, PROTOCOL
-from signal_api.gate import VISITOR
 from signal_api.hub import Hub
 from signal_api.ice_servers import IceFormat, IceGrant, grant, link_header, member_id, render
+from signal_api.metrics import TRANSPORTS
 from signal_api.problems import RefusedError
 from signal_api.refusals import ErrorCode, Refusal
 
@@ -124,7 +124,7 @@ class Rest:
             version=__version__,
             protocol=[f"sig.v{PROTOCOL}"],
             features=FEATURES,
-            transports=["websocket"],
+            transports=list(TRANSPORTS),
             ice_formats=[shape.value for shape in IceFormat],
             limits={"frame_bytes": limits.frame_bytes, "rooms": limits.rooms_per_session},
             regions=[hub.policy.issuer.region] if hub.policy.issuer.region else [],

@@ -140,6 +140,17 @@ class Session:
             return ResumeFailure.GAP
         return self._log[position.seq - self._forgotten :]
 
+    def after(self, position: int | str, epoch: str | None = None) -> "list[Entry] | ResumeFailure":
+        """As since, for a position as a client writes it, which acknowledges all before it."""
+        try:
+            read = parse_position(position, epoch)
+        except ValueError:
+            return ResumeFailure.EPOCH
+        missed = self.since(read)
+        if not isinstance(missed, ResumeFailure):
+            self.acknowledge(read.seq)
+        return missed
+
     def renew(self, epoch: str) -> None:
         """Begins an empty log under a new epoch; rooms and remembered replies stay."""
         self.epoch, self.seq, self._renewed = epoch, 0, True

@@ -1,7 +1,6 @@
 """sig.v1 over WebSocket: raw ASGI, one task that reads and one that writes."""
 
 import asyncio
-from collections.abc import Iterable
 from functools import partial
 
 from fairlead.log import get_logger
@@ -9,54 +8,32 @@ from signal_api.asgi import Message, Receive, Scope, Send
 from signal_api.clients import Client, Visitor
 from signal_api.dispatch import Dispatch
 from signal_api.hub import Hub
+from signal_api.messages import ServerFrame
 from signal_api.refusals import CloseCode, Closing
-from signal_api.transports.outbox import Outbox
+from signal_api.transports.outgoing import Outgoing
 
 SUBPROTOCOL = "sig.v1"
-#: seconds that a client has to read what is left and to answer a close
-_CLOSE_TIMEOUT = 10.0
 #: RFC 6455 section 5.5: a control frame holds 125 bytes, two of them the code
 _LONGEST_REASON = 123
 
 _log = get_logger("signal_api.websocket")
 
 
-class WebSocketConnection:
+class WebSocketConnection(Outgoing):
     """The way out of one WebSocket; satisfies signal_api.clients.Connection. Made by the task that reads."""
 
     transport = "websocket"
 
     def __init__(self, hub: Hub, send: Send) -> None:
-        limits = hub.policy.limits
-        self._hub = hub
+        super().__init__(hub)
         self._send = send
-        self._outbox = Outbox(limits.queue_frames, limits.queue_bytes)
-        self._reason = ""
         self._reader = asyncio.current_task()
         self.was_given_up = False
 
-    @property
-    def is_closing(self) -> bool:
-        return self._outbox.closing is not None
-
-    def send(self, frame: bytes) -> None:
-        if not self._outbox.put(frame):
-            self._closes(CloseCode.SLOW_CONSUMER)
-
-    def catch_up(self, frames: Iterable[bytes]) -> None:
-        self._outbox.put_first(frames)
-
-    def close(self, code: CloseCode, reason: str = "") -> None:
-        if self._outbox.close(code):
-            self._reason = reason
-            self._closes(code)
-
-    def _closes(self, code: CloseCode) -> None:
-        self._hub.instruments.closes[str(code.value),] += 1
-        self._hub.timers.after(_CLOSE_TIMEOUT, self._give_up)
+    def _encode(self, frame: ServerFrame, seq: int | None) -> bytes:
+        return frame.encode(seq)
 
     def _give_up(self) -> None:
-        """Who reads neither frames nor the close is waited for no longer."""
         if self._reader is not None and not self._reader.done():
             self.was_given_up = True
             self._reader.cancel()
@@ -66,8 +43,8 @@ class WebSocketConnection:
         try:
             while (frame := await self._outbox.take()) is not None:
                 await self._send({"type": "websocket.send", "text": frame.decode()})
-            code = self._outbox.closing or CloseCode.INTERNAL_ERROR
-            reason = (self._reason or code.name.lower()).encode()[:_LONGEST_REASON].decode(errors="ignore")
+            code, words = self._closed_as()
+            reason = words.encode()[:_LONGEST_REASON].decode(errors="ignore")
             await self._send({"type": "websocket.close", "code": code.value, "reason": reason})
         except OSError:
             return  # The client went away; the reader is told as well.
@@ -135,7 +112,7 @@ class WebSocketTransport:
         if isinstance(client, Closing):
             connection.close(*client)
             return None
-        await self._dispatch.begin(client, hello)
+        await self._dispatch.begin(client, hello.rooms)
         return client
 
 

@@ -2,15 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from signal_api.clients import Client, Visitor
 from signal_api.dispatch import Dispatch
 from signal_api.engine.memory import MemoryEngine
 from signal_api.hub import Hub
+from signal_api.messages import ServerFrame
 from signal_api.policy import read_policy
 from signal_api.refusals import CloseCode, Closing
+from signal_api.sessions import Entry
 from tests.signal_api.dice import dice
 from tests.signal_api.worlds import JOIN_KEY, ManualClock, configured, instruments
 
@@ -26,14 +28,16 @@ class Line:
         self.heard = asyncio.Event()
         self.ended = asyncio.Event()
 
-    def send(self, frame: bytes) -> None:
+    def send(self, frame: ServerFrame, seq: int | None = None) -> None:
         if self.closed is None:
-            self.frames.append(json.loads(frame))
+            self.frames.append(json.loads(frame.encode(seq)))
             self.heard.set()
 
-    def catch_up(self, frames: Iterable[bytes]) -> None:
-        for frame in frames:
-            self.send(frame)
+    def catch_up(self, greeting: ServerFrame | None, missed: Sequence[Entry]) -> None:
+        if greeting is not None:
+            self.send(greeting)
+        for entry in missed:
+            self.send(entry.frame, entry.seq)
 
     def close(self, code: CloseCode) -> None:
         if self.closed is None:
@@ -98,7 +102,7 @@ class Node:
         seat = Seat(self, client, line)
         read = self.dispatch.greet(_line("hello", data={"v": 1} | hello))
         assert not isinstance(read, Closing)
-        await self.dispatch.begin(client, read)
+        await self.dispatch.begin(client, read.rooms)
         return seat
 
     async def pass_time(self, seconds: float) -> None:

@@ -85,11 +85,15 @@ class Service:
             sock.close()
         await self.hub.close()
 
-    async def dial(self, path: str = "/v1/ws", named: str | None = None, **options: Any) -> Peer:
-        """Opens a WebSocket from the service's own page; `named` is the Host, `options` go to the client."""
+    async def start(self) -> None:
+        """Starts the server unless it runs."""
         if not self._started:
             self._started = True
             await self._server.start()
+
+    async def dial(self, path: str = "/v1/ws", named: str | None = None, **options: Any) -> Peer:
+        """Opens a WebSocket from the service's own page; `named` is the Host, `options` go to the client."""
+        await self.start()
         host, _, port = self.authority.partition(":")
         chosen: dict[str, Any] = {
             "origin": Origin(f"http://{self.authority}"),

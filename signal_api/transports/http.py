@@ -1,0 +1,287 @@
+"""sig.v1 over HTTP: raw ASGI handlers that open a session, read its events, bring frames to it and end it."""
+
+import re
+from typing import NamedTuple
+from urllib.parse import parse_qs
+
+import msgspec
+
+from fairlead.log import get_logger
+from signal_api.asgi import Message, Receive, Scope, Send, approach_of, send_problem
+from signal_api.clients import VISITOR, Client, Visitor
+from signal_api.dispatch import Dispatch
+from signal_api.hub import Hub
+from signal_api.origins import Approach
+from signal_api.problems import RefusedError
+from signal_api.refusals import Closing, ErrorCode, Refusal, refusal_of
+from signal_api.rooms import LeaveReason
+from signal_api.sessions import Entry, Position, ResumeFailure, parse_position
+from signal_api.transports.poll import Mailbox, Wait
+from signal_api.transports.posting import post, read_frames
+from signal_api.transports.session_keys import beacon_key, bearer_key, cookie_key, set_cookie
+from signal_api.transports.sse import EventStream
+
+#: seconds that a poll waits unless it says how long, and at most
+_WAIT, _LONGEST_WAIT = 25.0, 30.0
+#: events that a poll takes unless it says how many, and at most
+_MOST, _MOST_EVER = 64, 256
+_PATH = re.compile(r"/v1/sessions(?:/(?P<sid>[^/]{1,64})(?:/(?P<verb>events|messages|close))?)?")
+_NUMBER = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,3})?", re.ASCII)
+_JSON = (b"content-type", b"application/json")
+_NO_STORE = (b"cache-control", b"no-store")
+
+_log = get_logger("signal_api.http")
+
+
+class _Call(NamedTuple):
+    """One request for one session."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+    approach: Approach
+    visitor: Visitor
+    sid: str
+
+    @property
+    def query(self) -> dict[str, str]:
+        text = self.scope["query_string"].decode("latin-1")
+        try:
+            return {name: values[-1] for name, values in parse_qs(text, max_num_fields=16).items()}
+        except ValueError:
+            raise RefusedError(Refusal(ErrorCode.BAD_REQUEST, "the query holds at most 16 parameters")) from None
+
+
+class HttpTransport:
+    """An ASGI app for what lies below /v1/sessions; the gate has judged Host, Origin and size."""
+
+    def __init__(self, hub: Hub, dispatch: Dispatch) -> None:
+        self._hub = hub
+        self._dispatch = dispatch
+        self._verbs = {
+            ("POST", False, None): self._open,
+            ("GET", True, "events"): self._events,
+            ("POST", True, "messages"): self._messages,
+            ("POST", True, "close"): self._close,
+            ("DELETE", True, None): self._delete,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            refusal = await self._serve(scope, receive, watched)
+        except Exception:
+            _log.exception("a request failed")
+            if has_begun:
+                return
+            refusal = Refusal(ErrorCode.INTERNAL, "this failed, and its log says why")
+        if refusal is not None:
+            self._hub.instruments.errors[refusal.code.value,] += 1
+            await send_problem(scope, send, refusal)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> Refusal | None:
+        found = _PATH.fullmatch(scope["path"])
+        if found is None:
+            return Refusal(ErrorCode.NOT_FOUND, "there is nothing here")
+        handler = self._verbs.get((scope["method"], found["sid"] is not None, found["verb"]))
+        if handler is None:
+            return Refusal(ErrorCode.METHOD_NOT_ALLOWED, f"{scope['method']} is nothing that can be done here")
+        call = _Call(scope, receive, send, approach_of(scope), scope[VISITOR], found["sid"] or "")
+        try:
+            return await handler(call)
+        except RefusedError as error:
+            return error.refusal
+
+    # Opening and ending
+
+    async def _open(self, call: _Call) -> Refusal | None:
+        wait = self._hub.may_connect(call.visitor.source)
+        if wait:
+            return self._limited("connects", "too many connections from your address", wait)
+        hello = self._dispatch.read_hello(await _body(call.receive))
+        if isinstance(hello, Closing):
+            return refusal_of(hello)
+        mailbox = Mailbox(self._hub)
+        client = self._hub.enter(hello, call.visitor, mailbox)
+        if isinstance(client, Closing):
+            return refusal_of(client)
+        mailbox.client = client
+        welcome = msgspec.json.decode(mailbox.welcome().encode(None), type=_Welcoming).data
+        await self._dispatch.begin(client, hello.rooms)
+        headers = [_JSON, _NO_STORE, (b"location", f"/v1/sessions/{client.sid}".encode())]
+        if call.query.get("cookie") == "1" and call.approach.scheme == "https":
+            headers.append(set_cookie(client.sid, msgspec.json.decode(welcome, type=_Key).key))
+        await _reply(call.send, 201, headers, bytes(welcome))
+        return None
+
+    async def _delete(self, call: _Call) -> Refusal | None:
+        client = self._holder(call, bearer_key(call.approach))
+        if isinstance(client, Refusal):
+            return client
+        await self._end(call, client)
+        return None
+
+    async def _close(self, call: _Call) -> Refusal | None:
+        """As DELETE, for a page that goes: a beacon has no headers of its own, so the key may be its body."""
+        key = bearer_key(call.approach) or cookie_key(call.approach, call.sid)
+        client = self._holder(call, key or beacon_key(await _body(call.receive)))
+        if isinstance(client, Refusal):
+            return client
+        await self._end(call, client)
+        return None
+
+    async def _end(self, call: _Call, client: Client) -> None:
+        self._hub.end(client, LeaveReason.LEAVE)
+        await _reply(call.send, 204, [_NO_STORE], b"")
+
+    # Frames of the client
+
+    async def _messages(self, call: _Call) -> Refusal | None:
+        client = self._authorized(call, bearer_key(call.approach))
+        if isinstance(client, Refusal):
+            return client
+        frames = read_frames(await _body(call.receive), self._hub.policy.limits.frame_bytes)
+        if isinstance(frames, Refusal):
+            return frames
+        results = await post(self._dispatch, client, frames)
+        if isinstance(results, Closing):
+            return refusal_of(results)
+        await _reply(call.send, 202, [_JSON, _NO_STORE], results)
+        return None
+
+    # Events for the client
+
+    async def _events(self, call: _Call) -> Refusal | None:
+        key = bearer_key(call.approach) or cookie_key(call.approach, call.sid)
+        client = self._authorized(call, key)
+        if isinstance(client, Refusal):
+            return client
+        assert key is not None  # Without it nobody is authorized.
+        if self._hub.draining:
+            return Refusal(ErrorCode.DRAINING, "this server is about to stop", retry_after=1.0)
+        if "text/event-stream" in call.approach.headers.get("accept", ""):
+            return await self._stream(call, client, key)
+        return await self._poll(call, client, key)
+
+    async def _stream(self, call: _Call, client: Client, key: str) -> Refusal | None:
+        wait = self._hub.may_connect(call.visitor.source)
+        if wait:
+            return self._limited("connects", "too many connections from your address", wait)
+        last = call.approach.headers.get("last-event-id")
+        if last and self._was_dismissed(client, last):
+            await _reply(call.send, 204, [_NO_STORE], b"")
+            return None
+        after = last or call.query.get("after")
+        stream = EventStream(self._hub, client, call.send)
+        self._hub.come_back(client, key, call.visitor, stream, _missed(client, after), greet=after is not None)
+        await self._dispatch.begin(client)
+        await stream.serve(call.receive)
+        return None
+
+    def _was_dismissed(self, client: Client, last: str) -> bool:
+        """Whether this is the stream that was told not to come back, trying once more by itself while another
+        connection is there."""
+        dismissal, client.dismissal = client.dismissal, None
+        if dismissal is None or client.connection is None or self._hub.clock.now().monotonic >= dismissal.until:
+            return False
+        try:
+            position = parse_position(last)
+        except ValueError:
+            return False
+        return position.epoch == dismissal.at.epoch and position.seq <= dismissal.at.seq
+
+    async def _poll(self, call: _Call, client: Client, key: str) -> Refusal | None:
+        hub, query = self._hub, call.query
+        seconds = _number(query, "wait", _WAIT, _LONGEST_WAIT)
+        most = max(1, round(_number(query, "max", _MOST, _MOST_EVER)))
+        now = hub.clock.now().monotonic
+        wait = client.bucket.take(hub.policy.frame_rate, now)
+        if wait:
+            return self._limited("polls", "too many polls", wait)
+        client.last_heard = now
+        after = query.get("after") or call.approach.headers.get("last-event-id")
+        missed = _missed(client, after)
+        anew = after is None or isinstance(missed, ResumeFailure)
+        mailbox = client.connection
+        if not isinstance(mailbox, Mailbox) or isinstance(missed, ResumeFailure):
+            mailbox = Mailbox(hub)
+            mailbox.client = client
+            hub.come_back(client, key, call.visitor, mailbox, missed, greet=after is not None)
+            position = _position(client, None if anew else after)
+            await self._dispatch.begin(client)
+        else:
+            position = _position(client, after)
+        batch = await mailbox.poll(Wait(position, seconds, most), call.receive)
+        if batch is not None:
+            await _reply(call.send, 200, [_JSON, _NO_STORE], batch.encode())
+        return None
+
+    # Who asks
+
+    def _holder(self, call: _Call, key: str | None) -> Client | Refusal:
+        if key is None:
+            return Refusal(ErrorCode.UNAUTHORIZED, "the key of the session goes into Authorization: Bearer")
+        client = self._hub.roster.holder(call.sid, key)
+        if client is None:
+            self._hub.instruments.auth_failures[ErrorCode.UNAUTHORIZED.value,] += 1
+            return Refusal(ErrorCode.SESSION_EXPIRED, "no such session under this key; open one by POST /v1/sessions")
+        return client
+
+    def _authorized(self, call: _Call, key: str | None) -> Client | Refusal:
+        client = self._holder(call, key)
+        if isinstance(client, Refusal) or client.is_authorized(self._hub.clock.now()):
+            return client
+        wrong = "the session's token has expired; resume it with a fresh one by POST /v1/sessions"
+        return Refusal(ErrorCode.TOKEN_EXPIRED, wrong)
+
+    def _limited(self, limit: str, wrong: str, wait: float) -> Refusal:
+        self._hub.instruments.rate_limited[limit,] += 1
+        return Refusal(ErrorCode.RATE_LIMITED, wrong, wait)
+
+
+class _Welcoming(msgspec.Struct, frozen=True):
+    data: msgspec.Raw
+
+
+class _Key(msgspec.Struct, frozen=True):
+    key: str
+
+
+def _missed(client: Client, after: str | None) -> list[Entry] | ResumeFailure:
+    """Who says no position has read nothing."""
+    session = client.session
+    return session.since(Position(session.epoch, 0)) if after is None else session.after(after)
+
+
+def _position(client: Client, after: str | None) -> Position:
+    """Where a poll reads from; to be taken before anything can change the epoch."""
+    return Position(client.session.epoch, 0) if after is None else parse_position(after)
+
+
+def _number(query: dict[str, str], name: str, default: float, most: float) -> float:
+    text = query.get(name)
+    if text is None:
+        return default
+    if not _NUMBER.fullmatch(text) or float(text) > most:
+        raise RefusedError(Refusal(ErrorCode.BAD_REQUEST, f"{name} is a number from 0 to {most:g}"))
+    return float(text)
+
+
+async def _body(receive: Receive) -> bytes:
+    parts = []
+    while (message := await receive())["type"] == "http.request":
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            break
+    return b"".join(parts)
+
+
+async def _reply(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
