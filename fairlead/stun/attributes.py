@@ -36,10 +36,6 @@ class Attribute(Generic[T]):
     name: str
     kind: Kind[T]
 
-    @property
-    def comprehension_required(self) -> bool:
-        return self.type < 0x8000
-
     def decode(self, value: bytes, mask: Mask) -> T:
         """Raises AttributeValueError when the value does not have its kind's form."""
         try:

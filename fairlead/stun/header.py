@@ -61,8 +61,3 @@ def split_message_type(value: int) -> tuple[int, Class]:
     """The inverse of message_type for a value below 0x4000; the method may be one that nobody defined."""
     method = (value & 0x000F) | (value & 0x00E0) >> 1 | (value & 0x3E00) >> 2
     return method, Class((value & 0x0010) >> 4 | (value & 0x0100) >> 7)
-
-
-def looks_like_stun(data: bytes | memoryview) -> bool:
-    """Whether the first byte and the cookie are STUN's (RFC 7983); says nothing about the rest."""
-    return len(data) >= HEADER_LENGTH and data[0] < 4 and data[4:8] == COOKIE_BYTES

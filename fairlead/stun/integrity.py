@@ -26,9 +26,6 @@ SHA1 = Integrity(MESSAGE_INTEGRITY, "sha1", frozenset({20}), 20)
 #: May be cut to any multiple of 4 down to 16 (RFC 8489 section 14.6).
 SHA256 = Integrity(MESSAGE_INTEGRITY_SHA256, "sha256", frozenset(range(16, 33, 4)), 32)
 
-#: By attribute type, so that the generation of a request is a look-up.
-GENERATIONS = {generation.attribute.type: generation for generation in (SHA1, SHA256)}
-
 
 class PasswordAlgorithm(enum.IntEnum):
     """How a long-term key comes from a password (RFC 8489 section 18.5)."""

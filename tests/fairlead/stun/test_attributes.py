@@ -168,8 +168,3 @@ def test_the_mask_of_an_address_is_that_of_rfc8489_14_2(address: Address, mask: 
     size = len(wire) - 4
     assert int.from_bytes(wire[2:4]) == address.port ^ 0x2112
     assert int.from_bytes(wire[4:]) == host ^ int.from_bytes(mask[:size])
-
-
-def test_comprehension_is_required_below_0x8000() -> None:
-    assert stun.USERHASH.comprehension_required
-    assert not stun.ADDITIONAL_ADDRESS_FAMILY.comprehension_required

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from fairlead.stun import attributes as stun
 from fairlead.stun.header import Class, Method
 from fairlead.stun.integrity import (
-    GENERATIONS,
     SHA1,
     SHA256,
     Integrity,
@@ -54,10 +53,6 @@ def test_rfc8265_4_2_opaque_string(typed: str, meant: str) -> None:
     assert opaque_string(typed) == meant
     key = long_term_key("user", "realm", typed, PasswordAlgorithm.MD5)
     assert key == long_term_key("user", "realm", meant, PasswordAlgorithm.MD5)
-
-
-def test_the_generation_of_a_request_is_found_by_its_attribute() -> None:
-    assert GENERATIONS == {0x0008: SHA1, 0x001C: SHA256}
 
 
 @pytest.mark.parametrize("integrity", [SHA1, SHA256])
