@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 import structlog
@@ -160,30 +161,51 @@ class _ClientFaults(logging.Filter):
         return True
 
 
+@dataclass(slots=True)
+class _Row:
+    until: float
+    held_back: int = 0
+
+
 class SampledLog:
     """Says a thing once per source and window, whatever the flood; the next line has the count of those held back.
 
-    The memory is a table of fixed size, made at once. Where two keys meet in one row, the later is held back too: so
-    there are at most `rows` lines in a window, from however many sources.
+    At most `rows` things are remembered. While that many windows are open new things are held back too: so there are
+    at most `rows` lines in a window, from however many sources.
     """
 
     def __init__(self, logger: structlog.stdlib.BoundLogger, window: float = 60.0, rows: int = 256) -> None:
         """`window` in seconds."""
         self._logger = logger
         self._window = window
-        self._until = [0.0] * rows
-        self._held_back = [0] * rows
+        self._most = rows
+        self._rows: dict[tuple[str, str, bytes], _Row] = {}  # in the order in which their windows close
         self.held_back = 0
 
-    def warning(self, now: float, event: str, source: str, **fields: Any) -> None:
-        """Logs the event about a source address; `now` is monotonic, in seconds."""
-        row = hash((event, source_prefix(source))) % len(self._until)
-        if now < self._until[row]:
-            self._held_back[row] += 1
+    def warning(self, now: float, event: str, source: str, *, kind: str = "", **fields: Any) -> None:
+        """Logs the event about a source address; `now` is monotonic, in seconds. `kind` tells apart what has one name
+        and means different things."""
+        key = (event, kind, source_prefix(source))
+        row = self._rows.get(key)
+        if row is not None and now < row.until:
+            row.held_back += 1
             self.held_back += 1
             return
-        if self._held_back[row]:
-            fields["held_back"] = self._held_back[row]
-        self._until[row] = now + self._window
-        self._held_back[row] = 0
+        if row is None and not self._make_room(now):
+            self.held_back += 1
+            return
+        if row is not None:
+            del self._rows[key]
+            if row.held_back:
+                fields["held_back"] = row.held_back
+        self._rows[key] = _Row(now + self._window)
         self._logger.warning(event, source=source, **fields)
+
+    def _make_room(self, now: float) -> bool:
+        if len(self._rows) < self._most:
+            return True
+        oldest = next(iter(self._rows))
+        if now < self._rows[oldest].until:
+            return False
+        del self._rows[oldest]
+        return True

@@ -1,6 +1,8 @@
 """What is printed, and how: plain text, colour on a terminal only, failures with their cause and the next command."""
 
 import contextlib
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +32,13 @@ class CommandError(Exception):
         self.code = code
 
 
+def pasteable(command: str, config: Path | None) -> str:
+    """The line to type for a command: `fairlead` where the PATH has it, else the path by which it was called."""
+    called = sys.argv[0]
+    name = called if Path(called).name == "fairlead" and shutil.which("fairlead") is None else "fairlead"
+    return f"{name} {command}" if config is None else f"{name} {command} --config {config}"
+
+
 @contextlib.contextmanager
 def explained(command: str, config: Path | None) -> Iterator[None]:
     """Turns what a command raises into a message and an exit code."""
@@ -38,8 +47,7 @@ def explained(command: str, config: Path | None) -> Iterator[None]:
     except ConfigError as error:
         for problem in error.problems:
             say_failure(command, str(problem))
-        again = f"fairlead check --config {config}" if config is not None else "fairlead check"
-        stderr().print(f"Put it right, then: {again}")
+        stderr().print(f"Put it right, then: {pasteable('check', config)}")
         raise typer.Exit(Exit.USAGE) from None
     except StateError as error:
         say_failure(command, str(error))

@@ -175,7 +175,7 @@ class Turnd:
             "serving",
             engine=self.server.engine.name,
             listeners=[f"{target.transport}://{target.address}" for target in self.listening.targets()],
-            relay=[f"{host.bound} as {host.told}" for host in self._hosts.values()],
+            relay=[bound if bound == told else f"{bound} as {told}" for bound, told in self._hosts.values()],
             ports=self._section.relay.ports,
             realm=shared.auth.realm,
             tls=self._certificate is not None,

@@ -51,10 +51,7 @@ class Journal:
             case Refused():
                 self._refused(event, now)
             case Challenged():
-                client, why = event.five_tuple.client.host, EXPLANATIONS[event.failure]
-                self._sampled.warning(
-                    now.monotonic, "not authenticated", client, failure=event.failure, user=event.username, why=why
-                )
+                self._challenged(event, now)
 
     def _ended(self, event: Ended, usage: Usage) -> None:
         _log.info(
@@ -64,6 +61,17 @@ class Journal:
             reason=event.reason,
             seconds=round(event.seconds, 1),
             **asdict(usage),
+        )
+
+    def _challenged(self, event: Challenged, now: Now) -> None:
+        self._sampled.warning(
+            now.monotonic,
+            "not authenticated",
+            event.five_tuple.client.host,
+            kind=event.failure,
+            failure=event.failure,
+            user=event.username,
+            why=EXPLANATIONS[event.failure],
         )
 
     def _refused(self, event: Refused, now: Now) -> None:

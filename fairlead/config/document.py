@@ -89,7 +89,8 @@ def _compose(text: str, source: str) -> Any:
         mark = error.problem_mark or error.context_mark
         place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source)
         begun = f" ({error.context} from line {error.context_mark.line + 1})" if error.context_mark else ""
-        remedy = "look at this line and the one above it"
+        is_tab = error.problem_mark is not None and text[error.problem_mark.index :].startswith("\t")
+        remedy = "indent with spaces, not tabs" if is_tab else "look at this line and the one above it"
         raise ConfigError([Problem(place, (), f"no YAML: {error.problem}{begun}", remedy)]) from None
     except yaml.YAMLError as error:
         # A ReaderError (a control character, broken UTF-8) has no line, and its text would quote the file.

@@ -78,8 +78,8 @@ class Session:
         moved = [name for name, ops in ops_addresses(now).items() if ops != ops_addresses(self._configuration)[name]]
         objections = [f"{name}.ops cannot move while fairlead up runs; put it back, or restart" for name in moved]
         if needed != self._supplies:
-            names = ", ".join(sorted(needed.keys() ^ self._supplies.keys() or needed.keys()))
-            objections.append(f"it changes what fairlead up brings along ({names}); restart")
+            names = sorted(dict(needed.items() ^ self._supplies.items()))
+            objections.append(f"it changes what fairlead up brings along ({', '.join(names)}); restart")
         return objections
 
     def _read(self, given: Variables) -> Configuration:

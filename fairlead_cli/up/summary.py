@@ -11,6 +11,7 @@ from rich.text import Text
 from fairlead import __version__
 from fairlead_cli.configuration import Configuration
 from fairlead_cli.endpoints import bracketed, ops_addresses, page_urls, told_hosts, told_uris
+from fairlead_cli.terminal import pasteable
 from turnd.addresses import relay_hosts
 from turnd.dataplane.choice import EngineChoice, EngineMissingError, make_engine
 from turnd.dataplane.contract import EngineSettings
@@ -103,10 +104,9 @@ def _native_engine_missing() -> str:
 
 def _next(configuration: Configuration, machine: list[str], config: Path | None) -> Iterator[Row]:
     page = f"{page_urls(configuration, machine)[0]}{_fragment(configuration)}"
-    option = f" --config {config}" if config is not None else ""
     yield Row("a call", [f"open {page} in two tabs"])
-    yield Row("a credential", [f"fairlead creds alice{option}"])
-    yield Row("the settings", [f"fairlead check{option}"])
+    yield Row("a credential", [pasteable("creds alice", config)])
+    yield Row("the settings", [pasteable("check", config)])
 
 
 def _block(rows: Iterable[Row], style: str) -> Text:

@@ -3,7 +3,8 @@
 import { Signaling } from "./signaling.js";
 import { Peer, sessionOf } from "./peer.js";
 import { EXPLANATIONS, openMedia } from "./media.js";
-import { describe, details, milliseconds, pairOf, verdict } from "./paths.js";
+import { describe, verdict } from "./paths.js";
+import { showPath, showTrack, tileOf } from "./tile.js";
 
 const $ = (id) => document.getElementById(id);
 const LOOK_AGAIN = 1_000; // ms between two looks at the statistics
@@ -200,19 +201,19 @@ const nameOf = (member) => String(member.meta?.name || "").slice(0, 40) || "Some
 function meet(member) {
   const known = state.peers[member.id];
   if (known) known.member = member;
-  else if (member.id !== state.self.id) connect(member, tile(member));
+  else if (member.id !== state.self.id) connect(member, seat(member));
   showStage();
   return !known;
 }
 
-function connect(member, figure) {
+function connect(member, tile) {
   const peer = new Peer({
     member, polite: state.self.order > member.order, configuration: configuration(), stream: media,
     send: (type, data) => signaling?.send(type, { room: state.room, to: member.id, data }),
   });
   state.peers[member.id] = peer;
-  peer.tile = figure;
-  figure.querySelector("video").srcObject = peer.stream;
+  peer.tile = tile;
+  tile.querySelector("video").srcObject = peer.stream;
   peer.addEventListener("track", () => showTrack(peer));
   peer.addEventListener("state", () => showPath(peer));
   peer.addEventListener("open", showChat);
@@ -272,26 +273,12 @@ function leaveRoom() {
   $("enter").disabled = false;
 }
 
-/* ---------- tiles and ways ---------- */
+/* ---------- the stage ---------- */
 
-function tile(member) {
-  const figure = $("person").content.firstElementChild.cloneNode(true);
-  figure.dataset.member = member.id;
-  figure.querySelector(".who").textContent = nameOf(member);
-  const video = figure.querySelector("video"), hear = figure.querySelector(".hear");
-  hear.onclick = () => { video.muted = false; hear.hidden = true; video.play(); };
-  $("stage").append(figure);
-  return figure;
-}
-
-function showTrack(peer) {
-  const video = peer.tile.querySelector("video");
-  video.play().catch((error) => {
-    if (error.name !== "NotAllowedError") return; // A new track interrupted it; the next one plays.
-    video.muted = true;
-    peer.tile.querySelector(".hear").hidden = false;
-    video.play().catch(() => {});
-  });
+function seat(member) {
+  const tile = tileOf(member.id, nameOf(member));
+  $("stage").append(tile);
+  return tile;
 }
 
 function showStage() {
@@ -310,25 +297,6 @@ async function look() {
     if (peer.path && before?.relayed !== peer.path.relayed) line(`${nameOf(peer.member)}: ${lower(verdict(peer.path))}`);
     showPath(peer);
   }
-}
-
-function showPath({ tile: figure, pc, path, problem }) {
-  const box = figure.querySelector(".path"), words = box.querySelector(".verdict"), rows = box.querySelector("dl");
-  const isUp = pc.connectionState === "connected" && path;
-  figure.dataset.state = pc.connectionState;
-  box.dataset.way = isUp ? (path.relayed ? "relayed" : "direct") : pc.connectionState === "failed" ? "failed" : "seeking";
-  words.textContent = isUp ? verdict(path) : {
-    failed: "No way was found; trying again",
-    disconnected: "The way is interrupted",
-  }[pc.connectionState] ?? "Looking for a way";
-  box.querySelector(".pair").textContent = isUp ? pairOf(path) : "";
-  box.querySelector(".measure").textContent = isUp ? milliseconds(path.rtt) : "";
-  const list = isUp ? details(path) : problem && pc.connectionState !== "connected" ? [["Last trouble", `${problem.errorCode} ${problem.errorText || ""} ${problem.url || ""}`]] : [];
-  const cells = list.flatMap(([term, text]) => [
-    Object.assign(document.createElement("dt"), { textContent: term }),
-    Object.assign(document.createElement("dd"), { textContent: text }),
-  ]);
-  rows.replaceChildren(...cells);
 }
 
 /* ---------- chat, over the data channels ---------- */
@@ -360,7 +328,7 @@ function say(text) {
 
 function showChat() {
   const open = Object.values(state.peers).filter(({ isOpen }) => isOpen).length;
-  $("text").placeholder = open ? "Write to the others" : "Nobody is here yet";
+  $("text").placeholder = open ? "Write to the others" : "Nobody to write to yet";
   $("say").lastElementChild.disabled = !open;
 }
 

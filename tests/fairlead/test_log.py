@@ -1,4 +1,5 @@
 import io
+import itertools
 import json
 import logging
 from typing import Any, Literal
@@ -164,11 +165,19 @@ class TestSampledLog:
         assert second_line["held_back"] == 9
         assert sampled.held_back == 9
 
-    def test_events_are_told_apart(self, target: io.StringIO) -> None:
-        sampled = SampledLog(get_logger("test"), rows=4096)
-        for number in range(40):
-            sampled.warning(0, f"event {number}", "192.0.2.1")
-        assert len(records(target)) > 20
+    def test_events_sources_and_kinds_are_told_apart(self, target: io.StringIO) -> None:
+        sampled = SampledLog(get_logger("test"))
+        for event, kind, source in itertools.product(("bad", "worse"), ("a", "b"), ("192.0.2.1", "192.0.2.2")):
+            for _ in range(2):
+                sampled.warning(0, event, source, kind=kind)
+        assert len(records(target)) == 8
+        assert sampled.held_back == 8
+
+    def test_a_window_that_is_over_makes_room(self, target: io.StringIO) -> None:
+        sampled = SampledLog(get_logger("test"), window=10, rows=2)
+        for now, number in ((0, 1), (5, 2), (9, 3), (10, 3), (14, 4), (15, 4)):
+            sampled.warning(now, "bad", f"192.0.2.{number}", at=now)
+        assert [line["at"] for line in records(target)] == [0, 5, 10, 15]
 
     def test_a_flood_from_everywhere_fills_no_more_than_the_table(self, target: io.StringIO) -> None:
         sampled = SampledLog(get_logger("test"), window=60, rows=16)

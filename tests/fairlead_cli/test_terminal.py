@@ -6,7 +6,7 @@ import typer
 from fairlead.config import ConfigError, Place, Problem
 from fairlead_cli.exits import Exit
 from fairlead_cli.state import StateError
-from fairlead_cli.terminal import CommandError, explained, stdout
+from fairlead_cli.terminal import CommandError, explained, pasteable, stdout
 
 PROBLEM = Problem(Place("f.yaml", 3, 5), ("turnd", "engine"), "'warp' is not known", "write auto")
 
@@ -35,6 +35,14 @@ def test_a_wrong_configuration_is_followed_by_the_next_command(capsys: pytest.Ca
     with pytest.raises(typer.Exit), explained("up", Path("f.yaml")):
         raise ConfigError([PROBLEM])
     assert capsys.readouterr().err.endswith("\nPut it right, then: fairlead check --config f.yaml\n")
+
+
+def test_a_command_to_paste_is_found_where_the_path_does_not_lead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a fresh clone, where `make up` calls it in .venv."""
+    monkeypatch.setattr("sys.argv", [".venv/bin/fairlead", "up"])
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert pasteable("creds alice", None) == ".venv/bin/fairlead creds alice"
+    assert pasteable("check", Path("f.yaml")) == ".venv/bin/fairlead check --config f.yaml"
 
 
 def test_a_bug_is_not_explained_away() -> None:

@@ -135,7 +135,10 @@ def test_peers_of_the_other_family_are_refused_and_the_right_ones_served(runs: d
     assert run.total("recv_bytes") == 20 * 500
     codes = re.findall(r": error (\d+)", run.text)
     assert codes
-    assert set(codes) <= {"443", "403"}
+    # It draws channel numbers at random, now and then one that is bound to another peer already.
+    drawn_twice = run.text.count("channel bind: error 400")
+    assert drawn_twice == codes.count("400") < len(codes) / 10
+    assert set(codes) <= {"443", "403", "400"}
 
 
 def test_a_peer_has_one_channel(runs: dict[Line, Run]) -> None:

@@ -41,7 +41,16 @@ async def test_every_part_of_the_page_is_there_and_from_here(service: Service) -
         seen.add(path)
         parts = {f"/{(one or two).removeprefix('./')}" for one, two in _PARTS.findall(reply.text)}
         found += parts - seen
-    assert {"/style.css", "/page.js", "/peer.js", "/signaling.js", "/paths.js", "/media.js", "/icon.svg"} <= seen
+    assert {
+        "/style.css",
+        "/page.js",
+        "/tile.js",
+        "/peer.js",
+        "/signaling.js",
+        "/paths.js",
+        "/media.js",
+        "/icon.svg",
+    } <= seen
     page = (await service.http.get("/")).text
     assert not re.search(r"<style| style=| on[a-z]+=|<script>", page)
 

@@ -49,6 +49,14 @@ def test_a_flood_of_failures_is_one_line(log: pytest.LogCaptureFixture) -> None:
     assert len(log.records) == 1
 
 
+def test_one_failure_does_not_hide_another_of_the_same_source(log: pytest.LogCaptureFixture) -> None:
+    """Behind one NAT an old credential expires all day, and somebody mistypes a password."""
+    journal = Journal()
+    for failure in (AuthFailure.EXPIRED, AuthFailure.BAD_INTEGRITY, AuthFailure.EXPIRED):
+        journal.write(Challenged("alice", CLIENT, failure), None, NOW)
+    assert len(log.records) == 2
+
+
 def test_what_browsers_do_all_day_wakes_nobody(log: pytest.LogCaptureFixture) -> None:
     journal = Journal()
     journal.write(Refused(Method.CREATE_PERMISSION, "alice", CLIENT, 403, "peer 10.0.0.5 denied"), None, NOW)

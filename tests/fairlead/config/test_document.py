@@ -85,6 +85,11 @@ def test_broken_yaml_says_where() -> None:
     )
 
 
+def test_a_tab_is_called_by_its_name() -> None:
+    with pytest.raises(ConfigError, match=r"^f\.yaml:3:1: no YAML: .*; indent with spaces, not tabs$"):
+        read_document("# \u00e4\nturnd:\n\trelay: 3\n", "f.yaml")
+
+
 @pytest.mark.parametrize("text", ["password: s3cr3t\x01", "password: 's3cr3t", "password: s3cr3t: x"])
 def test_broken_yaml_never_quotes_the_file(text: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -84,6 +84,14 @@ def test_what_cannot_be_taken_over_by_a_reload(tmp_path: Path, text: str, object
     assert objection in said
 
 
+def test_only_what_changed_is_named(tmp_path: Path) -> None:
+    running = session(tmp_path, 'turnd: {listen: ["udp://*:4000"]}')
+    write(tmp_path, 'turnd: {listen: ["udp://*:4001"]}')
+    assert list(running.objections()) == [
+        "it changes what fairlead up brings along (FAIRLEAD__SIGNAL_API__ICE__TURN); restart"
+    ]
+
+
 def test_everything_else_can(tmp_path: Path) -> None:
     running = session(tmp_path, "")
     write(tmp_path, "log: {level: debug}\nturnd: {peers: {deny: [10.0.0.0/8]}}")
