@@ -19,8 +19,6 @@ from signal_api.messages import ServerFrame, server_frame, to_json
 
 LOG_FRAMES = 256
 LOG_BYTES = 512 * 1024
-#: seconds that a session outlives its connection
-LINGER = 120.0
 #: ids of frames that took effect, and how long they are remembered (seconds)
 REMEMBERED_IDS = 256
 REMEMBERED_FOR = 120.0

@@ -13,7 +13,9 @@ const NARROW = matchMedia("(max-width: 720px)");
 // #room=..&key=..&policy=relay&transport=udp|tcp|tls&name=..&fake=1&join=1; a fragment without = is the key alone.
 const wishes = new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
 const wish = (name) => wishes.get(name) ?? "";
-const bareKey = location.hash.length > 1 && !location.hash.includes("=") ? decodeURIComponent(location.hash.slice(1)) : "";
+// A broken link is a wrong key, which is said; it is no reason to stop.
+const decoded = (text) => { try { return decodeURIComponent(text); } catch { return text; } };
+const bareKey = location.hash.includes("=") ? "" : decoded(location.hash.slice(1));
 
 const state = {
   status: "offline", room: null, self: null, relayOnly: wish("policy") === "relay", transport: wish("transport"),
@@ -328,7 +330,7 @@ function say(text) {
 
 function showChat() {
   const open = Object.values(state.peers).filter(({ isOpen }) => isOpen).length;
-  $("text").placeholder = open ? "Write to the others" : "Nobody to write to yet";
+  $("text").placeholder = open ? "Write to the others" : "Nobody to write to";
   $("say").lastElementChild.disabled = !open;
 }
 
