@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     relay.add_argument("--size", nargs="+", type=int, default=[172], help="bytes of application data, multiples of 4")
     relay.add_argument("--direction", nargs="+", type=Direction, choices=list(Direction), default=[Direction.BOTH])
     relay.add_argument("--framing", nargs="+", type=Framing, choices=list(Framing), default=[Framing.CHANNEL])
+    relay.add_argument("--train", nargs="+", type=int, default=[1], help="packets of a sender that leave together")
     relay.add_argument("--rounds", type=int, default=5, help="of each server in each case, taken in turn")
     relay.add_argument("--seconds", type=float, default=1.0, help="of each round")
     relay.add_argument("--window", type=int, default=64, help="packets under way at any time")
@@ -75,7 +76,8 @@ def relay(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             server = Turnd(engine, free_port(), _OUR_PORTS, plan.cores.relay, options.turnd)
             stack.callback(server.stop)
             engines.append((engine, server))
-        for case in combinations(options.allocations, options.size, options.direction, options.framing):
+        asked = (options.allocations, options.size, options.direction, options.framing, options.train)
+        for case in combinations(*asked):
             yield from measure(case, engines, peer, plan, print)
 
 

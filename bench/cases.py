@@ -23,21 +23,30 @@ class Framing(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One load: so many allocations, each packet of `size` bytes of application data."""
+    """One load: so many allocations, each packet of `size` bytes of application data.
+
+    `train` packets of one sender leave together, as those of a video frame do: the network's cards merge them.
+    """
 
     allocations: int
     size: int
     direction: Direction
     framing: Framing
+    train: int = 1
 
     @property
     def name(self) -> str:
-        return f"relay-{self.framing}-{self.direction}-{self.size}B-{self.allocations}"
+        trains = f"-trains{self.train}" if self.train > 1 else ""
+        return f"relay-{self.framing}-{self.direction}-{self.size}B-{self.allocations}{trains}"
 
 
 def combinations(
-    allocations: Iterable[int], sizes: Iterable[int], directions: Iterable[Direction], framings: Iterable[Framing]
+    allocations: Iterable[int],
+    sizes: Iterable[int],
+    directions: Iterable[Direction],
+    framings: Iterable[Framing],
+    trains: Iterable[int] = (1,),
 ) -> Iterator[Case]:
     """Every combination, in the order of the arguments."""
-    for framing, direction, size, count in itertools.product(framings, directions, sizes, allocations):
-        yield Case(count, size, direction, framing)
+    for train, framing, direction, size, count in itertools.product(trains, framings, directions, sizes, allocations):
+        yield Case(count, size, direction, framing, train)

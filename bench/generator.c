@@ -9,9 +9,10 @@
  *   generator echo FD        sends back what comes in, for ever: the relay without the relaying
  *
  * PLAN, words separated by white space:
- *   both|up|down  PAYLOAD_BYTES  WINDOW  WARM_UP_SECONDS  SECONDS  RELAY_PID  PEER_FD  CLIENTS
+ *   both|up|down  PAYLOAD_BYTES  WINDOW  WARM_UP_SECONDS  SECONDS  RELAY_PID  PEER_FD  TRAIN  CLIENTS
  *   and for each client:  FD  RELAY_HOST  RELAY_PORT  PREFIX_HEX  SKIPPED_BYTES
- * WINDOW packets are under way at any time, those of all clients together. PEER_FD -1 means that the relay itself
+ * WINDOW packets are under way at any time, those of all clients together; TRAIN of one sender leave together, as one
+ * buffer that the kernel cuts, which is how they look to a relay behind a card that merges them. PEER_FD -1 means that the relay itself
  * echoes. PREFIX goes in front of each payload of a client, "-" is none; SKIPPED_BYTES stand in front of each payload
  * that it gets.
  */
@@ -20,6 +21,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 64, MOST_BYTES = 2048, MOST_PREFIX = 64, EVENTS = 256 };
+enum { BATCH = 64, MOST_BYTES = 2048, MOST_PREFIX = 64, EVENTS = 256, MOST_TRAIN = 65000 };
 enum { STALL_NS = 500 * 1000 * 1000 };
 enum direction { BOTH, UP, DOWN };
 
@@ -58,6 +60,7 @@ struct counters {
 static enum direction direction;
 static size_t payload_bytes;
 static uint64_t window, under_way;
+static unsigned train;
 static int peer_fd;
 static struct client *clients;
 static uint32_t client_count;
@@ -120,6 +123,26 @@ static void send_all(int fd, int count) {
     counters.sent += (uint64_t)count;
 }
 
+/* Makes one message of `count` packets from the first vector on, which the kernel cuts where they meet. */
+static void couple(struct client *client, int from_peer, int count, size_t segment) {
+    static union {
+        char bytes[CMSG_SPACE(sizeof(uint16_t))];
+        struct cmsghdr aligned;
+    } control;
+    struct msghdr *header = &messages[0].msg_hdr;
+    *header = (struct msghdr){.msg_iov = vectors, .msg_iovlen = (size_t)count};
+    if (from_peer) {
+        header->msg_name = &client->relay;
+        header->msg_namelen = client->relay_length;
+    }
+    if (count < 2) return;
+    header->msg_control = &control;
+    header->msg_controllen = sizeof control.bytes;
+    struct cmsghdr *cut = CMSG_FIRSTHDR(header);
+    *cut = (struct cmsghdr){.cmsg_level = SOL_UDP, .cmsg_type = UDP_SEGMENT, .cmsg_len = CMSG_LEN(sizeof(uint16_t))};
+    *(uint16_t *)CMSG_DATA(cut) = (uint16_t)segment;
+}
+
 /* Sends the next packets of one client, all in one call. */
 static void send_for(uint32_t index, uint64_t packets) {
     struct client *client = &clients[index];
@@ -139,14 +162,20 @@ static void send_for(uint32_t index, uint64_t packets) {
         }
     }
     under_way += (uint64_t)count;
-    send_all(from_peer ? peer_fd : client->fd, count);
+    if (train > 1) {
+        couple(client, from_peer, count, prefix + payload_bytes);
+        send_all(from_peer ? peer_fd : client->fd, 1);
+        counters.sent += (uint64_t)count - 1;
+    } else {
+        send_all(from_peer ? peer_fd : client->fd, count);
+    }
 }
 
-/* One packet for each client in turn until the window is full; with few clients several. */
+/* One packet, or one train, for each client in turn until the window is full; with few clients several packets. */
 static void fill_window(void) {
     static uint32_t turn;
-    uint64_t each = window / client_count + 1;
-    while (under_way < window) {
+    uint64_t each = train > 1 ? train : window / client_count + 1;
+    while (under_way + train <= window) {
         uint64_t room = window - under_way;
         send_for(turn, room < each ? room : each);
         turn = (turn + 1) % client_count;
@@ -241,13 +270,17 @@ static void read_client(struct client *client) {
 
 static void read_plan(double *warm_up, double *seconds, long *pid) {
     char word[8];
-    if (scanf("%7s %zu %lu %lf %lf %ld %d %u", word, &payload_bytes, &window, warm_up, seconds, pid, &peer_fd,
-              &client_count) != 8)
+    if (scanf("%7s %zu %lu %lf %lf %ld %d %u %u", word, &payload_bytes, &window, warm_up, seconds, pid, &peer_fd,
+              &train, &client_count) != 9)
         fail("plan");
     direction = !strcmp(word, "up") ? UP : !strcmp(word, "down") ? DOWN : BOTH;
     if (payload_bytes < sizeof(struct tag) || payload_bytes + MOST_PREFIX > MOST_BYTES || client_count > 1 << 16) {
         fprintf(stderr, "plan: a payload has %zu to %d bytes, clients are at most 65536\n", sizeof(struct tag),
                 MOST_BYTES - MOST_PREFIX);
+        exit(1);
+    }
+    if (train < 1 || train > BATCH || train > window || train * (payload_bytes + MOST_PREFIX) > MOST_TRAIN) {
+        fprintf(stderr, "plan: a train has 1 to %d packets and %d bytes, and fits into the window\n", BATCH, MOST_TRAIN);
         exit(1);
     }
     clients = calloc(client_count, sizeof *clients);

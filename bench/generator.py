@@ -32,7 +32,8 @@ class Flow(NamedTuple):
 
 
 class Load(NamedTuple):
-    """A closed window of `window` packets over all flows; `peer` None means that the relay itself echoes."""
+    """A closed window of `window` packets over all flows, `train` of them leaving together; `peer` None means that
+    the relay itself echoes."""
 
     flows: Sequence[Flow]
     peer: socket.socket | None
@@ -41,6 +42,7 @@ class Load(NamedTuple):
     window: int
     warm_up: float
     seconds: float
+    train: int = 1
 
 
 def compiled() -> Path:
@@ -88,6 +90,16 @@ def _on_core(core: int | None, command: list[str]) -> list[str]:
 
 def _plan(load: Load, relay_pid: int) -> str:
     peer = load.peer.fileno() if load.peer else -1
-    head = (load.direction, load.size, load.window, load.warm_up, load.seconds, relay_pid, peer, len(load.flows))
+    head = (
+        load.direction,
+        load.size,
+        load.window,
+        load.warm_up,
+        load.seconds,
+        relay_pid,
+        peer,
+        load.train,
+        len(load.flows),
+    )
     rows = [(flow.socket.fileno(), *flow.relayed, flow.prefix.hex() or "-", flow.skipped) for flow in load.flows]
     return "\n".join(" ".join(map(str, line)) for line in (head, *rows))

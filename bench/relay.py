@@ -88,7 +88,9 @@ class Bed:
 
     def run(self, plan: Plan) -> Round:
         case = self._case
-        load = Load(self._flows, self._peer, case.direction, case.size, plan.window, plan.warm_up, plan.seconds)
+        load = Load(
+            self._flows, self._peer, case.direction, case.size, plan.window, plan.warm_up, plan.seconds, case.train
+        )
         return generate(load, self._server.pid, plan.cores.generator)
 
     def close(self) -> None:

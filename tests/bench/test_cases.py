@@ -10,3 +10,8 @@ def test_a_name_says_all_of_its_case() -> None:
     every = list(combinations([1, 100], [172, 1172], Direction, Framing))
     assert len({case.name for case in every}) == len(every) == 24
     assert Case(100, 172, Direction.BOTH, Framing.CHANNEL).name == "relay-channel-both-172B-100"
+
+
+def test_trains_are_in_the_name() -> None:
+    (case,) = combinations([50], [1172], [Direction.UP], [Framing.CHANNEL], [8])
+    assert case.name == "relay-channel-up-1172B-50-trains8"

@@ -1,0 +1,157 @@
+"""The same course of packets through each engine: what arrives, and what is counted, is the same to the byte."""
+
+from contextlib import ExitStack, closing
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fairlead.datagram import Datagram
+from fairlead.reasons import Reason
+from fairlead.stun.header import DecodeError
+from fairlead.stun.message import decode
+from tests.conformance.kit import IPV4, NUMBER, End, Relay, Rig, channel_data, plain_send, settle
+from tests.skipping import skip_for_lack_of
+from turnd.dataplane.choice import EngineChoice, EngineMissingError, make_engine
+from turnd.dataplane.contract import DataPlane, EngineSettings
+from turnd.routes import Channel, Permission, Ports
+
+CALLS, STRANGER = 2, 2
+OTHER_HOST = "127.0.0.2"
+
+calls = st.integers(0, CALLS - 1)
+speakers = st.integers(0, STRANGER)
+numbers = st.integers(NUMBER, NUMBER + 2)
+#: Peers of each call, one at another host; and the relay sockets, by which clients meet.
+peers = st.integers(0, 2 * CALLS - 1)
+payloads = st.binary(max_size=9)
+actions = st.one_of(
+    st.tuples(st.just("channel"), speakers, numbers, payloads, st.integers(-2, 3)),
+    st.tuples(st.just("indication"), speakers, peers, payloads, st.booleans()),
+    st.tuples(st.just("raw"), speakers, st.binary(max_size=40)),
+    st.tuples(st.just("broken"), speakers, peers, payloads, st.integers(0, 60), st.integers(0, 255)),
+    st.tuples(st.just("down"), calls, peers, payloads),
+    st.tuples(st.just("permit"), calls, st.booleans(), st.sampled_from(Ports)),
+    st.tuples(st.just("forbid"), calls, st.booleans(), st.sampled_from(Ports)),
+    st.tuples(st.just("bind"), calls, numbers, peers),
+    st.tuples(st.just("unbind"), calls, numbers, peers),
+    st.tuples(st.just("deny"), peers),
+)
+
+
+class Play:
+    """One engine on stage, and the record of what everybody saw. Places stand in it for addresses: ports differ."""
+
+    def __init__(self, engine: DataPlane, stack: ExitStack) -> None:
+        self.rig = rig = Rig(engine, IPV4, stack)
+        self.relays: list[Relay] = []
+        self.clients = [rig.client() for _ in range(CALLS + 1)]
+        self.peers: list[End] = []
+        for client in self.clients[:CALLS]:
+            self.relays.append(rig.relay(client.five_tuple))
+            self.peers += [rig.peer(), rig.peer(OTHER_HOST)]
+            self.relays[-1].permit(IPV4)
+            self.relays[-1].bind(NUMBER, self.peers[-2].address)
+        ends = [each.address for each in (*self.clients, *self.peers)] + [relay.address for relay in self.relays]
+        self._names = {address: place for place, address in enumerate(ends)} | {rig.listener: -1}
+        #: The eight bytes that XOR-PEER-ADDRESS is for each of them, and what stands for them in the record.
+        self._written = {plain_send(address, b"")[24:32]: bytes([place]) * 8 for place, address in enumerate(ends)}
+        self.record: list[Any] = []
+        self._junk: dict[Reason, int] = {}
+
+    def run(self, action: tuple[Any, ...]) -> None:
+        verb, *rest = action
+        getattr(self, f"_{verb}")(*rest)
+        settle(self.rig.engine)
+        handed_up = list(self.rig.engine.turn())
+        heard = [[*self._heard(end)] for end in (*self.clients, *self.peers)]
+        self.record.append((action, heard, [item for item in map(self._core, handed_up) if item]))
+
+    def totals(self) -> tuple[Any, ...]:
+        return self.rig.passed(), self._dropped()
+
+    def _core(self, item: Any) -> Any:
+        """What the core gets to read; junk is as good as dropped."""
+        assert isinstance(item, Datagram)
+        try:
+            decode(item.data)
+        except DecodeError as error:
+            self._junk[error.reason] = self._junk.get(error.reason, 0) + 1
+            return None
+        return self._names[item.five_tuple.client], self._read(item.data)
+
+    def _heard(self, end: End) -> Any:
+        while not end.is_silent():
+            data, source = end.receive()
+            yield self._names[source], self._read(data)
+
+    def _read(self, data: bytes) -> bytes:
+        """Without what is one engine's own: addresses, and the transaction ids of Data indications."""
+        for written, place in self._written.items():
+            data = data.replace(written, place)
+        return data[:8] + data[20:] if data[:2] == b"\0\x17" else data
+
+    def _dropped(self) -> dict[Reason, int]:
+        dropped = self.rig.all_dropped()
+        return {reason: dropped.get(reason, 0) + self._junk.get(reason, 0) for reason in {*dropped, *self._junk}}
+
+    # Actions
+
+    def _channel(self, speaker: int, number: int, data: bytes, lie: int) -> None:
+        self.clients[speaker].say(channel_data(data, number, max(0, len(data) + lie)))
+
+    def _indication(self, speaker: int, peer: int, data: bytes, stamped: bool) -> None:
+        self.clients[speaker].say(plain_send(self.peers[peer].address, data, stamped))
+
+    def _raw(self, speaker: int, data: bytes) -> None:
+        self.clients[speaker].say(data)
+
+    def _broken(self, speaker: int, peer: int, data: bytes, place: int, byte: int) -> None:
+        """A Send indication with one byte changed; not in the peer's address, which is one engine's own."""
+        message = bytearray(plain_send(self.peers[peer].address, data, fingerprint=False))
+        place %= len(message)
+        if place not in range(24, 32):
+            message[place] = byte
+            self.clients[speaker].say(bytes(message))
+
+    def _down(self, call: int, peer: int, data: bytes) -> None:
+        self.peers[peer].send(data, self.relays[call].address)
+
+    def _permit(self, call: int, other: bool, ports: Ports) -> None:
+        self.relays[call].permit(OTHER_HOST if other else IPV4, ports)
+
+    def _forbid(self, call: int, other: bool, ports: Ports) -> None:
+        host = OTHER_HOST if other else IPV4
+        self.rig.engine.clear_route(Permission(self.relays[call].number, host, ports))
+
+    def _bind(self, call: int, number: int, peer: int) -> None:
+        self.relays[call].bind(number, self.peers[peer].address)
+
+    def _unbind(self, call: int, number: int, peer: int) -> None:
+        self.rig.engine.clear_route(Channel(self.relays[call].number, number, self.peers[peer].address))
+
+    def _deny(self, peer: int) -> None:
+        """The new one alone is denied, and it gives its channels up first, as the core sees to it."""
+        for relay in self.relays:
+            for number in range(NUMBER, NUMBER + 3):
+                self.rig.engine.clear_route(Channel(relay.number, number, self.peers[peer].address))
+        self.rig.engine.deny([self.peers[peer].address])
+
+
+@given(course=st.lists(actions, min_size=5, max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_the_engines_do_the_same(course: list[tuple[Any, ...]]) -> None:
+    plays = []
+    with ExitStack() as stack:
+        for choice in (EngineChoice.PYTHON, EngineChoice.NATIVE):
+            try:
+                engine = make_engine(choice, EngineSettings())
+            except EngineMissingError as missing:
+                skip_for_lack_of(f"the engine {choice}", enable=missing.remedy)
+            play = Play(stack.enter_context(closing(engine)), stack)
+            for action in course:
+                play.run(action)
+            plays.append(play)
+        ours, theirs = plays
+        assert ours.record == theirs.record
+        assert ours.totals() == theirs.totals()
