@@ -147,7 +147,7 @@ impl Worker {
             } else if token & RELAY == 0 {
                 self.read_listener(token as u32);
             } else {
-                self.read_relay((token & !RELAY) as u32, tokens.len());
+                self.read_relay((token & !RELAY) as u32);
             }
         }
         self.tokens = tokens;

@@ -11,10 +11,9 @@ use crate::mailbox::Up;
 use crate::outbox::{Account, Ledger, Packet};
 use crate::sys::{Received, SLOT, SLOTS};
 
-/// Datagrams or trains that a relay socket may have read in one turn: others wait. Where many sockets are ready most
-/// hold a single one, and to ask for a second costs more than to be told of it.
+/// Datagrams or trains that a relay socket may have read in one turn: others wait. To ask for several where most hold
+/// one costs less than to send what comes in bursts packet by packet.
 const RELAY_SHARE: usize = 8;
-const MANY: usize = 16;
 /// Items that wait to be handed up before they are.
 const HAND_UP_EVERY: usize = 256;
 
@@ -71,13 +70,13 @@ impl Worker {
         }
     }
 
-    pub(super) fn read_relay(&mut self, place: u32, ready: usize) {
+    pub(super) fn read_relay(&mut self, place: u32) {
         self.make_room(1);
         let Some(Some(relay)) = self.relays.get(place as usize) else {
             return;
         };
         let first = self.arena.len();
-        if self.arena.receive(relay.socket.as_raw_fd(), if ready > MANY { 1 } else { RELAY_SHARE }).is_err() {
+        if self.arena.receive(relay.socket.as_raw_fd(), RELAY_SHARE).is_err() {
             return;
         }
         self.obey();
