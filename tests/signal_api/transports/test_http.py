@@ -1,7 +1,6 @@
 """Sessions over HTTP: opening, sending, ending, and who may."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,18 +9,6 @@ from signal_api.clients import Client
 from tests.signal_api.service import Service
 from tests.signal_api.transports.web import STREAM, Web, web
 from tests.signal_api.worlds import JOIN_KEY, token
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[Service]:
-    async with Service() as running:
-        yield running
-
-
-@pytest.fixture
-async def session(service: Service) -> AsyncIterator[Web]:
-    async with web(service, rooms=["r"]) as opened:
-        yield opened
 
 
 def _client(service: Service, session: Web) -> Client:

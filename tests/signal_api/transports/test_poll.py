@@ -1,7 +1,6 @@
 """Long polls on real sockets: what they return, how long they wait, and who ends them."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -9,18 +8,6 @@ from signal_api.refusals import CloseCode
 from signal_api.transports.poll import Mailbox
 from tests.signal_api.service import Service
 from tests.signal_api.transports.web import Web, eventually, web
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[Service]:
-    async with Service() as running:
-        yield running
-
-
-@pytest.fixture
-async def session(service: Service) -> AsyncIterator[Web]:
-    async with web(service, rooms=["r"]) as opened:
-        yield opened
 
 
 async def _waiting(service: Service, session: Web) -> None:

@@ -1,25 +1,12 @@
 """Event streams on real sockets: their form, resume, replacement, rotation and slow readers."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from signal_api.refusals import CloseCode
 from tests.signal_api.service import Service
 from tests.signal_api.transports.web import Web, eventually, web
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[Service]:
-    async with Service() as running:
-        yield running
-
-
-@pytest.fixture
-async def session(service: Service) -> AsyncIterator[Web]:
-    async with web(service, rooms=["r"]) as opened:
-        yield opened
 
 
 async def test_the_form_of_a_stream(session: Web) -> None:
