@@ -62,11 +62,21 @@ LINES = (*PASSING, BETWEEN_CLIENTS, FURTHER_PEERS, SECOND_CHANNEL, WRONG_PASSWOR
 
 
 @pytest.fixture(scope="module")
-def turnd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    folder = tmp_path_factory.mktemp("turnutils")
-    tls = {name: str(path) for name, path in self_signed(folder)._asdict().items()}
-    with contextlib.closing(Daemons(folder)) as daemons:
-        yield daemons.turnd(relay_on_loopback(peers={"allow": ["loopback"]}) | {"tls": tls})
+def daemons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemons]:
+    with contextlib.closing(Daemons(tmp_path_factory.mktemp("turnutils"))) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def turnd(daemons: Daemons, tmp_path_factory: pytest.TempPathFactory) -> Daemon:
+    tls = {name: str(path) for name, path in self_signed(tmp_path_factory.mktemp("tls"))._asdict().items()}
+    return daemons.turnd(relay_on_loopback(peers={"allow": ["loopback"]}) | {"tls": tls})
+
+
+@pytest.fixture(scope="module")
+def turnd_of_further_peers(daemons: Daemons) -> Daemon:
+    """One for FURTHER_PEERS alone, so that what it refused is known."""
+    return daemons.turnd(relay_on_loopback(peers={"allow": ["loopback"]}))
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +94,16 @@ def peer_port() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def runs(turnd: Daemon, peer_port: int, tmp_path_factory: pytest.TempPathFactory) -> dict[Line, Run]:
+def runs(
+    turnd: Daemon, turnd_of_further_peers: Daemon, peer_port: int, tmp_path_factory: pytest.TempPathFactory
+) -> dict[Line, Run]:
     """All lines at once: each of them mostly waits."""
     folder = tmp_path_factory.mktemp("lines")
-    running = [(line, _start(line, turnd, peer_port, folder / str(number))) for number, line in enumerate(LINES)]
+    servers = [turnd_of_further_peers if line is FURTHER_PEERS else turnd for line in LINES]
+    running = [
+        (line, _start(line, server, peer_port, folder / str(number)))
+        for number, (line, server) in enumerate(zip(LINES, servers, strict=True))
+    ]
     codes = [process.wait() for _, process in running]
     return {
         line: Run(code, (folder / str(number)).read_text())
@@ -129,16 +145,23 @@ def test_two_clients_reach_each_other_through_two_relayed_addresses(runs: dict[L
     assert run.total("recv_bytes") == run.total("send_bytes")
 
 
-def test_peers_of_the_other_family_are_refused_and_the_right_ones_served(runs: dict[Line, Run]) -> None:
+def test_peers_of_the_other_family_are_refused_and_the_right_ones_served(
+    runs: dict[Line, Run], turnd_of_further_peers: Daemon
+) -> None:
     run = runs[FURTHER_PEERS]
     assert run.code == 0, run.text
     assert run.total("recv_bytes") == 20 * 500
     codes = re.findall(r": error (\d+)", run.text)
     assert codes
-    # It draws channel numbers at random, now and then one that is bound to another peer already.
+    # It draws channel numbers at random, now and then one that is bound to another peer already: nothing else is a 400.
     drawn_twice = run.text.count("channel bind: error 400")
     assert drawn_twice == codes.count("400") < len(codes) / 10
     assert set(codes) <= {"443", "403", "400"}
+    requests = turnd_of_further_peers.metrics()
+    refused = requests.sum("turnd_requests_total", code="400")
+    assert requests.sum("turnd_requests_total", code="400", method="channel_bind") == refused >= drawn_twice
+    for record in turnd_of_further_peers.records("refused 400"):
+        assert "is bound to another peer" in record["why"]
 
 
 def test_a_peer_has_one_channel(runs: dict[Line, Run]) -> None:

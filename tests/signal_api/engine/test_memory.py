@@ -3,6 +3,8 @@
 import pytest
 
 from signal_api.engine.memory import MemoryEngine
+from signal_api.messages import server_frame
+from signal_api.rooms import Deliver, Effect
 
 
 def test_several_workers_would_have_rooms_of_their_own() -> None:
@@ -11,4 +13,7 @@ def test_several_workers_would_have_rooms_of_their_own() -> None:
 
 
 async def test_without_a_subscriber_effects_go_nowhere() -> None:
-    await MemoryEngine().publish(())
+    engine, arrived = MemoryEngine(), list[Effect]()
+    await engine.publish((Deliver(("a",), server_frame("joined")),))
+    engine.subscribe(arrived.append)
+    assert arrived == []
