@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 from bench.cases import Direction
 from bench.results import Round
+from bench.trouble import BenchError
 from fairlead.datagram import Address
 
 SOURCE = Path(__file__).with_name("generator.c")
 _FLAGS = ("-std=gnu11", "-O2", "-Wall")
 
 
-class GeneratorError(Exception):
+class GeneratorError(BenchError):
     """The generator cannot be compiled or did not finish; the text says what to do."""
 
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.cases import Case
+from bench.trouble import BenchError
 
 #: Above it, a round says how a relay loses packets instead of what it costs to relay them.
 LOSS_LIMIT = 0.001
 
 
-class LossError(Exception):
+class LossError(BenchError):
     """A server lost too many packets in every round."""
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import yaml
 
+from bench.trouble import BenchError
 from bench.turn_client import Account, TurnClient, TurnError
 from fairlead.datagram import Address
 
@@ -22,7 +23,7 @@ _START_SECONDS = 15.0
 _OFF = {"rate": 0, "burst": 1}
 
 
-class ServerError(Exception):
+class ServerError(BenchError):
     """A server that is to be measured does not run; the text says what to do."""
 
 

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from bench.trouble import BenchError
 from fairlead.datagram import Address
 from fairlead.stun import attributes
 from fairlead.stun.attributes import Attribute
@@ -17,7 +18,7 @@ _UNAUTHORIZED, _MISMATCH, _STALE_NONCE = 401, 437, 438
 _ATTEMPTS, _SECONDS_PER_ATTEMPT = 6, 0.5
 
 
-class TurnError(Exception):
+class TurnError(BenchError):
     """The server refused a request, with `code`, or did not answer it (code 0)."""
 
     def __init__(self, text: str, code: int = 0) -> None:
