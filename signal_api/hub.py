@@ -18,6 +18,7 @@ from signal_api.refusals import CloseCode, Closing, ErrorCode, Refusal
 from signal_api.rooms import Announce, Effect, LeaveReason
 from signal_api.roster import Roster
 from signal_api.sessions import Entry, ResumeFailure, new_epoch, new_session
+from signal_api.sightings import Sightings
 from signal_api.timers import Clock, Timers
 
 #: seconds for which membership events are gathered
@@ -47,6 +48,7 @@ class Hub:
         self.instruments = instruments
         self.timers = Timers(clock)
         self.roster = Roster()
+        self.sightings = Sightings()
         self.draining = False
         self.farewell: Callable[[Client, LeaveReason], Coroutine[Any, Any, None]] | None = None
         self._liveness = Liveness(clock, self.timers, away=self._away, gone=self.end)

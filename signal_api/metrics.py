@@ -11,7 +11,7 @@ from signal_api.sessions import ResumeFailure
 
 ROUTES = ("/", "/v1/ice", "/v1/info", "/v1/openapi.json", "/v1/sessions")
 #: what follows the id of a session in a path
-SESSION_VERBS = ("events", "messages", "close")
+SESSION_VERBS = ("events", "messages", "close", "relay")
 _SESSION = "/v1/sessions/{sid}"
 TRANSPORTS = ("websocket", "sse", "poll")
 #: Types of frames by which they are counted; an application's own are "x", what nobody knows is "other".

@@ -7,6 +7,7 @@ import msgspec
 from signal_api.frames import Hello, Welcome
 from signal_api.messages import ClientFrame
 from signal_api.problems import ProblemDocument
+from signal_api.sightings import RelayView
 from signal_api.transports.poll import Events
 from signal_api.transports.posting import MAX_FRAMES, Results
 from signal_api.transports.session_keys import Beacon
@@ -19,7 +20,7 @@ class Frame(ClientFrame, frozen=True):
 
 
 _TEMPLATE = "#/components/schemas/{name}"
-_STRUCTS = (Hello, Welcome, Frame, Results, Events, Beacon, ProblemDocument)
+_STRUCTS = (Hello, Welcome, Frame, Results, Events, Beacon, RelayView, ProblemDocument)
 _TAG = "Sessions"
 _SID = {"name": "sid", "in": "path", "required": True, "schema": {"type": "string", "maxLength": 64}}
 _KEYED: list[dict[str, list[str]]] = [{"HTTPBearer": []}]
@@ -55,6 +56,11 @@ def _paths() -> dict[str, Any]:
             | {"security": _KEYED},
         },
         "/v1/sessions/{sid}/events": {"parameters": [_SID], "get": _events()},
+        "/v1/sessions/{sid}/relay": {
+            "parameters": [_SID],
+            "get": _operation("What turnd saw of this session", "Room by room", 200, "RelayView")
+            | {"security": _KEYED},
+        },
     }
 
 

@@ -41,6 +41,7 @@ class TurnLink:
     def __init__(self, path: Path, hub: Hub) -> None:
         self._hub = hub
         self._client = LinkClient(path, self.receive)
+        hub.sightings.is_linked = lambda: self._client.connected
 
     @property
     def connected(self) -> bool:
@@ -55,6 +56,7 @@ class TurnLink:
     def receive(self, event: Event) -> None:
         """Takes one event of turnd."""
         self._hub.instruments.turn_events[_LABELS[type(event)],] += 1
+        self._hub.sightings.note(event, round(self._hub.clock.now().wall * 1000))
         if isinstance(event, Refused) and event.method == "allocate":
             self._tell(event.username, TurnNotice("refused", event.reason, event.code))
         elif isinstance(event, Ended) and event.reason not in _EXPECTED_ENDS:

@@ -11,11 +11,13 @@ from signal_api.asgi import Message, Receive, Scope, Send, approach_of, send_pro
 from signal_api.clients import VISITOR, Client, Visitor
 from signal_api.dispatch import Dispatch
 from signal_api.hub import Hub
+from signal_api.messages import to_json
 from signal_api.origins import Approach
 from signal_api.problems import RefusedError
 from signal_api.refusals import Closing, ErrorCode, Refusal, refusal_of
 from signal_api.rooms import LeaveReason
 from signal_api.sessions import Entry, Position, ResumeFailure, parse_position
+from signal_api.sightings import relay_view
 from signal_api.transports.poll import Mailbox, Wait
 from signal_api.transports.posting import post, read_frames
 from signal_api.transports.session_keys import beacon_key, bearer_key, cookie_key, set_cookie
@@ -25,7 +27,7 @@ from signal_api.transports.sse import EventStream
 _WAIT, _LONGEST_WAIT = 25.0, 30.0
 #: events that a poll takes unless it says how many, and at most
 _MOST, _MOST_EVER = 64, 256
-_PATH = re.compile(r"/v1/sessions(?:/(?P<sid>[^/]{1,64})(?:/(?P<verb>events|messages|close))?)?")
+_PATH = re.compile(r"/v1/sessions(?:/(?P<sid>[^/]{1,64})(?:/(?P<verb>events|messages|close|relay))?)?")
 _NUMBER = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,3})?", re.ASCII)
 _JSON = (b"content-type", b"application/json")
 _NO_STORE = (b"cache-control", b"no-store")
@@ -63,6 +65,7 @@ class HttpTransport:
             ("GET", True, "events"): self._events,
             ("POST", True, "messages"): self._messages,
             ("POST", True, "close"): self._close,
+            ("GET", True, "relay"): self._relay,
             ("DELETE", True, None): self._delete,
         }
 
@@ -200,11 +203,10 @@ class HttpTransport:
         hub, query = self._hub, call.query
         seconds = _number(query, "wait", _WAIT, _LONGEST_WAIT)
         most = max(1, round(_number(query, "max", _MOST, _MOST_EVER)))
-        now = hub.clock.now().monotonic
-        wait = client.bucket.take(hub.policy.frame_rate, now)
+        wait = self._pause(client)
         if wait:
             return self._limited("polls", "too many polls", wait)
-        client.last_heard = now
+        client.last_heard = hub.clock.now().monotonic
         after = query.get("after") or call.approach.headers.get("last-event-id")
         missed = _missed(client, after)
         anew = after is None or isinstance(missed, ResumeFailure)
@@ -222,7 +224,24 @@ class HttpTransport:
             await _reply(call.send, 200, [_JSON, _NO_STORE], batch.encode())
         return None
 
+    # What turnd saw
+
+    async def _relay(self, call: _Call) -> Refusal | None:
+        client = self._authorized(call, bearer_key(call.approach))
+        if isinstance(client, Refusal):
+            return client
+        wait = self._pause(client)
+        if wait:
+            return self._limited("polls", "too many questions", wait)
+        view = relay_view(self._hub.sightings, client.session)
+        await _reply(call.send, 200, [_JSON, _NO_STORE], to_json(view))
+        return None
+
     # Who asks
+
+    def _pause(self, client: Client) -> float:
+        """0.0, or the seconds until the client may ask again: questions count as frames."""
+        return client.bucket.take(self._hub.policy.frame_rate, self._hub.clock.now().monotonic)
 
     def _holder(self, call: _Call, key: str | None) -> Client | Refusal:
         if key is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.link import Allocated, Draining, Ended, Event, LinkServer, Refused, Traffic, Usage
+from signal_api.sightings import relay_view
 from signal_api.turn_link import TurnLink
 from tests.signal_api.node import Node, Seat
 
@@ -83,3 +84,13 @@ async def test_events_come_over_the_socket(tmp_path: Path) -> None:
     finally:
         await link.stop()
         await server.stop()
+
+
+async def test_what_turnd_tells_is_kept_for_who_asks_later(tmp_path: Path) -> None:
+    node = Node()
+    seat, username = await _member(node)
+    link = TurnLink(tmp_path / "link", node.hub)
+    link.receive(Allocated(1, username, "udp", "198.51.100.7:5000", "203.0.113.5:50000"))
+    view = relay_view(node.hub.sightings, seat.client.session)
+    assert not view.linked
+    assert [relay.relayed for room in view.rooms for relay in room.relays] == ["203.0.113.5:50000"]

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from fairlead.link import Allocated
 from signal_api.clients import Client
+from signal_api.ice_servers import member_id
 from tests.signal_api.service import Service
 from tests.signal_api.transports.web import STREAM, Web, web
 from tests.signal_api.worlds import JOIN_KEY, token
@@ -241,3 +243,19 @@ async def test_a_bug_is_a_problem_without_its_details(
     monkeypatch.setattr(service.hub.roster, "holder", None)
     reply = await session.http.delete(session.path, headers=session.key)
     assert (reply.status_code, reply.json()["code"]) == (500, "internal")
+
+
+async def test_a_session_may_ask_what_turnd_saw_of_it(service: Service, session: Web) -> None:
+    room = {"type": "join", "data": {"room": "q"}}
+    await session.post(room)
+    client = _client(service, session)
+    username = f"1763798700:{member_id('q', client.sid)}"
+    service.hub.sightings.note(Allocated(7, username, "udp", "198.51.100.7:5000", "203.0.113.5:50000"), 1)
+    reply = await session.http.get(f"{session.path}/relay", headers=session.key)
+    view = reply.json()
+    (seen,) = [one for one in view["rooms"] if one["room"] == "q"]
+    assert (reply.status_code, view["linked"], reply.headers["cache-control"]) == (200, False, "no-store")
+    assert [(relay["client"], relay["relayed"]) for relay in seen["relays"]] == [
+        ("198.51.100.7:5000", "203.0.113.5:50000")
+    ]
+    assert (await session.http.get(f"{session.path}/relay")).status_code == 401
