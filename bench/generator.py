@@ -15,12 +15,12 @@ from bench.results import Round
 from bench.trouble import BenchError
 from fairlead.datagram import Address
 
-SOURCE = Path(__file__).with_name("generator.c")
+_SOURCE = "generator.c"
 _FLAGS = ("-std=gnu11", "-O2", "-Wall")
 
 
 class GeneratorError(BenchError):
-    """The generator cannot be compiled or did not finish; the text says what to do."""
+    """A program of ours in C cannot be compiled or did not finish; the text says what to do."""
 
 
 class Flow(NamedTuple):
@@ -46,19 +46,21 @@ class Load(NamedTuple):
     train: int = 1
 
 
-def compiled() -> Path:
-    """The program, from the cache of this user where the source has not changed. Raises GeneratorError."""
+def compiled(name: str = _SOURCE) -> Path:
+    """The program of a source beside this one, from the cache of this user where the source has not changed. Raises
+    GeneratorError."""
+    source = Path(__file__).with_name(name)
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        raise GeneratorError("the load generator is C and wants a compiler: sudo apt-get install gcc libc6-dev")
+        raise GeneratorError("the loads are made in C and want a compiler: sudo apt-get install gcc libc6-dev")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fairlead"
     cache.mkdir(parents=True, exist_ok=True)
-    program = cache / f"generator-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]}"
+    program = cache / f"{source.stem}-{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}"
     if not program.exists():
         fresh = program.with_suffix(f".{os.getpid()}")
-        run = subprocess.run([compiler, *_FLAGS, "-o", fresh, SOURCE], capture_output=True, text=True, check=False)
+        run = subprocess.run([compiler, *_FLAGS, "-o", fresh, source], capture_output=True, text=True, check=False)
         if run.returncode:
-            raise GeneratorError(f"{SOURCE} does not compile:\n{run.stderr}")
+            raise GeneratorError(f"{source} does not compile:\n{run.stderr}")
         fresh.replace(program)
     return program
 

@@ -5,21 +5,15 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from struct import Struct
 from typing import Any, NamedTuple
 
-from bench.cases import Case, Direction, Framing
+from bench.cases import Case, Direction
 from bench.generator import Flow, Load, generate, start_echo
 from bench.results import Round, row, summarize
-from bench.servers import ACCOUNT, Server
-from bench.turn_client import TurnClient, TurnError
+from bench.servers import Call, Server
+from bench.turn_client import TurnError
 from fairlead.datagram import Address
-from fairlead.stun.attributes import DATA, XOR_PEER_ADDRESS
-from fairlead.stun.header import Class, Method
-from fairlead.stun.message import encode, new_mask
 
-_CHANNEL = 0x4000
-_CHANNEL_HEADER = Struct("!HH")
 _PEER_BUFFER = 4 << 20
 _LONGEST = 1 << 16
 _PROBES = 5
@@ -54,37 +48,31 @@ class Bed:
     def __init__(self, server: Server, case: Case) -> None:
         self._server = server
         self._case = case
-        self._clients: list[TurnClient] = []
+        self._calls: list[Call] = []
         self._peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _PEER_BUFFER)
         self._peer.bind(("127.0.0.1", 0))
         self._flows = [self._flow() for _ in range(case.allocations)]
 
     def _flow(self) -> Flow:
-        client, relayed = TurnClient.with_allocation(self._server.address, ACCOUNT)
-        self._clients.append(client)
-        peer, size = Address(*self._peer.getsockname()), self._case.size
-        if self._case.framing is Framing.CHANNEL:
-            client.bind_channel(_CHANNEL, peer)
-            prefix = _CHANNEL_HEADER.pack(_CHANNEL, size)
-        else:
-            client.permit(peer)
-            prefix = send_prefix(peer, size)
-        return Flow(client.socket, relayed, prefix, self._place_of_payload(client, relayed))
+        call = self._server.call()
+        self._calls.append(call)
+        prefix = call.reach(Address(*self._peer.getsockname()), self._case.framing, self._case.size)
+        return Flow(call.socket, call.relayed, prefix, self._place_of_payload(call))
 
-    def _place_of_payload(self, client: TurnClient, relayed: Address) -> int:
+    def _place_of_payload(self, call: Call) -> int:
         """Where a payload begins in what the client gets; servers put the attributes of a Data indication in
         different orders. Raises TurnError when nothing comes through."""
         payload = os.urandom(self._case.size)
         for _ in range(_PROBES):
-            self._peer.sendto(payload, relayed)
+            self._peer.sendto(payload, call.relayed)
             try:
-                place = client.socket.recv(_LONGEST).find(payload)
+                place = call.socket.recv(_LONGEST).find(payload)
             except TimeoutError:
                 continue
             if place >= 0:
                 return place
-        raise TurnError(f"nothing comes through {relayed}")
+        raise TurnError(f"nothing comes through {call.relayed}")
 
     def run(self, plan: Plan) -> Round:
         case = self._case
@@ -94,15 +82,9 @@ class Bed:
         return generate(load, self._server.pid, plan.cores.generator)
 
     def close(self) -> None:
-        for client in self._clients:
-            client.release()
+        for call in self._calls:
+            call.release()
         self._peer.close()
-
-
-def send_prefix(peer: Address, size: int) -> bytes:
-    """What stands in front of `size` bytes (a multiple of 4) in a Send indication."""
-    whole = encode(Method.SEND, Class.INDICATION, new_mask(bytes(12)), [(XOR_PEER_ADDRESS, peer), (DATA, bytes(size))])
-    return whole[: len(whole) - size]
 
 
 def measure(

@@ -12,7 +12,9 @@ from typing import Protocol
 
 import yaml
 
+from bench.cases import Framing
 from bench.trouble import BenchError
+from bench.turn_call import TurnCall
 from bench.turn_client import Account, TurnClient, TurnError
 from fairlead.datagram import Address
 
@@ -27,14 +29,28 @@ class ServerError(BenchError):
     """A server that is to be measured does not run; the text says what to do."""
 
 
+class Call(Protocol):
+    """One client of a server: its socket, and the address that its peers know it by."""
+
+    socket: socket.socket
+    relayed: Address
+
+    def reach(self, peer: Address, framing: Framing, size: int) -> bytes:
+        """Lets packets through in both directions; returns what stands in front of each payload of that size."""
+        ...
+
+    def release(self) -> None: ...
+
+
 class Server(Protocol):
-    """A TURN server under load."""
+    """A relay under load."""
 
     name: str
-    address: Address
 
     @property
     def pid(self) -> int: ...
+
+    def call(self) -> Call: ...
 
     def stop(self) -> None: ...
 
@@ -124,6 +140,9 @@ class Turnd:
     def pid(self) -> int:
         return self._process.pid
 
+    def call(self) -> Call:
+        return TurnCall(self.address, ACCOUNT)
+
     def stop(self) -> None:
         self._process.stop()
         self._folder.cleanup()
@@ -155,6 +174,9 @@ class Coturn:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def call(self) -> Call:
+        return TurnCall(self.address, ACCOUNT)
 
     def stop(self) -> None:
         self._process.stop()

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from bench.cases import Direction, Framing, combinations
+from bench.floor import Floor
 from bench.relay import Cores, Plan, measure, measure_generator
 from bench.servers import Coturn, Server, Turnd, free_port
 
 #: Servers to measure against, by name: from port, relay ports and core to a running server.
 PEERS: dict[str, Callable[[int, str, int | None], Server]] = {"coturn": Coturn}
+
+#: What no relay can be cheaper than, by name, and whether it merges and cuts trains.
+_FLOORS = {"floor": True, "floor-plain": False}
 
 _OUR_PORTS = "40000-49999"
 _THEIR_PORTS = "50000-59999"
@@ -21,7 +25,7 @@ _THEIR_PORTS = "50000-59999"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vs", choices=PEERS, default="coturn", help="the server to compare with")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the rows go")
-    parser.add_argument("--engine", nargs="+", default=["python"], help="engines of turnd")
+    parser.add_argument("--engine", nargs="+", default=["python"], help="engines of turnd; floor, floor-plain")
     parser.add_argument("--allocations", nargs="+", type=int, default=[1, 100])
     parser.add_argument("--size", nargs="+", type=int, default=[172], help="bytes of application data, multiples of 4")
     parser.add_argument("--direction", nargs="+", type=Direction, choices=list(Direction), default=[Direction.BOTH])
@@ -58,7 +62,11 @@ def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         stack.callback(peer.stop)
         engines: list[tuple[str, Server]] = []
         for engine in options.engine:
-            server = Turnd(engine, free_port(), _OUR_PORTS, plan.cores.relay, options.turnd)
+            server: Server
+            if engine in _FLOORS:
+                server = Floor(plan.cores.relay, _FLOORS[engine])
+            else:
+                server = Turnd(engine, free_port(), _OUR_PORTS, plan.cores.relay, options.turnd)
             stack.callback(server.stop)
             engines.append((engine, server))
         asked = (options.allocations, options.size, options.direction, options.framing, options.train)

@@ -14,14 +14,17 @@ pytestmark = [pytest.mark.requires("gcc"), pytest.mark.requires("turnserver")]
 
 def test_turnd_is_measured_beside_coturn(tmp_path: Path) -> None:
     file = tmp_path / "rows.json"
-    command = [sys.executable, "-m", "bench", "relay", "--vs", "coturn", "--json", str(file)]
+    servers = ["--vs", "coturn", "--engine", "python", "floor"]
+    command = [sys.executable, "-m", "bench", "relay", *servers, "--json", str(file)]
     short = ["--allocations", "1", "5", "--rounds", "1", "--seconds", "0.3", "--window", "16"]
     run = subprocess.run([*command, *short], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     rows = json.loads(file.read_text())
     assert [(row["allocations"], row["engine"], row["peer"]) for row in rows] == [
         (1, "python", "coturn"),
+        (1, "floor", "coturn"),
         (5, "python", "coturn"),
+        (5, "floor", "coturn"),
     ]
     for row in rows:
         assert row["loss"] <= 0.001
