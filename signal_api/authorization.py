@@ -36,24 +36,37 @@ class Ability(enum.StrEnum):
     PUBLISH = "publish"  # send to everybody in a room
     PRIVATE = "private"  # send to some members
     ICE = "ice"  # TURN credentials
+    MODERATE = "moderate"  # kick members, lift bans, change what is said of a room
+
+
+#: What a token allows that does not say; to moderate is never a matter of course.
+DEFAULT_ABILITIES = frozenset(Ability) - {Ability.MODERATE}
 
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """What a client may do. `rooms` are names, or beginnings of names that end in `*`; `expires` is Unix time."""
+    """What a client may do. `rooms` are names, or beginnings of names that end in `*`; `expires` and `issued` are Unix
+    time, `token` is the token's own id (the claim jti)."""
 
     user: str | None
     rooms: tuple[str, ...]
-    can: frozenset[str] = frozenset(Ability)
+    can: frozenset[str] = DEFAULT_ABILITIES
     role: str = "member"
     expires: float | None = None
+    token: str | None = None
+    issued: float | None = None
 
     def allow(self, ability: Ability, room: str | None = None) -> bool:
         """Whether this is granted, in this room when one is named."""
-        return ability in self.can and (room is None or any(_matches(pattern, room) for pattern in self.rooms))
+        return ability in self.can and (room is None or any(matches(pattern, room) for pattern in self.rooms))
+
+    def lie_within(self, patterns: tuple[str, ...]) -> bool:
+        """Whether every room that is granted here is one of these, too."""
+        return all(any(matches(pattern, room) for pattern in patterns) for room in self.rooms)
 
 
-def _matches(pattern: str, room: str) -> bool:
+def matches(pattern: str, room: str) -> bool:
+    """Whether a room, or every room that a pattern stands for, is covered by another pattern."""
     return room.startswith(pattern[:-1]) if pattern.endswith("*") else room == pattern
 
 
@@ -88,7 +101,7 @@ class _Grant(msgspec.Struct, frozen=True):
     """The claim `sig`. Abilities that nobody here knows are ignored."""
 
     rooms: list[RoomName] = []
-    can: list[str] = msgspec.field(default_factory=lambda: list(Ability))
+    can: list[str] = msgspec.field(default_factory=lambda: list(DEFAULT_ABILITIES))
     role: Annotated[str, msgspec.Meta(max_length=32)] = "member"
 
 
@@ -98,12 +111,13 @@ class _Claims(msgspec.Struct, frozen=True):
     sub: Annotated[str, msgspec.Meta(min_length=1)]
     exp: float
     nbf: float = 0
-    iat: float = 0
+    iat: float | None = None
+    jti: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
     sig: _Grant = _Grant()
 
 
 _claims = msgspec.json.Decoder(_Claims)
-_NOT_ACCEPTED = Refusal(ErrorCode.UNAUTHORIZED, "the token is not accepted")
+NOT_ACCEPTED = Refusal(ErrorCode.UNAUTHORIZED, "the token is not accepted")
 
 
 class TokenRules(NamedTuple):
@@ -132,19 +146,20 @@ class Doorkeeper:
                 return GUEST
             return Refusal(ErrorCode.UNAUTHORIZED, "this needs a token")
         if len(token) > MAX_TOKEN or not token.isascii():
-            return _NOT_ACCEPTED
+            return NOT_ACCEPTED
         if self.join_key is not None and hmac.compare_digest(token.encode(), self.join_key.encode()):
             return GUEST
-        return _NOT_ACCEPTED if self.rules is None else _verify(token, self.rules, now)
+        return NOT_ACCEPTED if self.rules is None else _verify(token, self.rules, now)
 
 
 def _verify(token: str, rules: TokenRules, now: Now) -> Grants | Refusal:
     claims = _signed_claims(token, rules)
     if claims is None or not _concern_us(claims, rules, now):
-        return _NOT_ACCEPTED
+        return NOT_ACCEPTED
     if claims.exp <= now.wall:
         return Refusal(ErrorCode.TOKEN_EXPIRED, "the token has expired; come back with a fresh one")
-    return Grants(claims.sub, tuple(claims.sig.rooms), frozenset(claims.sig.can), claims.sig.role, claims.exp)
+    grant = claims.sig
+    return Grants(claims.sub, tuple(grant.rooms), frozenset(grant.can), grant.role, claims.exp, claims.jti, claims.iat)
 
 
 def _signed_claims(token: str, rules: TokenRules) -> _Claims | None:
@@ -174,5 +189,5 @@ def _concern_us(claims: _Claims, rules: TokenRules, now: Now) -> bool:
         and rules.audience in audiences
         and math.isfinite(claims.exp)
         and claims.nbf <= latest_begin
-        and claims.iat <= latest_begin
+        and (claims.iat or 0) <= latest_begin
     )

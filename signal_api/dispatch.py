@@ -8,6 +8,8 @@ import msgspec
 
 from signal_api.authorization import Ability
 from signal_api.clients import Client
+from signal_api.delivery import Delivery
+from signal_api.effects import Deliver
 from signal_api.engine.contract import Engine
 from signal_api.frames import Hello, Join, Leave, Token
 from signal_api.hub import Hub
@@ -25,7 +27,7 @@ from signal_api.messages import (
 )
 from signal_api.metrics import frame_type
 from signal_api.refusals import CloseCode, Closing, EngineUnavailableError, ErrorCode, Refusal
-from signal_api.rooms import Deliver, recipients
+from signal_api.rooms import recipients
 
 T = TypeVar("T")
 
@@ -55,7 +57,7 @@ class Dispatch:
         self._engine = engine
         self._lobby = Lobby(hub, engine)
         hub.farewell = self._lobby.farewell
-        engine.subscribe(hub.deliver)
+        self._delivery = Delivery(hub, engine)
 
     def greet(self, frame: bytes) -> Hello | Closing:
         """Reads the first frame of a connection."""
@@ -215,10 +217,8 @@ class Dispatch:
         body = _body(_token, frame)
         if isinstance(body, Refusal):
             return body
-        now = self._hub.clock.now()
-        grants = self._hub.policy.doorkeeper.admit(body.token, client.visitor.is_local, now)
+        grants = self._hub.admit(body.token, client.visitor)
         if isinstance(grants, Refusal):
-            self._hub.instruments.auth_failures[grants.code.value,] += 1
             return grants
         if grants.user != client.grants.user:
             return Refusal(ErrorCode.UNAUTHORIZED, "the token is another user's")

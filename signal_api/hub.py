@@ -1,4 +1,4 @@
-"""The sessions of this node: how they open, come back and end, and the last step of every frame."""
+"""The sessions of this node: how they open, come back and end."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -7,22 +7,21 @@ from typing import Any
 from fairlead.buckets import BucketTable, TokenBucket
 from fairlead.clock import Entropy, Now
 from fairlead.log import get_logger
-from signal_api.authorization import Grants
+from signal_api.authorization import NOT_ACCEPTED, Grants
 from signal_api.clients import Client, Connection, Visitor
+from signal_api.effects import LeaveReason
 from signal_api.frames import PROTOCOL, Hello, welcome
 from signal_api.liveness import Liveness
 from signal_api.messages import server_frame
 from signal_api.metrics import Instruments
 from signal_api.policy import Policy
 from signal_api.refusals import CloseCode, Closing, ErrorCode, Refusal
-from signal_api.rooms import Announce, Effect, LeaveReason
+from signal_api.revocations import Revocation, Revocations
 from signal_api.roster import Roster
 from signal_api.sessions import Entry, ResumeFailure, new_epoch, new_session
 from signal_api.sightings import Sightings
 from signal_api.timers import Clock, Timers
 
-#: seconds for which membership events are gathered
-GATHER = 0.05
 #: rows of the table of sources that connect; each takes 16 bytes
 _SOURCES = 4096
 #: clients a second that a drain sends away, unless its window asks for more: whoever takes them in has to bear it
@@ -36,7 +35,7 @@ _log = get_logger("signal_api.hub")
 
 
 class Hub:
-    """Takes connections, and takes effects from the engine to the sessions that they are for.
+    """Takes connections, and knows whose they are.
 
     `farewell` tells the rooms of a client that it is gone; whoever knows the rooms sets it.
     """
@@ -49,6 +48,7 @@ class Hub:
         self.timers = Timers(clock)
         self.roster = Roster()
         self.sightings = Sightings()
+        self.revocations = Revocations()
         self.draining = False
         self.farewell: Callable[[Client, LeaveReason], Coroutine[Any, Any, None]] | None = None
         self._liveness = Liveness(clock, self.timers, away=self._away, gone=self.end)
@@ -61,6 +61,16 @@ class Hub:
     def may_connect(self, source: bytes) -> float:
         """0.0, or the seconds until this source may open another connection."""
         return self._sources.take(source, self.policy.connect_rate, self.clock.now().monotonic)
+
+    def admit(self, token: str | None, visitor: Visitor) -> Grants | Refusal:
+        """What a token grants, unless it was revoked; a refusal is counted."""
+        now = self.clock.now()
+        grants = self.policy.doorkeeper.admit(token, visitor.is_local, now)
+        if isinstance(grants, Grants) and self.revocations.cover(grants, now.wall):
+            grants = NOT_ACCEPTED
+        if isinstance(grants, Refusal):
+            self.instruments.auth_failures[grants.code.value,] += 1
+        return grants
 
     def enter(self, hello: Hello, visitor: Visitor, connection: Connection) -> Client | Closing:
         """Opens a session, or goes on with one; the welcome is the first frame on the connection."""
@@ -86,9 +96,8 @@ class Hub:
             if known.is_authorized(now):
                 return known.grants
             return Closing(CloseCode.TOKEN_EXPIRED, "the session's token has expired; resume it with a fresh one")
-        grants = self.policy.doorkeeper.admit(hello.token, visitor.is_local, now)
+        grants = self.admit(hello.token, visitor)
         if isinstance(grants, Refusal):
-            self.instruments.auth_failures[grants.code.value,] += 1
             expired = grants.code is ErrorCode.TOKEN_EXPIRED
             return Closing(CloseCode.TOKEN_EXPIRED if expired else CloseCode.UNAUTHORIZED, grants.message)
         if known is not None and known.grants.user != grants.user:
@@ -102,7 +111,7 @@ class Hub:
         if isinstance(obstacle, Closing):
             return obstacle
         if obstacle is not None:
-            self.end(obstacle)
+            self.end(obstacle, LeaveReason.REPLACED)
         session, key = new_session(self.entropy)
         client = Client(session, grants, visitor, TokenBucket(), now.monotonic)
         self.roster.add(client)
@@ -159,13 +168,23 @@ class Hub:
             if self.draining and not self.roster.connected():
                 self._emptied.set()
 
-    def end(self, client: Client, reason: LeaveReason = LeaveReason.TIMEOUT) -> None:
-        """Forgets a session for good; a connection that it still has is told that this was asked for."""
+    def revoke(self, revocation: Revocation) -> None:
+        """Learns what is revoked, and ends the sessions that came by it."""
+        wall = self.clock.now().wall
+        self.revocations.learn(revocation, wall)
+        for client in self.roster:
+            if self.revocations.cover(client.grants, wall):
+                self.end(client, LeaveReason.KICKED, CloseCode.UNAUTHORIZED)
+
+    def end(
+        self, client: Client, reason: LeaveReason = LeaveReason.TIMEOUT, code: CloseCode = CloseCode.NORMAL
+    ) -> None:
+        """Forgets a session for good; a connection that it still has is told why, by default that it asked for it."""
         client.stop_timers()
         self.roster.remove(client)
         if client.connection is not None:
             connection, client.connection = client.connection, None
-            connection.close(CloseCode.NORMAL)
+            connection.close(code)
         self._away(client, reason)
 
     def _away(self, client: Client, reason: LeaveReason = LeaveReason.TIMEOUT) -> None:
@@ -182,20 +201,6 @@ class Hub:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _log.error("a task in the background failed", exc_info=task.exception())
-
-    # Frames
-
-    def deliver(self, effect: Effect) -> None:
-        """Takes an effect from the engine to those of its sessions that are here."""
-        for sid in effect.to:
-            client = self.roster.get(sid)
-            if client is None:
-                continue
-            if isinstance(effect, Announce):
-                if client.session.gather(effect.kind, effect.room, effect.rseq, effect.member):
-                    client.flush = self.timers.after(GATHER, client.send_news)
-            else:
-                client.deliver(effect.frame)
 
     # The end
 

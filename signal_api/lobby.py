@@ -6,13 +6,14 @@ import msgspec
 
 from signal_api.authorization import Ability
 from signal_api.clients import Client
+from signal_api.effects import Deliver, Effect, LeaveReason
 from signal_api.engine.contract import Engine
 from signal_api.frames import Joined, Self
 from signal_api.hub import Hub
 from signal_api.ice_servers import grant, member_id, webrtc
 from signal_api.messages import ServerFrame, server_frame, to_json
 from signal_api.refusals import EngineUnavailableError, ErrorCode, Refusal
-from signal_api.rooms import MAX_META, Candidate, Change, Deliver, Effect, LeaveReason, Member, Room, view
+from signal_api.rooms import MAX_META, Candidate, Change, Member, Room, view
 from signal_api.rooms import join as joined_by
 from signal_api.rooms import leave as left_by
 from signal_api.sessions import Membership, name
@@ -33,7 +34,7 @@ class Lobby:
         refusal = self._may_join(client, room, meta)
         if refusal is None:
             member = f"m_{name(self._hub.entropy, 5)}"
-            candidate = Candidate(member, client.sid, client.grants.user, bytes_of(meta))
+            candidate = _candidate(client, member, bytes_of(meta))
             refusal = await self._enter(client, room, candidate, re)
         self._hub.instruments.joins["refused" if refusal else "joined",] += 1
         return refusal
@@ -64,9 +65,7 @@ class Lobby:
                 await self._show(client, membership)
 
     async def _return(self, client: Client, membership: Membership) -> None:
-        candidate = Candidate(
-            membership.member, client.sid, client.grants.user, membership.meta, order=membership.order
-        )
+        candidate = _candidate(client, membership.member, membership.meta, membership.order)
         refusal = self._not_granted(client, membership.room)
         refusal = refusal or await self._enter(client, membership.room, candidate, None)
         if refusal is not None:
@@ -85,19 +84,22 @@ class Lobby:
         capacity = self._hub.policy.limits.members_per_room
 
         def step(stored: Room | None) -> Change | Refusal:
-            if stored is None and not client.grants.allow(Ability.CREATE, room):
+            if (stored is None or not stored.is_open) and not client.grants.allow(Ability.CREATE, room):
                 return Refusal(
                     ErrorCode.ROOM_NOT_FOUND, "nobody is in that room, and the token does not let you open it"
                 )
             return joined_by(stored, room, candidate, now_ms, capacity)
 
         def show(change: Change) -> tuple[Effect, ...]:
-            return (self._snapshot(client, change.room, change.member, re),) if change.room is not None else ()
+            assert change.room is not None  # Somebody has just come in.
+            assert change.member is not None
+            return (self._snapshot(client, change.room, change.member, re),)
 
         change = await self._change(room, step, show)
         if isinstance(change, Refusal):
             return change
         member = change.member
+        assert member is not None  # It has just come in.
         client.session.rooms[room] = Membership(room, member.id, member.order, member.meta)
         return None
 
@@ -150,6 +152,11 @@ class Lobby:
             hub.instruments.ice_issued["join",] += 1
             body = msgspec.structs.replace(body, ice=webrtc(given))
         return server_frame("joined", to_json(body), re=re, room=room.name)
+
+
+def _candidate(client: Client, member: str, meta: msgspec.Raw, order: int | None = None) -> Candidate:
+    grants = client.grants
+    return Candidate(member, client.sid, grants.user, meta, order, grants.role, grants.expires)
 
 
 def bytes_of(raw: msgspec.Raw) -> msgspec.Raw:

@@ -21,6 +21,9 @@ class ErrorCode(enum.StrEnum):
     PEER_NOT_FOUND = "peer_not_found"
     ALREADY_JOINED = "already_joined"
     ROOM_FULL = "room_full"
+    WRONG_PASSWORD = "wrong_password"  # noqa: S105 - a code, not a secret
+    BANNED = "banned"
+    CONFLICT = "conflict"
     TOO_MANY_ROOMS = "too_many_rooms"
     SESSION_LIMIT = "session_limit"
     SESSION_EXPIRED = "session_expired"
@@ -57,6 +60,9 @@ _STATUS = {
     ErrorCode.PEER_NOT_FOUND: HTTPStatus.NOT_FOUND,
     ErrorCode.ALREADY_JOINED: HTTPStatus.CONFLICT,
     ErrorCode.ROOM_FULL: HTTPStatus.CONFLICT,
+    ErrorCode.WRONG_PASSWORD: HTTPStatus.FORBIDDEN,
+    ErrorCode.BANNED: HTTPStatus.FORBIDDEN,
+    ErrorCode.CONFLICT: HTTPStatus.CONFLICT,
     ErrorCode.TOO_MANY_ROOMS: HTTPStatus.CONFLICT,
     ErrorCode.SESSION_LIMIT: HTTPStatus.CONFLICT,
     ErrorCode.SESSION_EXPIRED: HTTPStatus.GONE,
@@ -90,6 +96,8 @@ class CloseCode(enum.IntEnum):
     BAD_REQUEST = 4000
     UNAUTHORIZED = 4001
     UNSUPPORTED_VERSION = 4004
+    KICKED = 4006
+    ROOM_CLOSED = 4007
     HELLO_TIMEOUT = 4008
     REPLACED = 4009
     SESSION_LIMIT = 4010
@@ -126,6 +134,8 @@ _REFUSALS = {
     CloseCode.BAD_REQUEST: ErrorCode.BAD_REQUEST,
     CloseCode.UNAUTHORIZED: ErrorCode.UNAUTHORIZED,
     CloseCode.UNSUPPORTED_VERSION: ErrorCode.UNSUPPORTED,
+    CloseCode.KICKED: ErrorCode.BANNED,
+    CloseCode.ROOM_CLOSED: ErrorCode.ROOM_NOT_FOUND,
     CloseCode.SESSION_LIMIT: ErrorCode.SESSION_LIMIT,
     CloseCode.FRAME_TOO_LARGE: ErrorCode.FRAME_TOO_LARGE,
     CloseCode.OVER_CAPACITY: ErrorCode.OVER_CAPACITY,

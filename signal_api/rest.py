@@ -150,9 +150,8 @@ class Rest:
 
     def _by_token(self, token: str | None, visitor: Visitor) -> tuple[str, bytes]:
         """The user id of the credential, and whose bucket it is taken from."""
-        grants = self._hub.policy.doorkeeper.admit(token, visitor.is_local, self._hub.clock.now())
+        grants = self._hub.admit(token, visitor)
         if isinstance(grants, Refusal):
-            self._hub.instruments.auth_failures[grants.code.value,] += 1
             raise RefusedError(grants)
         if not grants.allow(Ability.ICE):
             raise RefusedError(Refusal(ErrorCode.FORBIDDEN, "the token does not grant ice"))

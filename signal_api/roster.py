@@ -25,6 +25,10 @@ class Roster:
     def get(self, sid: str) -> Client | None:
         return self._by_sid.get(sid)
 
+    def of(self, user: str) -> tuple[Client, ...]:
+        """The sessions of one user."""
+        return tuple(self._by_user.get(user, ()))
+
     def holder(self, sid: str, key: str) -> Client | None:
         """The client whose session this is, when the key is right."""
         client = self._by_sid.get(sid)

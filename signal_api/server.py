@@ -50,7 +50,7 @@ class SignalApi:
     async def start(self, loaded: Loaded[SignalApiSettings], context: Context) -> None:
         policy = read_policy(loaded)
         clock = context.clock
-        app = self.app = create_app(policy, clock, clock.entropy, MemoryEngine(), Instruments(context.metrics))
+        app = self.app = create_app(policy, clock, clock.entropy, MemoryEngine(clock), Instruments(context.metrics))
         self._section = loaded.section
         sockets = open_sockets(loaded)
         self._http = HttpServer(app, sockets, **uvicorn_options(loaded.section))

@@ -1,19 +1,31 @@
 """Rooms in the memory of the one process there is."""
 
+import bisect
 from collections.abc import Callable, Sequence
 
+from signal_api.effects import Effect, Revoked
 from signal_api.engine.contract import Census, Stored
-from signal_api.rooms import Effect, Room
+from signal_api.revocations import Revocation
+from signal_api.rooms import Room
+from signal_api.timers import Clock
+
+#: commits between two looks for rooms that may be forgotten
+_SWEEP = 256
 
 
 class MemoryEngine:
-    """The engine of one process; raises ValueError for more `workers`, which would each have rooms of their own."""
+    """The engine of one process; raises ValueError for more `workers`, which would each have rooms of their own.
 
-    def __init__(self, workers: int = 1) -> None:
+    Revocations are the hub's to remember: it lives as long as this does.
+    """
+
+    def __init__(self, clock: Clock, workers: int = 1) -> None:
         if workers != 1:
             raise ValueError(f"{workers} workers cannot share rooms in memory; run one")
+        self._clock = clock
         self._rooms: dict[str, Stored] = {}
         self._versions = 0
+        self._open = 0
         self._members = 0
         self._deliver: Callable[[Effect], None] = lambda _: None
 
@@ -23,10 +35,18 @@ class MemoryEngine:
     async def load(self, name: str) -> Stored:
         return self._stored(name)
 
+    async def rooms(self, after: str, most: int) -> list[Room]:
+        self._forget()
+        names = sorted(self._rooms)
+        first = bisect.bisect_right(names, after)
+        found = (self._rooms[name].room for name in names[first : first + most])
+        return [room for room in found if room is not None]
+
     async def commit(self, name: str, version: int, room: Room | None, effects: Sequence[Effect]) -> bool:
         before = self._stored(name)
         if before.version != version:
             return False
+        self._open += _is_open(room) - _is_open(before.room)
         self._members += _size(room) - _size(before.room)
         if room is None:
             self._rooms.pop(name, None)
@@ -34,6 +54,8 @@ class MemoryEngine:
             # One counter for all rooms, so that a room that is made anew never has a version of its predecessor.
             self._versions += 1
             self._rooms[name] = Stored(room, self._versions)
+            if self._versions % _SWEEP == 0:
+                self._forget()
         await self.publish(effects)
         return True
 
@@ -41,11 +63,29 @@ class MemoryEngine:
         for effect in effects:
             self._deliver(effect)
 
+    async def revoke(self, revocation: Revocation) -> None:
+        self._deliver(Revoked(revocation))
+
     def census(self) -> Census:
-        return Census(len(self._rooms), self._members)
+        return Census(self._open, self._members)
 
     def _stored(self, name: str) -> Stored:
         return self._rooms.get(name, Stored(None, 0))
+
+    def _forget(self) -> None:
+        """Drops what is only a memory of bans that are over."""
+        now = self._clock.now().wall
+        over = [name for name, stored in self._rooms.items() if stored.room is not None and _is_over(stored.room, now)]
+        for name in over:
+            del self._rooms[name]
+
+
+def _is_over(room: Room, now: float) -> bool:
+    return room.until is not None and room.until <= now
+
+
+def _is_open(room: Room | None) -> bool:
+    return room is not None and room.is_open
 
 
 def _size(room: Room | None) -> int:

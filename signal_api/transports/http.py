@@ -10,12 +10,12 @@ from fairlead.log import get_logger
 from signal_api.asgi import Message, Receive, Scope, Send, approach_of, send_problem
 from signal_api.clients import VISITOR, Client, Visitor
 from signal_api.dispatch import Dispatch
+from signal_api.effects import LeaveReason
 from signal_api.hub import Hub
 from signal_api.messages import to_json
 from signal_api.origins import Approach
 from signal_api.problems import RefusedError
 from signal_api.refusals import Closing, ErrorCode, Refusal, refusal_of
-from signal_api.rooms import LeaveReason
 from signal_api.sessions import Entry, Position, ResumeFailure, parse_position
 from signal_api.sightings import relay_view
 from signal_api.transports.poll import Mailbox, Wait

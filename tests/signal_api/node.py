@@ -85,7 +85,7 @@ class Node:
     def __init__(self, **keys: object) -> None:
         self.clock = ManualClock()
         self.instruments = instruments()
-        self.engine = MemoryEngine()
+        self.engine = MemoryEngine(self.clock)
         self.hub = Hub(read_policy(configured(**keys)), self.clock, dice(), self.instruments)
         self.dispatch = Dispatch(self.hub, self.engine)
 

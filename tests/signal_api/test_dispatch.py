@@ -267,7 +267,7 @@ class BrokenEngine(MemoryEngine):
 async def test_without_its_store_a_node_says_so_and_goes_on() -> None:
     node = Node()
     broken = Node()
-    broken.engine = BrokenEngine()
+    broken.engine = BrokenEngine(broken.clock)
     broken.dispatch = type(node.dispatch)(broken.hub, broken.engine)
     seat = await broken.enter(rooms=["r"])
     await seat.say("join", id="j", room="q")

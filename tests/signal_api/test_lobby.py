@@ -23,6 +23,7 @@ async def test_joined_is_the_room_as_it_is_with_servers_and_a_credential() -> No
             "order": 1,
             "meta": {"name": "A"},
             "joined_at": round(node.clock.now().wall * 1000),
+            "role": "member",
         }
     ]
     assert joined["role"] == "member"

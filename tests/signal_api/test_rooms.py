@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signal_api.effects import Announce, LeaveReason
 from signal_api.messages import ToUser
 from signal_api.refusals import ErrorCode, Refusal
-from signal_api.rooms import Announce, Candidate, Change, LeaveReason, Room, join, leave, member_of, recipients
+from signal_api.rooms import Ban, Candidate, Change, Room, Terms, join, leave, member_of, recipients
 
 
 def _joined(room: Room | None, sid: str, user: str | None = None, order: int | None = None) -> Change:
@@ -26,10 +27,16 @@ def _room(*sids: str) -> Room:
     return room
 
 
+def _order(change: Change) -> int:
+    assert change.member is not None
+    return change.member.order
+
+
 def test_the_first_member_opens_the_room_and_nobody_is_told() -> None:
     change = _joined(None, "a")
     assert change.room is not None
     assert change.effects == ()
+    assert change.member is not None
     assert (change.member.order, change.room.rseq, change.room.next_order) == (1, 1, 2)
 
 
@@ -39,7 +46,7 @@ def test_the_others_are_told_of_the_second_without_its_session() -> None:
     assert isinstance(news, Announce)
     assert (news.to, news.kind, news.rseq) == (("a",), "member.joined", 2)
     seen = json.loads(news.member)
-    assert seen == {"id": "m_b", "user": "bob", "order": 2, "meta": None, "joined_at": 1000}
+    assert seen == {"id": "m_b", "user": "bob", "order": 2, "meta": None, "joined_at": 1000, "role": "member"}
 
 
 def test_a_room_is_a_value() -> None:
@@ -67,7 +74,8 @@ def test_leaving_tells_those_who_stay_and_the_last_one_closes_the_room() -> None
     assert (news.to, news.kind, news.rseq) == (("a", "c"), "member.left", 4)
     assert json.loads(news.member) == {"id": "m_b", "reason": "timeout"}
     last = leave(_room("a"), "a", LeaveReason.LEAVE)
-    assert last == Change(None, _room("a").members["m_a"], ())
+    gone = _room("a").members["m_a"]
+    assert last == Change(None, (), gone, (gone,))
 
 
 @pytest.mark.parametrize("room", [None, _room("a")])
@@ -80,11 +88,11 @@ def test_who_is_not_in_a_room_cannot_leave_it(room: Room | None) -> None:
 def test_order_is_kept_by_who_comes_back_unless_it_was_given_away() -> None:
     left = leave(_room("a", "b"), "a", LeaveReason.TIMEOUT)
     assert isinstance(left, Change)
-    assert _joined(left.room, "a", order=1).member.order == 1
-    assert _joined(_room("b"), "a", order=1).member.order == 2
+    assert _order(_joined(left.room, "a", order=1)) == 1
+    assert _order(_joined(_room("b"), "a", order=1)) == 2
     again = _joined(_room("b"), "a", order=9).room
     assert again is not None
-    assert _joined(again, "c").member.order == 10
+    assert _order(_joined(again, "c")) == 10
 
 
 def test_recipients() -> None:
@@ -134,3 +142,49 @@ def test_meta_is_shown_as_it_was_given() -> None:
     (news,) = change.effects
     assert isinstance(news, Announce)
     assert b'"meta":{"name": "B"}' in news.member
+
+
+def _refused(room: Room, sid: str, user: str | None = None, now_ms: int = 1000, proven: str | None = None) -> ErrorCode:
+    refusal = join(room, "r", Candidate(f"m_{sid}", sid, user, proven=proven), now_ms, 5)
+    assert isinstance(refusal, Refusal)
+    return refusal.code
+
+
+def test_who_opens_a_room_sets_its_terms_and_knows_its_password() -> None:
+    terms = Terms(capacity=2, password="hash")
+    opened = join(None, "r", Candidate("m_a", "a", None, terms=terms, room_meta=msgspec.Raw(b"1")), 1000, 5)
+    assert isinstance(opened, Change)
+    assert opened.room is not None
+    assert (opened.room.terms, opened.room.meta) == (terms, msgspec.Raw(b"1"))
+    assert _refused(opened.room, "b") is ErrorCode.WRONG_PASSWORD
+    second = join(opened.room, "r", Candidate("m_b", "b", None, proven="hash", terms=Terms()), 1000, 5)
+    assert isinstance(second, Change)
+    assert second.room is not None
+    assert second.room.terms == terms, "who comes later changes nothing"
+    assert _refused(second.room, "c", proven="hash") is ErrorCode.ROOM_FULL
+    assert _refused(second.room, "c") is ErrorCode.WRONG_PASSWORD, "strangers do not hear how full it is"
+
+
+def test_a_kept_room_outlives_its_members_and_others_do_not() -> None:
+    kept = Room("r", {}, terms=Terms(password="hash", kept=True))
+    assert kept.until is None
+    assert _refused(kept, "a") is ErrorCode.WRONG_PASSWORD
+    entered = join(kept, "r", Candidate("m_a", "a", None, proven="hash"), 1000, 5)
+    assert isinstance(entered, Change)
+    left = leave(entered.room, "a", LeaveReason.LEAVE)
+    assert isinstance(left, Change)
+    assert left.room is not None
+    assert (left.room.terms, left.room.members) == (kept.terms, {})
+
+
+def test_a_ban_outlives_the_room_but_not_its_time() -> None:
+    room = _room("a")
+    room = msgspec.structs.replace(room, terms=Terms(password="x"), bans={"eve": Ban("eve", 0, 50, "m_a")})
+    assert _refused(room, "e", user="eve") is ErrorCode.BANNED
+    left = leave(room, "a", LeaveReason.LEAVE)
+    assert isinstance(left, Change)
+    assert left.room is not None
+    assert (left.room.until, left.room.terms) == (50, Terms())
+    assert _refused(left.room, "e", user="eve", now_ms=49_999) is ErrorCode.BANNED
+    assert isinstance(join(left.room, "r", Candidate("m_e", "e", "eve"), 50_000, 5), Change)
+    assert isinstance(join(left.room, "r", Candidate("m_f", "f", "fay"), 1000, 5), Change)

@@ -55,13 +55,15 @@ def instruments() -> Instruments:
     return Instruments(Metrics("signal"))
 
 
-def token(clock: ManualClock, user: str = "alice", lifetime: float = 600, **grant: Any) -> str:
-    """A good token; `grant` is the claim `sig`, every room by default."""
+def token(clock: ManualClock, user: str = "alice", lifetime: float = 600, jti: str | None = None, **grant: Any) -> str:
+    """A good token, issued now; `grant` is the claim `sig`, every room by default."""
     claims = {
         "iss": ISSUER,
         "aud": "signal",
         "sub": user,
         "exp": clock.now().wall + lifetime,
+        "iat": clock.now().wall,
         "sig": {"rooms": ["*"]} | grant,
     }
+    claims |= {"jti": jti} if jti is not None else {}
     return jwt.encode(claims, SIGNING_KEY, "HS256", {"kid": "k1"})

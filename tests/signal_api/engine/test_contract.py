@@ -1,18 +1,22 @@
 """What every engine promises, tried on each."""
 
+import msgspec
 import pytest
 
+from signal_api.effects import Announce, Deliver, Effect, Revoked
 from signal_api.engine.contract import Engine
 from signal_api.engine.memory import MemoryEngine
 from signal_api.messages import server_frame
-from signal_api.rooms import Announce, Candidate, Change, Deliver, Effect, Room, join
+from signal_api.revocations import Revocation, RevocationKind
+from signal_api.rooms import Ban, Candidate, Change, Member, Room, Terms, join
+from tests.signal_api.worlds import ManualClock
 
 ENGINES = {"memory": MemoryEngine}
 
 
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Engine:
-    return ENGINES[request.param]()
+    return ENGINES[request.param](ManualClock())
 
 
 def _change(room: Room | None, sid: str) -> Change:
@@ -65,3 +69,31 @@ async def test_a_room_that_was_made_anew_is_not_its_predecessor(engine: Engine) 
     assert engine.census() == (0, 0)
     await engine.commit("r", (await engine.load("r")).version, _change(None, "b").room, ())
     assert not await engine.commit("r", old.version, None, ())
+
+
+async def test_rooms_are_listed_by_name_a_page_at_a_time(engine: Engine) -> None:
+    for name in ("b", "d", "a", "c"):
+        await engine.commit(name, (await engine.load(name)).version, Room(name, {}, terms=Terms(kept=True)), ())
+    assert [room.name for room in await engine.rooms("", 3)] == ["a", "b", "c"]
+    assert [room.name for room in await engine.rooms("c", 3)] == ["d"]
+    assert engine.census() == (4, 0)
+
+
+async def test_bans_are_kept_without_members_and_are_no_open_room(engine: Engine) -> None:
+    now = ManualClock().now().wall
+    banned = Room("r", {}, bans={"eve": Ban("eve", now, now + 60, "admin")})
+    await engine.commit("r", (await engine.load("r")).version, banned, ())
+    assert (await engine.load("r")).room == banned
+    assert engine.census() == (0, 0)
+    full = msgspec.structs.replace(banned, members={"m_a": Member("m_a", "a", None, 1, 0)})
+    assert await engine.commit("r", (await engine.load("r")).version, full, ())
+    assert engine.census() == (1, 1)
+
+
+async def test_a_revocation_reaches_the_node(engine: Engine) -> None:
+    delivered: list[Effect] = []
+    engine.subscribe(delivered.append)
+    now = ManualClock().now().wall
+    revocation = Revocation(RevocationKind.TOKEN, "t1", now, now + 60)
+    await engine.revoke(revocation)
+    assert delivered == [Revoked(revocation)]
