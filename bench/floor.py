@@ -5,7 +5,7 @@ import subprocess
 from typing import IO, cast
 
 from bench.cases import Framing
-from bench.generator import GeneratorError, compiled
+from bench.programs import ProgramError, compiled, on_core
 from fairlead.datagram import Address
 
 _SOURCE = "floor.c"
@@ -24,11 +24,13 @@ class Floor:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
             listener.bind((host, 0))
             self.address = Address(*listener.getsockname())
-            command = [str(compiled(_SOURCE)), str(listener.fileno()), "trains" if trains else "plain"]
-            if core is not None:
-                command = ["taskset", "--cpu-list", str(core), *command]
+            words = [str(compiled(_SOURCE)), str(listener.fileno()), "trains" if trains else "plain"]
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, pass_fds=[listener.fileno()]
+                on_core(core, words),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                pass_fds=[listener.fileno()],
             )
 
     @property
@@ -39,7 +41,7 @@ class Floor:
         return FloorCall(self)
 
     def ask(self, line: str) -> str:
-        """What it answers to a line; raises GeneratorError when it is gone."""
+        """What it answers to a line; raises ProgramError when it is gone."""
         told, heard = cast(IO[str], self._process.stdin), cast(IO[str], self._process.stdout)
         try:
             told.write(f"{line}\n")
@@ -48,7 +50,7 @@ class Floor:
             pass  # it has said why, on the same terminal
         answer = heard.readline()
         if not answer:
-            raise GeneratorError(f"the floor ended at {line!r}; what it said stands above")
+            raise ProgramError(f"the floor ended at {line!r}; what it said stands above")
         return answer.strip()
 
     def stop(self) -> None:

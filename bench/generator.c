@@ -18,7 +18,6 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -28,8 +27,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clocks.h"
 
 enum { BATCH = 64, MOST_BYTES = 2048, MOST_PREFIX = 64, EVENTS = 256, MOST_TRAIN = 65000 };
 enum { STALL_NS = 500 * 1000 * 1000 };
@@ -72,37 +72,6 @@ static unsigned char arena[BATCH][MOST_BYTES];
 static struct iovec vectors[BATCH];
 static struct mmsghdr messages[BATCH];
 static struct sockaddr_storage names[BATCH];
-
-static void fail(const char *what) {
-    perror(what);
-    exit(1);
-}
-
-static uint64_t read_clock(clockid_t clock) {
-    struct timespec time;
-    clock_gettime(clock, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
-/* CPU time of all threads of a process, exact to the scheduler's tick. */
-static uint64_t cpu_of(long pid) {
-    char path[300];
-    uint64_t total = 0;
-    snprintf(path, sizeof path, "/proc/%ld/task", pid);
-    DIR *tasks = opendir(path);
-    if (!tasks) fail(path);
-    for (struct dirent *task; (task = readdir(tasks));) {
-        if (task->d_name[0] == '.') continue;
-        snprintf(path, sizeof path, "/proc/%ld/task/%s/schedstat", pid, task->d_name);
-        FILE *file = fopen(path, "r");
-        unsigned long long spent;
-        if (!file) continue; /* the thread has ended */
-        if (fscanf(file, "%llu", &spent) == 1) total += spent;
-        fclose(file);
-    }
-    closedir(tasks);
-    return total;
-}
 
 static int receive(int fd) {
     for (int i = 0; i < BATCH; i++) {

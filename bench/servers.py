@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -46,6 +47,7 @@ class Server(Protocol):
     """A relay under load."""
 
     name: str
+    address: Address
 
     @property
     def pid(self) -> int: ...
@@ -181,6 +183,10 @@ class Coturn:
     def stop(self) -> None:
         self._process.stop()
         self._folder.cleanup()
+
+
+#: Servers to measure against, by name: from port, relay ports and core to a running server.
+PEERS: dict[str, Callable[[int, str, int | None], Server]] = {"coturn": Coturn}
 
 
 def free_port() -> int:

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,7 @@ from typing import Any
 from bench.cases import Direction, Framing, combinations
 from bench.floor import Floor
 from bench.relay import Cores, Plan, measure, measure_generator
-from bench.servers import Coturn, Server, Turnd, free_port
-
-#: Servers to measure against, by name: from port, relay ports and core to a running server.
-PEERS: dict[str, Callable[[int, str, int | None], Server]] = {"coturn": Coturn}
+from bench.servers import PEERS, Server, Turnd, free_port
 
 #: What no relay can be cheaper than, by name, and whether it merges and cuts trains.
 _FLOORS = {"floor": True, "floor-plain": False}

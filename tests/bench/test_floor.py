@@ -10,7 +10,7 @@ import pytest
 
 from bench.cases import Framing
 from bench.floor import Floor, FloorCall
-from bench.generator import GeneratorError
+from bench.programs import ProgramError
 from fairlead.datagram import Address
 
 pytestmark = pytest.mark.requires("gcc")
@@ -71,5 +71,5 @@ def test_a_train_arrives_as_the_packets_that_it_was_made_of(floor: Floor, stack:
 
 def test_a_floor_that_is_gone_says_so(floor: Floor) -> None:
     os.kill(floor.pid, signal.SIGKILL)
-    with pytest.raises(GeneratorError, match="ended at"):
+    with pytest.raises(ProgramError, match="ended at"):
         floor.ask("open 127.0.0.1 9")

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 import pytest
 
 from bench.cases import Direction
-from bench.generator import Flow, Load, compiled, generate, start_echo
+from bench.generator import Flow, Load, generate, start_echo
 from bench.results import Round
 from fairlead.datagram import Address
 
@@ -56,10 +56,3 @@ def test_what_nobody_returns_is_lost(stack: ExitStack) -> None:
     assert counted.delivered == 0
     assert counted.lost >= 16
     assert not counted.is_valid
-
-
-def test_it_is_compiled_once() -> None:
-    program = compiled()
-    made = program.stat().st_mtime_ns
-    assert compiled() == program
-    assert program.stat().st_mtime_ns == made

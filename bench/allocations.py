@@ -1,0 +1,88 @@
+"""What an authenticated Allocate costs: the challenge and the success, one server beside the other."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.programs import report
+from bench.relay import Cores
+from bench.servers import ACCOUNT, REALM, Server
+from fairlead.stun.integrity import PasswordAlgorithm, long_term_key
+
+_SOURCE = "allocate.c"
+_PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How it is measured: `window` clients are busy at any time, `warm_up` allocations come before those that count."""
+
+    rounds: int
+    warm_up: int
+    count: int
+    window: int
+    cores: Cores
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What the generator says of one round."""
+
+    seconds: float
+    allocations: int
+    retransmitted: int
+    server_cpu_ns: int
+    generator_cpu_ns: int
+
+    @property
+    def cpu_us(self) -> float:
+        """Microseconds of the server's CPU for each allocation."""
+        return self.server_cpu_ns / 1000 / self.allocations
+
+    def __str__(self) -> str:
+        loads = [cpu / 1e9 / self.seconds for cpu in (self.server_cpu_ns, self.generator_cpu_ns)]
+        return (
+            f"{self.allocations / self.seconds:7,.0f} allocations/s {self.cpu_us:6.1f} us CPU each, "
+            f"{self.retransmitted} retransmitted, server {loads[0]:4.0%} generator {loads[1]:4.0%} of a core"
+        )
+
+
+def play(server: Server, plan: Plan) -> Round:
+    """One round; raises ProgramError."""
+    key = long_term_key(ACCOUNT.username, REALM, ACCOUNT.password, PasswordAlgorithm.MD5)
+    words = (*server.address, plan.warm_up, plan.count, plan.window, server.pid, ACCOUNT.username, key.hex())
+    return Round(**report(_SOURCE, [], " ".join(map(str, words)), plan.cores.generator, _PATIENCE))
+
+
+def measure(
+    engines: Sequence[tuple[str, Server]], peer: Server, plan: Plan, tell: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """A row for every engine; all take their rounds in turn."""
+    servers = [*engines, (peer.name, peer)]
+    taken: dict[str, list[Round]] = {name: [] for name, _ in servers}
+    for number in range(plan.rounds):
+        for name, server in servers:
+            taken[name].append(play(server, plan))
+            tell(f"allocate {number + 1}/{plan.rounds} {name:8} {taken[name][-1]}")
+    theirs = _median(taken[peer.name])
+    return [row(name, taken[name], peer.name, theirs) for name, _ in engines]
+
+
+def row(engine: str, rounds: Sequence[Round], peer: str, theirs: float) -> dict[str, Any]:
+    """One entry of the file. `ratio` is the peer's CPU per Allocate over ours: above 1 we are cheaper."""
+    return {
+        "case": "allocate",
+        "engine": engine,
+        "peer": peer,
+        "allocations": sum(each.allocations for each in rounds),
+        "allocations_per_second": round(statistics.median(each.allocations / each.seconds for each in rounds)),
+        "retransmitted": sum(each.retransmitted for each in rounds),
+        "cpu_us_per_allocate": round(_median(rounds), 2),
+        "peer_cpu_us_per_allocate": round(theirs, 2),
+        "ratio": round(theirs / _median(rounds), 3),
+    }
+
+
+def _median(rounds: Sequence[Round]) -> float:
+    return statistics.median(each.cpu_us for each in rounds)

@@ -1,0 +1,42 @@
+import json
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from bench.allocations import Plan, Round, measure, row
+from bench.relay import Cores
+from bench.servers import Turnd, free_port
+
+
+def test_a_row_says_how_much_cheaper_we_are() -> None:
+    rounds = [Round(0.5, 1000, 0, cpu * 1_000_000, 90_000_000) for cpu in (100, 110, 400)]
+    entry = row("python", rounds, "coturn", 143.0)
+    assert json.loads(json.dumps(entry)) == {
+        "case": "allocate",
+        "engine": "python",
+        "peer": "coturn",
+        "allocations": 3000,
+        "allocations_per_second": 2000,
+        "retransmitted": 0,
+        "cpu_us_per_allocate": 110.0,
+        "peer_cpu_us_per_allocate": 143.0,
+        "ratio": 1.3,
+    }
+    assert "server  20% generator  18%" in str(rounds[0])
+
+
+@pytest.fixture
+def server() -> Iterator[Turnd]:
+    server = Turnd("python", free_port(), "40000-41999", None)
+    yield server
+    server.stop()
+
+
+@pytest.mark.requires("gcc")
+def test_every_allocation_is_made_and_deleted(server: Turnd) -> None:
+    plan = Plan(2, 5, 40, 8, Cores(None, None))
+    (entry,) = measure([("one", server)], server, plan, lambda line: None)
+    assert entry["allocations"] == 80
+    assert entry["cpu_us_per_allocate"] > 1
+    assert len(os.listdir(f"/proc/{server.pid}/fd")) < 40
