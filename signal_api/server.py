@@ -1,7 +1,7 @@
 """The daemon: sockets, uvicorn, reload and drain."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fairlead.config import Loaded, SettingError
 from fairlead.daemon import Context, HttpServer
@@ -78,6 +78,9 @@ class SignalApi:
 
     async def readiness(self) -> Sequence[str]:
         return ()
+
+    def about(self) -> Mapping[str, str | int]:
+        return {}
 
     async def drain(self) -> None:
         """Sends every client to where it may come back; none is left waiting for the end of the process."""

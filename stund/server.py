@@ -158,6 +158,9 @@ class Stund:
     async def readiness(self) -> Sequence[str]:
         return await self._server.probe.reasons() if self._server is not None else ()
 
+    def about(self) -> Mapping[str, str | int]:
+        return {}
+
     async def drain(self) -> None:
         if self._server is not None:
             await self._server.streams.emptied()

@@ -1,7 +1,7 @@
 """turnd as the runtime sees it: started, reloaded, drained, stopped."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fairlead.config import Loaded, SettingError, SharedSettings
 from fairlead.daemon import Context
@@ -113,6 +113,10 @@ class Turnd:
 
     async def readiness(self) -> Sequence[str]:
         return await self._probe.reasons()
+
+    def about(self) -> Mapping[str, str | int]:
+        engine = self.server.engine
+        return {"engine": engine.name, "panics": engine.counters().panics}
 
     async def drain(self) -> None:
         """No new allocations; returns when the last one is gone."""

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from fairlead.clock import Now
 from fairlead.log import SampledLog, get_logger
-from turnd.dataplane.contract import Usage
+from turnd.dataplane.contract import Fault, Usage
 from turnd.protocol.authentication import AuthFailure
 from turnd.protocol.effects import Allocated, Challenged, Ended, Refused
 from turnd.server import Event
@@ -28,12 +28,16 @@ EXPLANATIONS = {
 #: Refusals that are a client's ordinary life: browsers ask for every candidate of the other side.
 _ORDINARY = frozenset({403, 437, 443})
 
+#: Seconds in which one fault of the engine is written down; all are counted.
+_FAULT_WINDOW = 10.0
+
 
 class Journal:
     """A watcher of the server. Refusals are sampled: one line per source, kind and minute."""
 
     def __init__(self) -> None:
         self._sampled = SampledLog(_log)
+        self._silent_until = 0.0
 
     def write(self, event: Event, usage: Usage | None, now: Now) -> None:
         match event:
@@ -52,6 +56,8 @@ class Journal:
                 self._refused(event, now)
             case Challenged():
                 self._challenged(event, now)
+            case Fault():
+                self._faulted(event, now)
 
     def _ended(self, event: Ended, usage: Usage) -> None:
         _log.info(
@@ -62,6 +68,11 @@ class Journal:
             seconds=round(event.seconds, 1),
             **asdict(usage),
         )
+
+    def _faulted(self, event: Fault, now: Now) -> None:
+        if now.monotonic >= self._silent_until:
+            self._silent_until = now.monotonic + _FAULT_WINDOW
+            _log.error("a thread of the engine panicked and goes on", thread=event.thread, what=event.text)
 
     def _challenged(self, event: Challenged, now: Now) -> None:
         self._sampled.warning(

@@ -116,6 +116,8 @@ def _declare_data_plane(metrics: Metrics, counters: ProtocolCounters, engine: Da
     text = "Bytes of application data that were relayed, without TURN's and IP's framing."
     metrics.counter("relay_bytes", text, flow(lambda: engine.counters().bytes), labels)
     metrics.counter("dropped", "Packets that were dropped, by reason.", dropped, ("reason",))
+    text = "Faults inside a thread of the engine, each of which cost a batch of packets; any is a bug to report."
+    metrics.counter("engine_panics", text, lambda: {(engine.name,): engine.counters().panics}, ("datapath",))
     text = "1 for the engine that moves the bytes."
     metrics.gauge("datapath", text, lambda: {(engine.name,): 1.0}, ("datapath",))
 

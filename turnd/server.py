@@ -13,13 +13,13 @@ from fairlead.clock import Now
 from fairlead.datagram import Datagram, FiveTuple, Via
 from fairlead.reasons import Reason
 from fairlead.streams import Stream, StreamServer, StreamSettings
-from turnd.dataplane.contract import DataPlane, HandUp, StreamData, Usage
+from turnd.dataplane.contract import DataPlane, Fault, HandUp, StreamData, Usage
 from turnd.protocol import effects as do
 from turnd.protocol.effects import Effect
 from turnd.protocol.relay import Relay
 
 #: What is told to whoever watches: the log, and the link to signal_api.
-Event = do.Allocated | do.Ended | do.Refused | do.Challenged
+Event = do.Allocated | do.Ended | do.Refused | do.Challenged | Fault
 Watcher = Callable[[Event, Usage | None], None]
 
 
@@ -91,6 +91,8 @@ class TurnServer:
         for item in handed_up:
             if isinstance(item, StreamData):
                 self._write(item.via, item.data)
+            elif isinstance(item, Fault):
+                self._tell(item, None)
             else:
                 self.execute(self.relay.receive(item, self.clock()))
 

@@ -1,7 +1,7 @@
 """The ops port: /healthz, /readyz, /metrics. Loopback unless configured otherwise, never the public port."""
 
 import json
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from fairlead.metrics import Metrics
@@ -12,10 +12,11 @@ _Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Readiness(NamedTuple):
-    """Why a daemon should be given no new work; ready when there is no reason."""
+    """Why a daemon should be given no new work; ready when there is no reason. `about` is said beside the verdict."""
 
     reasons: Sequence[str]
     draining: bool = False
+    about: Mapping[str, str | int] = {}
 
 
 class Answer(NamedTuple):
@@ -57,7 +58,7 @@ class OpsApp:
             ready = await self._readiness()
             status = 503 if ready.reasons else 200
             body = {"ready": not ready.reasons, "draining": ready.draining, "reasons": list(ready.reasons)}
-            return _json(status, body)
+            return _json(status, {**body, **ready.about})
         if path == "/metrics":
             content_type, exposition = self._metrics.expose(accept)
             return Answer(200, content_type, exposition)

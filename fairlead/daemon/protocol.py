@@ -1,6 +1,6 @@
 """What a daemon is to the runtime, and what the runtime gives it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -45,6 +45,10 @@ class Daemon(Protocol[S]):
     async def readiness(self) -> Sequence[str]:
         """Why it should be given no new work, each reason a sentence; empty when ready. Draining is added by the
         runtime. Called for each request to /readyz: what is expensive is remembered for a while."""
+        ...
+
+    def about(self) -> Mapping[str, str | int]:
+        """What /readyz says beside the verdict, such as the engine that runs; called once start() has returned."""
         ...
 
     async def drain(self) -> None:

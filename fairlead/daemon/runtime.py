@@ -202,7 +202,7 @@ class Runtime(Generic[S]):
         if not self._started:
             return Readiness(("starting",))
         reasons = ["draining"] if self._draining else []
-        return Readiness([*reasons, *await self._daemon.readiness()], self._draining)
+        return Readiness([*reasons, *await self._daemon.readiness()], self._draining, self._daemon.about())
 
     def _watchdog(self) -> None:
         interval = self._notify.watchdog_interval

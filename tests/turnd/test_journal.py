@@ -7,7 +7,7 @@ import pytest
 from fairlead.clock import Now
 from fairlead.datagram import Address, FiveTuple, Transport, Via
 from fairlead.stun.header import Method
-from turnd.dataplane.contract import Usage
+from turnd.dataplane.contract import Fault, Usage
 from turnd.journal import EXPLANATIONS, Journal
 from turnd.protocol.authentication import AuthFailure
 from turnd.protocol.effects import Allocated, Challenged, Ended, EndReason, Refused
@@ -55,6 +55,15 @@ def test_one_failure_does_not_hide_another_of_the_same_source(log: pytest.LogCap
     for failure in (AuthFailure.EXPIRED, AuthFailure.BAD_INTEGRITY, AuthFailure.EXPIRED):
         journal.write(Challenged("alice", CLIENT, failure), None, NOW)
     assert len(log.records) == 2
+
+
+@pytest.mark.logs_error("panicked")
+def test_an_engine_that_panics_again_and_again_is_a_line_in_ten_seconds(log: pytest.LogCaptureFixture) -> None:
+    journal = Journal()
+    for after in (0.0, 0.1, 9.9, 10.0, 10.1):
+        journal.write(Fault(0, "index out of bounds at packets.rs:1"), None, Now(NOW.monotonic + after, NOW.wall))
+    assert [record.levelno for record in log.records] == [logging.ERROR] * 2
+    assert "packets.rs:1" in log.records[0].getMessage()
 
 
 def test_what_browsers_do_all_day_wakes_nobody(log: pytest.LogCaptureFixture) -> None:

@@ -55,7 +55,15 @@ class StreamData(NamedTuple):
     data: bytes
 
 
-HandUp = Datagram | StreamData
+class Fault(NamedTuple):
+    """What must not happen has happened in a thread of the engine: at most one batch of packets is lost, and the
+    thread goes on with its sockets and routes. `text` says what and where."""
+
+    thread: int
+    text: str
+
+
+HandUp = Datagram | StreamData | Fault
 
 
 class Framing(enum.StrEnum):
@@ -88,6 +96,8 @@ class Counters:
     #: bytes of application data, by the same keys
     bytes: Mapping[tuple[Direction, Framing], int] = field(default_factory=dict)
     dropped: Mapping[Reason, int] = field(default_factory=dict)
+    #: faults
+    panics: int = 0
 
 
 class DataPlane(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
 from fairlead.reasons import Reason
 from turnd.dataplane import _engine
-from turnd.dataplane.contract import Counters, Direction, EngineSettings, Framing, HandUp, StreamData, Usage
+from turnd.dataplane.contract import Counters, Direction, EngineSettings, Fault, Framing, HandUp, StreamData, Usage
 from turnd.routes import Channel, Permission, Ports, RelayId, Route
 
 #: The order in which the extension counts: what goes to peers, then what goes to clients.
@@ -38,7 +38,8 @@ class NativeEngine:
         return self._engine.fileno()
 
     def turn(self) -> Sequence[HandUp]:
-        return [_item(*item) for item in self._engine.take(self._budget)]
+        faults = [Fault(*fault) for fault in self._engine.take_faults()]
+        return [*faults, *(_item(*item) for item in self._engine.take(self._budget))]
 
     def open_listener(self, listener: int, address: Address) -> Address:
         return Address(*self._engine.open_listener(listener, (address.host, address.port)))
@@ -84,11 +85,12 @@ class NativeEngine:
         return _usage(*self._engine.usage(relay))
 
     def counters(self) -> Counters:
-        (packets, octets), dropped, _ = self._engine.totals()
+        (packets, octets), dropped, panics = self._engine.totals()
         return Counters(
             dict(zip(_WAYS, packets, strict=True)),
             dict(zip(_WAYS, octets, strict=True)),
             dict(zip(_REASONS, dropped, strict=True)),
+            panics,
         )
 
     def routes(self) -> frozenset[Route]:

@@ -11,7 +11,7 @@ use routes::{Channel, Client, FiveTuple, Message, Permission, Reason, RelayId, T
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::books::{Books, Tally};
-use crate::mailbox::{Command, Mailbox, Up, Upstairs};
+use crate::mailbox::{Command, Fault, Mailbox, Up, Upstairs};
 use crate::outbox::reason;
 use crate::sys::{Outgoing, Piece, Sender, report_local_address};
 use crate::worker::{Shared, Worker};
@@ -111,6 +111,12 @@ impl Engine {
     #[must_use]
     pub fn take(&self, most: usize) -> Vec<Up> {
         self.upstairs.take(most)
+    }
+
+    /// Takes what has gone wrong inside the threads; before take().
+    #[must_use]
+    pub fn take_faults(&self) -> Vec<Fault> {
+        self.upstairs.take_faults()
     }
 
     /// Binds a listener in every thread; returns the bound address.

@@ -7,6 +7,7 @@
 
 mod books;
 mod engine;
+mod faults;
 mod framing;
 mod mailbox;
 mod outbox;
@@ -15,5 +16,5 @@ mod worker;
 
 pub use books::Tally;
 pub use engine::{Engine, Mistake, Options, Totals};
-pub use mailbox::Up;
+pub use mailbox::{Fault, Up};
 pub use routes::{Channel, Client, FiveTuple, Permission, Ports, Reason, RelayId, Transport};

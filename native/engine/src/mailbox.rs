@@ -124,9 +124,20 @@ impl Up {
     }
 }
 
+/// A thread has panicked and goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// which thread
+    pub thread: u64,
+    /// what and where
+    pub text: String,
+}
+
 /// At most so much waits to be handed up; the rest is dropped.
 const MOST_WAITING: usize = 8192;
 const MOST_BYTES_WAITING: usize = 8 << 20;
+/// Faults that wait; they are counted elsewhere.
+const MOST_FAULTS: usize = 16;
 /// Bytes that are taken at once; the owner has other work too.
 const MOST_BYTES_TAKEN: usize = 1 << 20;
 
@@ -134,6 +145,7 @@ const MOST_BYTES_TAKEN: usize = 1 << 20;
 struct Waiting {
     items: VecDeque<Up>,
     bytes: usize,
+    faults: Vec<Fault>,
 }
 
 /// What all threads hand up, and the bell that tells the owner.
@@ -167,6 +179,20 @@ impl Upstairs {
         refused
     }
 
+    /// Tells of a fault; of too many at once only the first ones.
+    pub fn confess(&self, fault: Fault) {
+        let mut waiting = lock(&self.waiting);
+        if waiting.faults.len() < MOST_FAULTS {
+            waiting.faults.push(fault);
+        }
+        self.bell.ring();
+    }
+
+    /// Takes the faults; to be followed by take(), which silences the bell.
+    pub fn take_faults(&self) -> Vec<Fault> {
+        std::mem::take(&mut lock(&self.waiting).faults)
+    }
+
     /// Takes at most `most`, and not many bytes; the bell stays readable while there is more.
     pub fn take(&self, most: usize) -> Vec<Up> {
         let mut waiting = lock(&self.waiting);
@@ -179,7 +205,7 @@ impl Upstairs {
             taken.push(item);
         }
         waiting.bytes -= bytes;
-        if waiting.items.is_empty() {
+        if waiting.items.is_empty() && waiting.faults.is_empty() {
             self.bell.silence();
         }
         taken

@@ -67,6 +67,8 @@ fn a_panic_costs_a_batch_and_nothing_else() {
         call.engine.panic(0);
         assert!(call.is_whole());
         assert_eq!(call.engine.totals().panics, panics);
+        let faults = call.engine.take_faults();
+        assert!(faults.len() == 1 && faults[0].text.contains("asked for"), "{faults:?}");
     }
     assert_eq!(call.engine.routes(), routes);
     assert_eq!(call.engine.usage(7).unwrap().packets, [6, 0, 6, 0]);

@@ -139,6 +139,11 @@ impl Engine {
         Ok(items.collect())
     }
 
+    /// What has gone wrong inside, as (thread, text); before take().
+    fn take_faults(&self) -> PyResult<Vec<(u64, String)>> {
+        Ok(self.open()?.take_faults().into_iter().map(|fault| (fault.thread, fault.text)).collect())
+    }
+
     fn open_listener(&mut self, listener: u32, at: Address) -> PyResult<Address> {
         let opened = self.open_mut()?.open_listener(listener, address(&at)?);
         opened.map_err(|error| refused(&error))?.map(address_text).map_err(mistake)

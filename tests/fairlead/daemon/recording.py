@@ -54,6 +54,9 @@ class Recording:
     async def readiness(self) -> Sequence[str]:
         return self.reasons
 
+    def about(self) -> Mapping[str, str | int]:
+        return {"word": "spoken"}
+
     async def drain(self) -> None:
         self.calls.append("drain")
         self._fail()

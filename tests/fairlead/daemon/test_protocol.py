@@ -9,7 +9,7 @@ import pytest
 from fairlead.config import SECTIONS, DaemonSettings
 from fairlead.daemon import Daemon
 
-METHODS = ("start", "reload", "readiness", "drain", "stop")
+METHODS = ("start", "reload", "readiness", "about", "drain", "stop")
 
 
 def daemon_class(section: str) -> type[Any]:
@@ -36,5 +36,5 @@ def test_its_words_are_those_of_the_configuration_and_the_metrics(section: str) 
 def test_its_methods_are_the_protocols(section: str, method: str) -> None:
     promised = inspect.signature(getattr(Daemon, method)).parameters
     kept = getattr(daemon_class(section), method)
-    assert inspect.iscoroutinefunction(kept)
+    assert inspect.iscoroutinefunction(kept) is inspect.iscoroutinefunction(getattr(Daemon, method))
     assert list(inspect.signature(kept).parameters) == list(promised)

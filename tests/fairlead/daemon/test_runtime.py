@@ -23,7 +23,7 @@ async def sample(life: Life, series: str) -> float | None:
 
 async def test_an_interrupt_stops_at_once(tmp_path: Path) -> None:
     async with living(tmp_path) as life:
-        assert await life.ready() == {"ready": True, "draining": False, "reasons": []}
+        assert await life.ready() == {"ready": True, "draining": False, "reasons": [], "word": "spoken"}
         send(signal.SIGINT)
         assert life.serving is not None
         assert await life.serving is True
@@ -36,7 +36,7 @@ async def test_draining_is_unready_served_and_ends_when_nothing_is_left(tmp_path
         assert await sample(life, "stund_draining") == 0
         send(number)
         await until_called(life, "drain")
-        assert await life.ready() == {"ready": False, "draining": True, "reasons": ["draining"]}
+        assert await life.ready() == {"ready": False, "draining": True, "reasons": ["draining"], "word": "spoken"}
         assert (await life.get("/healthz")).status_code == 200
         assert await sample(life, "stund_draining") == 1
         assert life.serving is not None
@@ -95,7 +95,7 @@ async def test_a_bad_file_changes_nothing_and_is_reported(tmp_path: Path, caplog
         assert f"{life.file}:3:9: stund.word: one text belongs here" in caplog.text
         assert f"{life.file}:4:3: stund.wrod: unknown key; did you mean word?" in caplog.text
         assert life.daemon.calls == ["start first"]
-        assert await life.ready() == {"ready": True, "draining": False, "reasons": []}
+        assert await life.ready() == {"ready": True, "draining": False, "reasons": [], "word": "spoken"}
         assert await sample(life, 'stund_config_reloads_total{result="error"}') == 1
         life.configure("  word: third\n")
         send(signal.SIGHUP)
@@ -166,7 +166,12 @@ def ops(life: Life) -> HttpServer:
 async def test_the_daemons_own_reasons_make_it_unready(tmp_path: Path) -> None:
     async with living(tmp_path) as life:
         life.daemon.reasons = ["no answer from udp://127.0.0.1:1 within 2 s"]
-        assert await life.ready() == {"ready": False, "draining": False, "reasons": life.daemon.reasons}
+        assert await life.ready() == {
+            "ready": False,
+            "draining": False,
+            "reasons": life.daemon.reasons,
+            "word": "spoken",
+        }
         send(signal.SIGTERM)
         await until_called(life, "drain")
         assert (await life.ready())["reasons"] == ["draining", *life.daemon.reasons]

@@ -7,7 +7,6 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
@@ -15,7 +14,8 @@ use routes::{Reason, RelayId, Table};
 use socket2::Socket;
 
 use crate::books::{Books, Tally, way};
-use crate::mailbox::{Command, Mailbox, Up, Upstairs};
+use crate::faults::catch;
+use crate::mailbox::{Command, Fault, Mailbox, Up, Upstairs};
 use crate::outbox::{Account, Ledger, Outbox};
 use crate::sys::{Arena, Epoll};
 
@@ -117,8 +117,9 @@ impl Worker {
     /// routes and the commands behind the one that was carried out.
     pub fn run(mut self) {
         while !self.is_stopping {
-            if catch_unwind(AssertUnwindSafe(|| self.turn())).is_err() {
+            if let Err(text) = catch(|| self.turn()) {
                 self.shared.books.panicked();
+                self.shared.upstairs.confess(Fault { thread: self.shared.thread, text });
                 self.arena.clear();
                 self.outbox = Outbox::default();
                 self.up.clear();
