@@ -85,14 +85,14 @@ class TurnServer:
     # From the engine
 
     def _engine_is_ready(self) -> None:
+        for fault in self.engine.faults():
+            self._tell(fault, None)
         self._take(self.engine.turn())
 
     def _take(self, handed_up: Iterable[HandUp]) -> None:
         for item in handed_up:
             if isinstance(item, StreamData):
                 self._write(item.via, item.data)
-            elif isinstance(item, Fault):
-                self._tell(item, None)
             else:
                 self.execute(self.relay.receive(item, self.clock()))
 

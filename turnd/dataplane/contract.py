@@ -63,7 +63,7 @@ class Fault(NamedTuple):
     text: str
 
 
-HandUp = Datagram | StreamData | Fault
+HandUp = Datagram | StreamData
 
 
 class Framing(enum.StrEnum):
@@ -121,6 +121,10 @@ class DataPlane(Protocol):
         socket that is ready gets its share, and what cannot be kept up with is shed: by the kernel's queues, which
         are full, or under SEND_BUFFER.
         """
+        ...
+
+    def faults(self) -> Sequence[Fault]:
+        """What has gone wrong since this was last asked; of many the first ones. To be asked before turn()."""
         ...
 
     def open_listener(self, listener: int, address: Address) -> Address:

@@ -38,8 +38,10 @@ class NativeEngine:
         return self._engine.fileno()
 
     def turn(self) -> Sequence[HandUp]:
-        faults = [Fault(*fault) for fault in self._engine.take_faults()]
-        return [*faults, *(_item(*item) for item in self._engine.take(self._budget))]
+        return [_item(*item) for item in self._engine.take(self._budget)]
+
+    def faults(self) -> Sequence[Fault]:
+        return [Fault(*fault) for fault in self._engine.take_faults()]
 
     def open_listener(self, listener: int, address: Address) -> Address:
         return Address(*self._engine.open_listener(listener, (address.host, address.port)))

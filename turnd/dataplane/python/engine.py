@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from fairlead.datagram import Address, Datagram, FiveTuple, Via
 from fairlead.reasons import Reason
-from turnd.dataplane.contract import Counters, Direction, EngineSettings, Framing, HandUp, Usage
+from turnd.dataplane.contract import Counters, Direction, EngineSettings, Fault, Framing, HandUp, Usage
 from turnd.dataplane.python.entrances import Entrance, Listener, Streams, open_listener
 from turnd.dataplane.python.relays import RelaySocket
 from turnd.dataplane.python.switchboard import (
@@ -64,6 +64,10 @@ class PythonEngine:
             for descriptor, _ in ready:
                 budget -= readers[descriptor](1 if switchboard.is_full else share)
         return switchboard.take_handed_up()
+
+    def faults(self) -> Sequence[Fault]:
+        """It has no threads: what goes wrong here goes wrong in turn(), before its caller's eyes."""
+        return ()
 
     def deliver(self, datagram: Datagram) -> Sequence[HandUp]:
         return () if self._streams.forward(datagram) else (datagram,)
