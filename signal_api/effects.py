@@ -21,6 +21,12 @@ class LeaveReason(enum.StrEnum):
     REPLACED = "replaced"  # a newer session of the same user took the place of this one
     SHUTDOWN = "shutdown"  # its operator ended the session
 
+    @property
+    def is_final(self) -> bool:
+        """Whether somebody meant it. A member who was lost on the way may come back as who it was, and its calls do
+        not hang on this server: what it may relay ends when its session is forgotten."""
+        return self is not LeaveReason.TIMEOUT
+
 
 class ClosedReason(enum.StrEnum):
     """Why a room is closed to one session: what `room.closed` says."""

@@ -16,6 +16,7 @@ from signal_api.messages import server_frame
 from signal_api.metrics import Instruments
 from signal_api.policy import Policy
 from signal_api.refusals import CloseCode, Closing, ErrorCode, Refusal
+from signal_api.relay_rights import RelayRights
 from signal_api.revocations import Revocation, Revocations
 from signal_api.roster import Roster
 from signal_api.sessions import Entry, ResumeFailure, new_epoch, new_session
@@ -49,6 +50,7 @@ class Hub:
         self.roster = Roster()
         self.sightings = Sightings()
         self.revocations = Revocations()
+        self.rights = RelayRights()
         self.draining = False
         self.farewell: Callable[[Client, LeaveReason], Coroutine[Any, Any, None]] | None = None
         self._liveness = Liveness(clock, self.timers, away=self._away, gone=self.end)

@@ -73,9 +73,19 @@ def grant(issuer: Issuer, host: str, user_id: str, wall: float, entropy: Entropy
     return IceGrant(f"crd_{name}", urls, *credential, issued, issuer.lifetime, issuer.region)
 
 
-def member_id(room: str, sid: str) -> str:
-    """The user id of a session in a room, `<room hash>.<sid>`: what turnd ends allocations by."""
-    return f"{room_hash(room)}.{sid}"
+def member_id(room: str, sid: str, membership: str) -> str:
+    """The user id of a session in a room, `<room hash>.<sid>.<membership>`: what turnd revokes and ends by.
+
+    `membership` is new whenever the session comes into the room, so that what is revoked stays so for ever, and who
+    comes again gets another.
+    """
+    return f"{room_hash(room)}.{sid}.{membership}"
+
+
+def session_of(user_id: str) -> str:
+    """The session that a user id of member_id was made for, empty where it is another's."""
+    parts = user_id.split(".")
+    return parts[1] if len(parts) == 3 else ""
 
 
 def room_hash(room: str) -> str:

@@ -34,7 +34,8 @@ class Lobby:
         refusal = self._may_join(client, room, meta)
         if refusal is None:
             member = f"m_{name(self._hub.entropy, 5)}"
-            candidate = _candidate(client, member, bytes_of(meta))
+            turn_user = member_id(room, client.sid, name(self._hub.entropy, 5))
+            candidate = _candidate(client, member, bytes_of(meta), turn_user)
             refusal = await self._enter(client, room, candidate, re)
         self._hub.instruments.joins["refused" if refusal else "joined",] += 1
         return refusal
@@ -48,8 +49,13 @@ class Lobby:
         return None
 
     async def farewell(self, client: Client, reason: LeaveReason) -> None:
-        """Tells the rooms of a client that it is gone. It remembers them, in case it comes back."""
-        for membership in tuple(client.session.rooms.values()):
+        """Tells the rooms of a client that it is gone. It remembers them, in case it comes back; once its session is
+        forgotten it cannot, and may not relay for them any more."""
+        memberships = tuple(client.session.rooms.values())
+        if self._hub.roster.get(client.sid) is not client:
+            for membership in memberships:
+                self._hub.rights.withdraw(membership.turn_user, "session ended")
+        for membership in memberships:
             if membership.present:
                 membership.present = False
                 await self._change(membership.room, lambda stored: left_by(stored, client.sid, reason))
@@ -65,11 +71,12 @@ class Lobby:
                 await self._show(client, membership)
 
     async def _return(self, client: Client, membership: Membership) -> None:
-        candidate = _candidate(client, membership.member, membership.meta, membership.order)
+        candidate = _candidate(client, membership.member, membership.meta, membership.turn_user, membership.order)
         refusal = self._not_granted(client, membership.room)
         refusal = refusal or await self._enter(client, membership.room, candidate, None)
         if refusal is not None:
             del client.session.rooms[membership.room]
+            self._hub.rights.withdraw(membership.turn_user, refusal.code)
             reason = to_json({"reason": refusal.code.value})
             client.deliver(server_frame("room.closed", reason, room=membership.room))
 
@@ -100,7 +107,7 @@ class Lobby:
             return change
         member = change.member
         assert member is not None  # It has just come in.
-        client.session.rooms[room] = Membership(room, member.id, member.order, member.meta)
+        client.session.rooms[room] = Membership(room, member.id, member.order, member.meta, member.turn_user)
         return None
 
     async def _change(
@@ -116,8 +123,15 @@ class Lobby:
             if isinstance(change, Refusal):
                 return change
             if await self._engine.commit(room, stored.version, change.room, (*before(change), *change.effects)):
+                self._see_off(change)
                 return change
         raise EngineUnavailableError(f"the room changed {_ATTEMPTS} times while it was to be changed")
+
+    def _see_off(self, change: Change) -> None:
+        """The one way out of every room: whoever is gone for good may not relay for it any more."""
+        if change.reason.is_final:
+            for member in change.gone:
+                self._hub.rights.withdraw(member.turn_user, change.reason)
 
     def _may_join(self, client: Client, room: str, meta: msgspec.Raw) -> Refusal | None:
         limit = self._hub.policy.limits.rooms_per_session
@@ -148,15 +162,15 @@ class Lobby:
         if client.grants.allow(Ability.ICE, room.name):
             host = hub.policy.public_host or client.visitor.host
             now = hub.clock.now()
-            given = grant(hub.policy.issuer, host, member_id(room.name, client.sid), now.wall, hub.entropy)
+            given = grant(hub.policy.issuer, host, member.turn_user, now.wall, hub.entropy)
             hub.instruments.ice_issued["join",] += 1
             body = msgspec.structs.replace(body, ice=webrtc(given))
         return server_frame("joined", to_json(body), re=re, room=room.name)
 
 
-def _candidate(client: Client, member: str, meta: msgspec.Raw, order: int | None = None) -> Candidate:
+def _candidate(client: Client, member: str, meta: msgspec.Raw, turn_user: str, order: int | None = None) -> Candidate:
     grants = client.grants
-    return Candidate(member, client.sid, grants.user, meta, order, grants.role, grants.expires)
+    return Candidate(member, client.sid, grants.user, meta, order, grants.role, grants.expires, turn_user=turn_user)
 
 
 def bytes_of(raw: msgspec.Raw) -> msgspec.Raw:

@@ -13,7 +13,7 @@ from signal_api.authorization import Ability, Grants
 from signal_api.clients import VISITOR, Client, Visitor
 from signal_api.frames import FEATURES, PROTOCOL
 from signal_api.hub import Hub
-from signal_api.ice_servers import IceFormat, IceGrant, grant, link_header, member_id, render
+from signal_api.ice_servers import IceFormat, IceGrant, grant, link_header, render
 from signal_api.metrics import TRANSPORTS
 from signal_api.problems import RefusedError
 from signal_api.refusals import ErrorCode, Refusal
@@ -166,7 +166,7 @@ class Rest:
             raise RefusedError(Refusal(ErrorCode.UNAUTHORIZED, "no such session under this key"))
         if not _may_relay(client, asked.room):
             raise RefusedError(Refusal(ErrorCode.FORBIDDEN, "the session is not in that room, or may not relay there"))
-        return member_id(asked.room, client.sid), b"session:" + client.sid.encode()
+        return client.session.rooms[asked.room].turn_user, b"session:" + client.sid.encode()
 
 
 def _may_relay(client: Client, room: str) -> bool:

@@ -18,7 +18,7 @@ MAX_META = 2048
 
 class Member(msgspec.Struct, frozen=True):
     """One session in one room. `sid` never leaves the server; `joined_at` is Unix time in milliseconds, `expires` the
-    end of the token that let it in, in Unix seconds."""
+    end of the token that let it in, in Unix seconds; `turn_user` is the user id of its TURN credentials here."""
 
     id: str
     sid: str
@@ -28,6 +28,7 @@ class Member(msgspec.Struct, frozen=True):
     meta: msgspec.Raw = NULL
     role: str = "member"
     expires: float | None = None
+    turn_user: str = ""
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -98,12 +99,13 @@ class Departure(msgspec.Struct, frozen=True):
 
 class Change(NamedTuple):
     """A room after a change (None when nothing is left of it), what is to be sent, who came or was changed, and who
-    is gone."""
+    is gone and why."""
 
     room: Room | None
     effects: tuple[Effect, ...]
     member: Member | None = None
     gone: tuple[Member, ...] = ()
+    reason: LeaveReason = LeaveReason.LEAVE
 
 
 class Candidate(NamedTuple):
@@ -120,6 +122,7 @@ class Candidate(NamedTuple):
     proven: str | None = None
     terms: Terms = Terms()
     room_meta: msgspec.Raw = NULL
+    turn_user: str = ""
 
 
 def join(room: Room | None, name: str, candidate: Candidate, now_ms: int, capacity: int) -> Change | Refusal:
@@ -142,6 +145,7 @@ def join(room: Room | None, name: str, candidate: Candidate, now_ms: int, capaci
         candidate.meta,
         candidate.role,
         candidate.expires,
+        candidate.turn_user,
     )
     joined = msgspec.structs.replace(
         room,
@@ -169,7 +173,7 @@ def without(room: Room, gone: tuple[Member, ...], reason: LeaveReason) -> Change
     for member in gone:
         left = msgspec.structs.replace(left, rseq=left.rseq + 1)
         effects += announce(left, "member.left", left.rseq, to_json(Departure(member.id, reason)))
-    return Change(remains(left), tuple(effects), gone[0] if gone else None, gone)
+    return Change(remains(left), tuple(effects), gone[0] if gone else None, gone, reason)
 
 
 def remains(room: Room) -> Room | None:

@@ -61,12 +61,14 @@ def parse_position(after: int | str, epoch: str | None = None) -> Position:
 
 @dataclass(slots=True)
 class Membership:
-    """A room as its member remembers it, to come back as who it was; `present` until the room was told of its end."""
+    """A room as its member remembers it, to come back as who it was; `present` until the room was told of its end.
+    `turn_user` is the user id of its TURN credentials."""
 
     room: str
     member: str
     order: int
     meta: msgspec.Raw
+    turn_user: str
     present: bool = True
 
 

@@ -12,8 +12,7 @@ import msgspec
 
 from fairlead.credentials import parse_username
 from fairlead.link import Allocated, Ended, Event, Refused, Traffic, Usage
-from signal_api.ice_servers import member_id
-from signal_api.sessions import Session
+from signal_api.sessions import Membership, Session
 
 #: credentials that are remembered, and things of each kind that are remembered of one
 _CREDENTIALS = 20_000
@@ -128,10 +127,12 @@ class RelayView(msgspec.Struct, frozen=True):
 
 def relay_view(sightings: Sightings, session: Session) -> RelayView:
     """What turnd saw of a session, a room at a time."""
-    return RelayView(sightings.is_linked(), tuple(_room_view(sightings, session.sid, room) for room in session.rooms))
+    return RelayView(
+        sightings.is_linked(), tuple(_room_view(sightings, membership) for membership in session.rooms.values())
+    )
 
 
-def _room_view(sightings: Sightings, sid: str, room: str) -> RoomView:
-    sighting = sightings.of(member_id(room, sid))
+def _room_view(sightings: Sightings, membership: Membership) -> RoomView:
+    sighting = sightings.of(membership.turn_user)
     relays, rejections = sighting if sighting is not None else ((), ())
-    return RoomView(room, tuple(relays), tuple(rejections))
+    return RoomView(membership.room, tuple(relays), tuple(rejections))

@@ -12,7 +12,7 @@ from fairlead.credentials import parse_username
 from fairlead.link import Allocated, Draining, Ended, Event, LinkClient, Refused, Usage
 from signal_api.clients import Client
 from signal_api.hub import Hub
-from signal_api.ice_servers import room_hash
+from signal_api.ice_servers import session_of
 from signal_api.messages import server_frame, to_json
 
 #: How allocations end that their client, or its time, has ended; it knows.
@@ -42,6 +42,7 @@ class TurnLink:
         self._hub = hub
         self._client = LinkClient(path, self.receive)
         hub.sightings.is_linked = lambda: self._client.connected
+        hub.rights.command = self._client.send
 
     @property
     def connected(self) -> bool:
@@ -64,11 +65,11 @@ class TurnLink:
 
     def _tell(self, username: str, notice: TurnNotice) -> None:
         parsed = parse_username(username)
-        hashed, _, sid = parsed.user_id.partition(".") if parsed is not None else ("", "", "")
-        client = self._hub.roster.get(sid)
+        user = parsed.user_id if parsed is not None else ""
+        client = self._hub.roster.get(session_of(user))
         if client is not None:
-            client.deliver(server_frame("turn", to_json(notice), room=_room(client, hashed)))
+            client.deliver(server_frame("turn", to_json(notice), room=_room(client, user)))
 
 
-def _room(client: Client, hashed: str) -> str | None:
-    return next((room for room in client.session.rooms if room_hash(room) == hashed), None)
+def _room(client: Client, turn_user: str) -> str | None:
+    return next((row.room for row in client.session.rooms.values() if row.turn_user == turn_user), None)

@@ -161,15 +161,15 @@ class Peer:
 
 
 class Sockets:
-    """Clients and peers, closed together."""
+    """Clients and peers, closed together, and what else is entered into `stack`."""
 
     def __init__(self) -> None:
-        self._stack = contextlib.ExitStack()
+        self.stack = contextlib.ExitStack()
 
     def keep(self, opened: S) -> S:
         """Closes it in the end; what waits on it waits no longer than PATIENCE."""
         opened.settimeout(PATIENCE)
-        self._stack.enter_context(opened)
+        self.stack.enter_context(opened)
         return opened
 
     def client(
@@ -202,7 +202,7 @@ class Sockets:
         return Peer(sock)
 
     def close(self) -> None:
-        self._stack.close()
+        self.stack.close()
 
 
 def _is_readable(sock: socket.socket) -> bool:

@@ -98,7 +98,7 @@ class Liaison:
         if command.by is link.RevokeBy.USERNAME:
             limited = parse_username(command.value)
             until = float(limited.expires) if limited is not None else until
-        _log.info("revoked", by=command.by, value=command.value)
+        _log.info("revoked", by=command.by, value=command.value, why=command.reason)
         self._server.execute(self._server.relay.revoke(command.value, until, now))
 
 

@@ -44,6 +44,8 @@ class Revoke(_Message, frozen=True, tag="revoke"):
 
     by: RevokeBy
     value: str
+    #: for the log, a few words
+    reason: str = ""
 
 
 class EndBy(enum.StrEnum):

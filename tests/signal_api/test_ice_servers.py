@@ -3,7 +3,18 @@
 import pytest
 
 from fairlead.credentials import TimeLimited, parse_username, password_for
-from signal_api.ice_servers import IceFormat, IceGrant, Issuer, Urls, grant, link_header, member_id, render, room_hash
+from signal_api.ice_servers import (
+    IceFormat,
+    IceGrant,
+    Issuer,
+    Urls,
+    grant,
+    link_header,
+    member_id,
+    render,
+    room_hash,
+    session_of,
+)
 from tests.signal_api.dice import dice
 
 URLS = Urls(("stun:{host}:3479",), ("turn:{host}:3478?transport=udp", "turns:{host}:5349?transport=tcp"))
@@ -111,8 +122,10 @@ def test_without_servers_of_a_kind_there_is_no_entry() -> None:
 
 
 def test_a_member_is_named_by_room_and_session_and_the_room_by_its_hash() -> None:
-    name = member_id("café", "s_1")
-    assert name == f"{room_hash('café')}.s_1"
+    name = member_id("café", "s_1", "n")
+    assert name == f"{room_hash('café')}.s_1.n"
+    assert session_of(name) == "s_1"
+    assert [session_of(other) for other in ("", "alice", "a.b", "a.b.c.d")] == [""] * 4
     assert "caf" not in name
     assert len(room_hash("café")) == 16
     assert room_hash("café") != room_hash("cafe")

@@ -32,7 +32,8 @@ async def test_joined_is_the_room_as_it_is_with_servers_and_a_credential() -> No
     assert "turn:signal.example:3478?transport=udp" in urls
     parsed = parse_username(joined["ice"]["username"])
     assert parsed is not None
-    assert parsed.user_id == f"{room_hash('r')}.{second.client.sid}"
+    assert parsed.user_id == second.client.session.rooms["r"].turn_user
+    assert parsed.user_id.startswith(f"{room_hash('r')}.{second.client.sid}.")
     assert parsed.expires == int(node.clock.now().wall) + 3600
 
 

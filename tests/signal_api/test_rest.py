@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from fairlead.credentials import parse_username, password_for
-from signal_api.ice_servers import IceFormat, member_id
+from signal_api.ice_servers import IceFormat, room_hash
 from tests.signal_api.service import Service
 from tests.signal_api.worlds import DEFAULTS, JOIN_KEY, TURN_SECRET, token
 
@@ -108,7 +108,7 @@ async def test_a_member_renews_its_credential_with_the_key_of_its_session(servic
     bearer = {"Authorization": f"Bearer {welcome['key']}"}
     asked = {"sid": welcome["sid"], "room": "r"}
     fresh = (await service.http.post("/v1/ice", headers=bearer, json=asked)).json()
-    assert fresh["username"].endswith(f":{member_id('r', welcome['sid'])}")
+    assert fresh["username"].partition(":")[2].startswith(f"{room_hash('r')}.{welcome['sid']}.")
     assert fresh["username"] > first["username"]
     for wrong in ({"room": "other"}, {"sid": "s_other"}):
         reply = await service.http.post("/v1/ice", headers=bearer, json=asked | wrong)

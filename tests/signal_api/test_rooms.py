@@ -73,9 +73,9 @@ def test_leaving_tells_those_who_stay_and_the_last_one_closes_the_room() -> None
     assert isinstance(news, Announce)
     assert (news.to, news.kind, news.rseq) == (("a", "c"), "member.left", 4)
     assert json.loads(news.member) == {"id": "m_b", "reason": "timeout"}
-    last = leave(_room("a"), "a", LeaveReason.LEAVE)
+    last = leave(_room("a"), "a", LeaveReason.TIMEOUT)
     gone = _room("a").members["m_a"]
-    assert last == Change(None, (), gone, (gone,))
+    assert last == Change(None, (), gone, (gone,), LeaveReason.TIMEOUT)
 
 
 @pytest.mark.parametrize("room", [None, _room("a")])

@@ -10,8 +10,16 @@ CHANNEL = 0x4000
 class Call:
     """An allocation with a channel to a peer on loopback, which turnd has to allow."""
 
-    def __init__(self, turnd: Daemon, sockets: Sockets, transport: Transport = Transport.UDP) -> None:
-        self.client, self.peer = sockets.client(turnd, transport), sockets.peer()
+    def __init__(
+        self,
+        turnd: Daemon,
+        sockets: Sockets,
+        transport: Transport = Transport.UDP,
+        credential: tuple[str, str] = ("user", "password"),
+    ) -> None:
+        username, password = credential
+        self.client = sockets.client(turnd, transport, username=username, password=password)
+        self.peer = sockets.peer()
         self._turnd = turnd
         self.relayed = self.client.allocated()
         assert self.client.bind(CHANNEL, self.peer.address).code == 0
@@ -26,13 +34,14 @@ class Call:
         self.peer.send(b"back", self.relayed)
         assert self.client.receive() == (CHANNEL, b"back")
 
-    def assert_is_cut(self) -> None:
-        """Nothing passes, by no means and in no direction; each attempt is counted."""
+    def assert_is_cut(self, counted: int = 3) -> None:
+        """Nothing passes, by no means and in no direction; each attempt is counted, but for what comes to a relayed
+        address that is no more."""
         before = self._dropped()
+        self.peer.send(b"back", self.relayed)
         self.client.send(CHANNEL, b"by channel")
         self.client.indicate(self.peer.address, b"by indication")
-        self.peer.send(b"back", self.relayed)
-        wait_for("three packets dropped", lambda: self._dropped() == before + 3 or None)
+        wait_for(f"{counted} packets dropped", lambda: self._dropped() == before + counted or None)
         assert not self.peer.heard()
         assert not self.client.waiting()
 

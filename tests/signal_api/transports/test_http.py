@@ -7,7 +7,6 @@ import pytest
 
 from fairlead.link import Allocated
 from signal_api.clients import Client
-from signal_api.ice_servers import member_id
 from tests.signal_api.service import Service
 from tests.signal_api.transports.web import STREAM, Web, web
 from tests.signal_api.worlds import JOIN_KEY, token
@@ -249,7 +248,7 @@ async def test_a_session_may_ask_what_turnd_saw_of_it(service: Service, session:
     room = {"type": "join", "data": {"room": "q"}}
     await session.post(room)
     client = _client(service, session)
-    username = f"1763798700:{member_id('q', client.sid)}"
+    username = f"1763798700:{client.session.rooms['q'].turn_user}"
     service.hub.sightings.note(Allocated(7, username, "udp", "198.51.100.7:5000", "203.0.113.5:50000"), 1)
     reply = await session.http.get(f"{session.path}/relay", headers=session.key)
     view = reply.json()

@@ -1,0 +1,35 @@
+"""One trust domain: what ends in signaling ends in the relay, between processes as they are deployed."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.processes import Daemons
+from tests.system.members import Member, Pair
+from tests.turn_client import Sockets
+
+
+@pytest.fixture
+def pair(daemons: Daemons, tmp_path: Path) -> Pair:
+    return Pair(daemons, tmp_path)
+
+
+def _assert_dead(member: Member) -> None:
+    """A second after now nothing passes, and the old credential opens nothing."""
+    time.sleep(1)  # What is promised is a time; there is no clock to pass.
+    member.call.assert_is_cut(counted=2)
+    assert member.another().allocate().code == 401
+
+
+def test_who_leaves_the_room_leaves_the_relay(pair: Pair, sockets: Sockets) -> None:
+    leaver, stayer = Member(pair, sockets, "r"), Member(pair, sockets, "r")
+    leaver.session.say("leave", room="r", id="l")
+    leaver.session.hear("ok")
+    _assert_dead(leaver)
+    stayer.call.assert_goes_on()
+    assert stayer.another().allocate().code == 0
+
+    again = leaver.session.join("r")
+    leaver.joined = again
+    assert leaver.another().allocate().code == 0
