@@ -14,9 +14,9 @@ from fairlead.credentials import parse_username
 from fairlead.link import Allocated, Ended, Event, Refused, Traffic, Usage
 from signal_api.sessions import Membership, Session
 
-#: credentials that are remembered, and things of each kind that are remembered of one
-_CREDENTIALS = 20_000
-_EACH = 16
+#: records in all, about 400 bytes each, and records of each kind of one credential
+_RECORDS = 100_000
+_EACH = 48
 
 
 class Relay(msgspec.Struct):
@@ -48,16 +48,21 @@ class Sighting(NamedTuple):
     relays: deque[Relay]
     rejections: deque[Rejection]
 
+    @property
+    def records(self) -> int:
+        return len(self.relays) + len(self.rejections)
+
 
 class Sightings:
-    """Takes the events of turnd; forgets the credential that was quiet for longest when there are too many.
+    """Takes the events of turnd; forgets the credential that was quiet for longest when there are too many records.
 
     `is_linked` says whether turnd can be heard at all, without which nothing seen means nothing; the link sets it.
     """
 
-    def __init__(self, credentials: int = _CREDENTIALS) -> None:
+    def __init__(self, records: int = _RECORDS) -> None:
         self.is_linked: Callable[[], bool] = lambda: False
-        self._limit = credentials
+        self._limit = records
+        self._records = 0
         self._seen: OrderedDict[str, Sighting] = OrderedDict()
 
     def __len__(self) -> int:
@@ -72,19 +77,22 @@ class Sightings:
         parsed = parse_username(event.username) if isinstance(event, Allocated | Refused | Usage | Ended) else None
         if parsed is None:
             return
+        if isinstance(event, Usage | Ended):
+            _go_on(self._seen.get(parsed.user_id), event)
+            return
         sighting = self._sighting(parsed.user_id)
-        if isinstance(event, Refused):
-            sighting.rejections.append(Rejection(event.method, event.code, event.reason, event.client, now_ms))
-        elif isinstance(event, Allocated):
+        before = sighting.records
+        if isinstance(event, Allocated):
             _begin(sighting, event, now_ms)
-        elif isinstance(event, Usage | Ended):
-            _go_on(sighting, event)
+        elif isinstance(event, Refused):
+            sighting.rejections.append(Rejection(event.method, event.code, event.reason, event.client, now_ms))
+        self._records += sighting.records - before
+        while self._records > self._limit:
+            self._records -= self._seen.popitem(last=False)[1].records
 
     def _sighting(self, user_id: str) -> Sighting:
         sighting = self._seen.get(user_id)
         if sighting is None:
-            if len(self._seen) >= self._limit:
-                self._seen.popitem(last=False)
             sighting = self._seen[user_id] = Sighting(deque(maxlen=_EACH), deque(maxlen=_EACH))
         self._seen.move_to_end(user_id)
         return sighting
@@ -97,8 +105,8 @@ def _begin(sighting: Sighting, event: Allocated, now_ms: int) -> None:
         sighting.relays.append(relay)
 
 
-def _go_on(sighting: Sighting, event: Usage | Ended) -> None:
-    relay = _living(sighting, event.allocation)
+def _go_on(sighting: Sighting | None, event: Usage | Ended) -> None:
+    relay = _living(sighting, event.allocation) if sighting is not None else None
     if relay is None:
         return
     relay.traffic = event.traffic

@@ -57,6 +57,7 @@ async function prepare() {
   $("name").value = wish("name");
   $("key").value = wish("key") || bareKey;
   $("relay").checked = state.relayOnly;
+  if ($("key").value) $("tester").href = `test/#${new URLSearchParams({ key: $("key").value })}`;
   const info = await fetch("v1/info").then((reply) => (reply.ok ? reply.json() : null)).catch(() => null);
   $("key-field").hidden = Boolean($("key").value) || info?.access === "open";
   await takeMedia();

@@ -15,33 +15,17 @@ had counted in the first reading the tabs had sent by then.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
 from fairlead.datagram import Transport
 from tests.certificates import self_signed
 from tests.processes import JOIN_KEY, Daemon, Daemons, Samples, relay_on_loopback
-from tests.skipping import require_program
 
-_FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    "--allow-loopback-in-peer-connection",
-    "--ignore-certificate-errors",
-)
 _ECHOES = 200
 #: Pictures that a tab has seen when its call is read: enough for ICE's checks to be next to nothing.
 _PICTURES = 60
@@ -120,15 +104,6 @@ def service(daemons: Daemons, tmp_path: Path) -> Service:
         f"turns:{turnd.address(Transport.TLS)}?transport=tcp",
     )
     return Service(turnd, daemons.signal_api(*urls, **tls))
-
-
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    path = require_program("chromium")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=_FLAGS)
-        yield browser
-        await browser.close()
 
 
 @pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP, Transport.TLS], ids=str)

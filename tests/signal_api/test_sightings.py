@@ -58,18 +58,19 @@ def test_a_refusal_is_kept_with_its_code() -> None:
 
 
 @pytest.mark.parametrize("event", [Draining(60.0), _allocated(name="alice"), Usage(9, _NAME, Traffic())])
-def test_what_is_nobodys_leaves_no_relay(event: Event) -> None:
-    sighting = _seen(event).of(_USER)
-    assert sighting is None or not sighting.relays
+def test_what_is_nobodys_leaves_nothing(event: Event) -> None:
+    assert len(_seen(event)) == 0
 
 
-def test_the_quietest_credential_is_forgotten_and_each_keeps_its_last() -> None:
-    sightings = Sightings(credentials=2)
-    for user in ("a.s_1", "b.s_2", "a.s_1", "c.s_3"):
-        sightings.note(_allocated(name=f"1763798700:{user}"), 0)
-    assert [sightings.of(user) is not None for user in ("a.s_1", "b.s_2", "c.s_3")] == [True, False, True]
-    for allocation in range(100):
-        sightings.note(_allocated(allocation, "1763798700:c.s_3"), 0)
-    kept = sightings.of("c.s_3")
-    assert kept is not None
-    assert [kept.relays[0].allocation, kept.relays[-1].allocation, len(sightings)] == [84, 99, 2]
+def test_the_quietest_credential_is_forgotten_when_there_are_too_many_records() -> None:
+    sightings = Sightings(records=2)
+    for number, user in enumerate(("a.s_1", "b.s_2", "a.s_1", "c.s_3")):
+        sightings.note(_allocated(number, f"1763798700:{user}"), 0)
+    assert [sightings.of(user) is not None for user in ("a.s_1", "b.s_2", "c.s_3")] == [False, False, True]
+    assert len(sightings) == 1
+
+
+def test_a_credential_keeps_its_last_records() -> None:
+    sighting = _seen(*(_allocated(number) for number in range(100))).of(_USER)
+    assert sighting is not None
+    assert [sighting.relays[0].allocation, sighting.relays[-1].allocation] == [52, 99]
