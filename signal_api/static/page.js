@@ -4,10 +4,12 @@ import { Signaling } from "./signaling.js";
 import { Peer, sessionOf } from "./peer.js";
 import { EXPLANATIONS, openMedia } from "./media.js";
 import { describe, verdict } from "./paths.js";
+import { Chat } from "./chat.js";
 import { showPath, showTrack, tileOf } from "./tile.js";
 
 const $ = (id) => document.getElementById(id);
 const LOOK_AGAIN = 1_000; // ms between two looks at the statistics
+const chat = new Chat(say);
 const NARROW = matchMedia("(max-width: 720px)");
 
 // #room=..&key=..&policy=relay&transport=udp|tcp|tls&name=..&fake=1&join=1; a fragment without = is the key alone.
@@ -107,7 +109,7 @@ function showCall() {
   $("lobby").hidden = true;
   $("call").hidden = false;
   showToggles();
-  if (!NARROW.matches) toggleChat(true);
+  if (!NARROW.matches) chat.toggle(true);
   looking = setInterval(look, LOOK_AGAIN);
 }
 
@@ -145,15 +147,15 @@ const FRAMES = {
     isResumed = false;
     showStage();
   },
-  "member.joined": ({ data }) => data.members.forEach((member) => { line(`${nameOf(member)} came in`); meet(member); }),
+  "member.joined": ({ data }) => data.members.forEach((member) => { chat.line(`${nameOf(member)} came in`); meet(member); }),
   "member.left": ({ data }) => data.members.forEach(({ id }) => {
-    if (state.peers[id]) line(`${nameOf(state.peers[id].member)} left`);
+    if (state.peers[id]) chat.line(`${nameOf(state.peers[id].member)} left`);
     drop(id);
   }),
   offer: called, answer: fromPeer, candidate: fromPeer,
   restart: ({ from }) => { if (state.peers[from]?.polite) replace(state.peers[from]); },
-  turn: ({ data }) => line(data.event === "refused" ? `The relay refused us: ${data.reason}${data.code ? ` (${data.code})` : ""}` : `The relay ended our allocation: ${data.reason}`),
-  drain: () => line("The server is about to restart; the call goes on."),
+  turn: ({ data }) => chat.line(data.event === "refused" ? `The relay refused us: ${data.reason}${data.code ? ` (${data.code})` : ""}` : `The relay ended our allocation: ${data.reason}`),
+  drain: () => chat.line("The server is about to restart; the call goes on."),
   "room.closed": ({ data }) => { leaveRoom(); note(`The room is closed: ${data.reason}.`); },
 };
 
@@ -297,54 +299,27 @@ async function look() {
     if (peer.pc.connectionState === "closed") continue;
     const before = peer.path;
     peer.path = describe(await peer.pc.getStats(), before);
-    if (peer.path && before?.relayed !== peer.path.relayed) line(`${nameOf(peer.member)}: ${lower(verdict(peer.path))}`);
+    if (peer.path && before?.relayed !== peer.path.relayed) chat.line(`${nameOf(peer.member)}: ${lower(verdict(peer.path))}`);
     showPath(peer);
   }
 }
 
 /* ---------- chat, over the data channels ---------- */
 
-let unread = 0;
-
-function line(text, who = null) {
-  const item = document.createElement("li");
-  if (who === null) item.className = "event";
-  else item.append(Object.assign(document.createElement("b"), { textContent: who }), " ");
-  item.append(text);
-  $("lines").append(item);
-  item.scrollIntoView({ block: "nearest" });
-}
+const channels = () => Object.values(state.peers).filter(({ isOpen }) => isOpen).map(({ channel }) => channel);
+const showChat = () => chat.allow(channels().length > 0);
 
 function heard(peer, data) {
   const text = String(data).slice(0, 2000);
   state.messages.push({ from: peer.member.id, text });
-  line(text, nameOf(peer.member));
-  if ($("chat").hidden) { unread += 1; showUnread(); }
+  chat.line(text, nameOf(peer.member));
 }
 
 function say(text) {
-  const open = Object.values(state.peers).filter(({ isOpen }) => isOpen);
-  for (const { channel } of open) channel.send(text);
-  if (open.length) line(text, "You");
+  const open = channels();
+  for (const channel of open) channel.send(text);
+  if (open.length) chat.line(text, "You");
   return open.length;
-}
-
-function showChat() {
-  const open = Object.values(state.peers).filter(({ isOpen }) => isOpen).length;
-  $("text").placeholder = open ? "Write to the others" : "Nobody to write to";
-  $("say").lastElementChild.disabled = !open;
-}
-
-function showUnread() {
-  $("unread").hidden = !unread;
-  $("unread").textContent = unread;
-}
-
-function toggleChat(open = $("chat").hidden) {
-  $("chat").hidden = !open;
-  document.body.dataset.chat = open;
-  document.querySelector(".dock [data-act=chat]").setAttribute("aria-expanded", open);
-  if (open) { unread = 0; showUnread(); }
 }
 
 /* ---------- buttons ---------- */
@@ -368,7 +343,7 @@ function toggleRelay() {
   state.relayOnly = !state.relayOnly;
   $("relay").checked = state.relayOnly;
   Object.values(state.peers).forEach(startOver);
-  line(state.relayOnly ? "From here on through the relay" : "From here on by the shortest way");
+  chat.line(state.relayOnly ? "From here on through the relay" : "From here on by the shortest way");
   showToggles();
 }
 
@@ -384,7 +359,7 @@ async function copyLink(button) {
   setTimeout(() => { button.textContent = before; }, 1500);
 }
 
-const ACTS = { copy: copyLink, relay: toggleRelay, leave: leaveRoom, chat: () => toggleChat(), understood: () => note(null) };
+const ACTS = { copy: copyLink, relay: toggleRelay, leave: leaveRoom, chat: () => chat.toggle(), understood: () => note(null) };
 
 document.addEventListener("click", ({ target }) => {
   const button = target.closest("button");
@@ -392,10 +367,6 @@ document.addEventListener("click", ({ target }) => {
   if (button?.dataset.act) ACTS[button.dataset.act](button);
 });
 $("join").addEventListener("submit", (event) => { event.preventDefault(); enter(); });
-$("say").addEventListener("submit", (event) => {
-  event.preventDefault();
-  if ($("text").value.trim() && say($("text").value.trim())) $("text").value = "";
-});
 addEventListener("pagehide", (event) => { if (!event.persisted && signaling?.connected) signaling.send("leave", { room: state.room }); });
 
 prepare();

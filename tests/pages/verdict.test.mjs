@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { host, judge, listed } from "../../../signal_api/static/test/verdict.js";
+import { host, judge, listed } from "../../signal_api/static/test/verdict.js";
 
 const OK = { state: "ok" }, OFF = { state: "off" };
 const bad = (more) => ({ state: "bad", ...more });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { factsIn, linkOf, masked } from "../../../signal_api/static/test/report.js";
+import { factsIn, linkOf, masked } from "../../signal_api/static/test/report.js";
 
 const FACTS = { at: 1, stun: { state: "ok", address: "198.51.100.7:5000" }, relays: { udp: { trips: [1.5, null, 2] } } };
 const fragment = async (facts) => new URL(await linkOf("https://signal.example/test/", facts)).hash;

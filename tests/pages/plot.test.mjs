@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { niceTop, outline } from "../../../signal_api/static/test/plot.js";
+import { niceTop, outline } from "../../signal_api/static/test/plot.js";
 
 test("a line goes through what came back", () => {
   const { path, ticks, top } = outline([1, 2, 3]);

@@ -9,7 +9,7 @@ import pytest
 from signal_api.app import PAGES
 from tests.skipping import require_program
 
-_TESTS = sorted((Path(__file__).parent / "static").glob("*.test.mjs"))
+_TESTS = sorted(Path(__file__).parent.glob("*.test.mjs"))
 _REFERENCE = re.compile(r"""(?:from|src=|href=)\s*["']([^"'#]+)["']""")
 
 
