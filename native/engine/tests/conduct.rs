@@ -109,6 +109,19 @@ fn a_flood_of_junk_beside_a_call_is_dropped_and_the_call_is_whole() {
 }
 
 #[test]
+fn a_burst_that_is_longer_than_a_share_arrives_whole_and_in_order() {
+    let call = Call::new();
+    for length in [7, 8, 9, 63, 64, 65, 150] {
+        (0..length).for_each(|number: u8| drop(call.peer.send_to(&[number; 20], call.relayed)));
+        for number in 0..length {
+            let mut buffer = [0; 64];
+            assert_eq!(call.client.recv(&mut buffer).unwrap(), 24);
+            assert_eq!(buffer[4], number);
+        }
+    }
+}
+
+#[test]
 fn what_nobody_takes_is_bounded() {
     let call = Call::new();
     let binding = *b"\x00\x01\x00\x00\x21\x12\xa4\x42transactions";

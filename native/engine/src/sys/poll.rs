@@ -16,9 +16,18 @@ impl Epoll {
         }
     }
 
-    /// Watches a descriptor for input; `token` comes back with its events.
+    /// Watches a descriptor for input; `token` comes back from every wait() while there is some.
     pub fn watch(&self, descriptor: RawFd, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
+        self.add(descriptor, token, libc::EPOLLIN)
+    }
+
+    /// Watches a descriptor for input; `token` comes back when some has come in since, and once for what is there.
+    pub fn watch_arrivals(&self, descriptor: RawFd, token: u64) -> io::Result<()> {
+        self.add(descriptor, token, libc::EPOLLIN | libc::EPOLLET)
+    }
+
+    fn add(&self, descriptor: RawFd, token: u64, events: libc::c_int) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: events as u32, u64: token };
         // SAFETY: the event is read during the call only.
         let result = unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, descriptor, &raw mut event) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }

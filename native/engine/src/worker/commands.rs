@@ -102,7 +102,7 @@ impl Worker {
             self.relays.push(None);
             (self.relays.len() - 1) as u32
         });
-        if self.epoll.watch(socket.as_raw_fd(), RELAY | u64::from(place)).is_err() {
+        if self.epoll.watch_arrivals(socket.as_raw_fd(), RELAY | u64::from(place)).is_err() {
             self.free.push(place);
             return;
         }

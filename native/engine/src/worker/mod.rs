@@ -52,7 +52,10 @@ struct RelaySocket {
 pub struct Worker {
     shared: Shared,
     epoll: Epoll,
+    /// what is to be read in this turn
     tokens: Vec<u64>,
+    /// relay sockets that hold more than their share of this turn: epoll speaks of arrivals only
+    unfinished: Vec<u64>,
     commands: VecDeque<Command>,
     table: Table,
     listeners: HashMap<u32, Listener>,
@@ -98,6 +101,7 @@ impl Worker {
             shared,
             epoll,
             tokens: Vec::new(),
+            unfinished: Vec::new(),
             commands: VecDeque::new(),
             table: Table::new(aliases),
             listeners: HashMap::new(),
@@ -123,26 +127,30 @@ impl Worker {
                 self.arena.clear();
                 self.outbox = Outbox::default();
                 self.up.clear();
+                self.unfinished.append(&mut self.tokens);
             }
         }
     }
 
     fn turn(&mut self) {
         let asked = self.waiting.len();
-        let patience = if asked == 0 && self.commands.is_empty() { -1 } else { 0 };
+        let is_idle = asked == 0 && self.commands.is_empty() && self.unfinished.is_empty();
+        let patience = if is_idle { -1 } else { 0 };
         if self.epoll.wait(&mut self.tokens, patience).is_err() {
             // Only a descriptor that is none makes epoll fail, and this one lives as long as we do.
             self.is_stopping = true;
         }
-        let tokens = std::mem::take(&mut self.tokens);
-        if tokens.contains(&BELL) {
+        self.tokens.append(&mut self.unfinished);
+        if self.tokens.contains(&BELL) {
             self.shared.mailbox.silence();
         }
-        if tokens.iter().all(|&token| token == BELL) {
+        if self.tokens.iter().all(|&token| token == BELL) {
             self.waiting.drain(..asked).for_each(|waiting| waiting.send(()).unwrap_or_default());
         }
         self.obey();
-        for &token in &tokens {
+        // They stay where they are: after a panic all of them are read again.
+        for index in 0..self.tokens.len() {
+            let token = self.tokens[index];
             if token == BELL {
                 continue;
             } else if token & RELAY == 0 {
@@ -151,7 +159,6 @@ impl Worker {
                 self.read_relay((token & !RELAY) as u32);
             }
         }
-        self.tokens = tokens;
         self.flush();
         self.arena.clear();
         self.hand_up();

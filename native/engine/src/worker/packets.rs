@@ -1,11 +1,12 @@
 //! The way of a packet: read in batches, judged, framed, gathered, sent.
 
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
 use routes::{FiveTuple, Forward, FromClient, FromPeer, Reason, Transport};
 
-use super::{Accounts, Worker};
+use super::{Accounts, RELAY, Worker};
 use crate::framing::{HEADER, channel_header, data_indication_header};
 use crate::mailbox::Up;
 use crate::outbox::{Account, Ledger, Packet};
@@ -75,9 +76,12 @@ impl Worker {
         let Some(Some(relay)) = self.relays.get(place as usize) else {
             return;
         };
-        let first = self.arena.len();
-        if self.arena.receive(relay.socket.as_raw_fd(), RELAY_SHARE).is_err() {
-            return;
+        let (first, share) = (self.arena.len(), RELAY_SHARE.min(SLOTS - self.arena.len()));
+        match self.arena.receive(relay.socket.as_raw_fd(), share) {
+            Ok(count) if count < share => {}
+            Ok(_) => self.unfinished.push(RELAY | u64::from(place)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(_) => return self.unfinished.push(RELAY | u64::from(place)),
         }
         self.obey();
         for slot in first..self.arena.len() {
