@@ -54,10 +54,17 @@ class BucketTable:
         """As TokenBucket.take, for this key."""
         if not rate.per_second:
             return 0.0
-        digest = hashlib.blake2b(key, key=self._secret, digest_size=8).digest()
-        slot = int.from_bytes(digest) % len(self._full_at)
+        slot = self._slot(key)
         self._full_at[slot], wait = _draw(rate, self._full_at[slot], now)
         return wait
+
+    def wait(self, key: bytes, rate: Rate, now: float) -> float:
+        """What take would return; takes nothing."""
+        return _draw(rate, self._full_at[self._slot(key)], now)[1] if rate.per_second else 0.0
+
+    def _slot(self, key: bytes) -> int:
+        digest = hashlib.blake2b(key, key=self._secret, digest_size=8).digest()
+        return int.from_bytes(digest) % len(self._full_at)
 
 
 def _draw(rate: Rate, full_at: float, now: float) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """One client as its node knows it: the session, what it may do, and the connection that it has just now."""
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -8,9 +9,10 @@ from typing import NamedTuple, Protocol
 from fairlead.buckets import TokenBucket
 from fairlead.clock import Now
 from signal_api.authorization import Grants
+from signal_api.effects import Receipt
 from signal_api.messages import ServerFrame
 from signal_api.refusals import CloseCode
-from signal_api.sessions import Entry, Position, Session
+from signal_api.sessions import LOG_FRAMES, Entry, Position, Session
 from signal_api.timers import Timer
 
 #: the key of a request's scope under which the gate leaves its Visitor for the handlers behind it
@@ -45,6 +47,13 @@ class Connection(Protocol):
         ...
 
 
+class Owed(NamedTuple):
+    """A frame whose sender hears when it is lost; `at` (monotonic) is when it came."""
+
+    at: float
+    receipt: Receipt
+
+
 class Dismissal(NamedTuple):
     """An event stream was told not to come back, at this position; until then (monotonic) its browser may try."""
 
@@ -66,18 +75,39 @@ class Client:
     refused_in_a_row: int = 0
     flush: Timer | None = None
     expiry: Timer | None = None
+    #: the end of the first of the tokens for single rooms
+    lapse: Timer | None = None
     timers: list[Timer] = field(default_factory=list)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     dismissal: Dismissal | None = None
+    owed: deque[Owed] | None = None
 
     @property
     def sid(self) -> str:
         return self.session.sid
 
+    def grants_in(self, room: str) -> Grants:
+        """What it may do in a room: by the token that it joined with, or else by the session's."""
+        membership = self.session.rooms.get(room)
+        return self.grants if membership is None or membership.grants is None else membership.grants
+
     def deliver(self, frame: ServerFrame) -> None:
         """Numbers, keeps and sends a frame; membership news that waits goes first."""
         self.send_news()
         self.pass_on(self.session.append(frame))
+
+    def owe(self, receipt: Receipt, now: float) -> None:
+        """Remembers whom to tell if the frame that was just delivered is lost. Once the client was heard again, or has
+        acknowledged it, it was not."""
+        if self.owed is None:
+            self.owed = deque(maxlen=LOG_FRAMES)
+        while self.owed and self.owed[0].at < self.last_heard:
+            self.owed.popleft()
+        self.owed.append(Owed(now, receipt))
+
+    def lost(self) -> list[Receipt]:
+        """The receipts of what came after the client was last heard."""
+        return [owed.receipt for owed in self.owed or () if owed.at >= self.last_heard]
 
     def send_news(self) -> None:
         """Sends the membership news that was gathered."""

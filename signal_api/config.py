@@ -130,6 +130,8 @@ class LimitSettings(Settings):
     sessions_per_source: int = Field(default=200, ge=1)
     connects_per_second: float = Field(default=20, gt=0)
     ice_per_minute: float = Field(default=30, gt=0)
+    #: wrong passwords of rooms, of one user or source
+    passwords_per_minute: float = Field(default=5, gt=0)
 
 
 class TimeSettings(Settings):
@@ -143,6 +145,8 @@ class TimeSettings(Settings):
     presence_grace: float = Field(default=10, ge=0)
     #: from the loss of a connection until the session is forgotten
     session_linger: float = Field(default=120, ge=0)
+    #: that a kick keeps a user out of the room, and at least as long as its token lives
+    kick: float = Field(default=3600, ge=0)
 
 
 class SignalApiSettings(DaemonSettings):

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from signal_api.clients import Client
 from signal_api.effects import Announce, ClosedReason, Deliver, Effect, End, Expel, LeaveReason, Revoked, Tell
 from signal_api.engine.contract import Engine
@@ -12,6 +14,14 @@ from signal_api.revocations import Revocation, RevocationKind
 
 #: seconds for which membership events are gathered
 GATHER = 0.05
+
+
+class Undelivered(msgspec.Struct, frozen=True):
+    """The frame of this id did not reach this member, whose session ended for the reason."""
+
+    id: str
+    to: str
+    reason: str
 
 
 class Delivery:
@@ -26,8 +36,7 @@ class Delivery:
         """Carries out one effect, now."""
         match effect:
             case Deliver():
-                for client in self._clients(effect.to):
-                    client.deliver(effect.frame)
+                self._deliver(effect)
             case Announce():
                 for client in self._clients(effect.to):
                     self._gather(client, effect)
@@ -49,9 +58,28 @@ class Delivery:
             if client is not None:
                 yield client
 
+    def _deliver(self, effect: Deliver) -> None:
+        receipts = effect.receipts or (None,) * len(effect.to)
+        for sid, receipt in zip(effect.to, receipts, strict=True):
+            client = self._hub.roster.get(sid)
+            if client is not None:
+                client.deliver(effect.frame)
+                if receipt is not None:
+                    client.owe(receipt, self._hub.clock.now().monotonic)
+
     def _gather(self, client: Client, effect: Announce) -> None:
         if client.session.gather(effect.kind, effect.room, effect.rseq, effect.member):
             client.flush = self._hub.timers.after(GATHER, client.send_news)
+
+    async def give_up(self, client: Client, reason: LeaveReason) -> None:
+        """Tells the senders of what a session takes with it when it ends."""
+        lost = client.lost()
+        client.owed = None
+        self._hub.instruments.undelivered[reason.value,] += len(lost)
+        for receipt in lost:
+            body = to_json(Undelivered(receipt.id, receipt.to, reason.value))
+            frame = server_frame("undelivered", body, room=receipt.room)
+            await self._engine.publish((Deliver((receipt.sid,), frame),))
 
     def _expel(self, client: Client, effect: Expel) -> None:
         """The client hears which room is closed to it. It has to go where that was all it was here for, and where a

@@ -1,22 +1,16 @@
-"""From a client's frame to what it does: checks, the table of frame types, and the reply."""
+"""From the bytes of a client's frame to the reply: checks, limits, and what is done once."""
 
-import enum
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from signal_api.authorization import Ability
 from signal_api.clients import Client
 from signal_api.delivery import Delivery
-from signal_api.effects import Deliver
+from signal_api.effects import LeaveReason
 from signal_api.engine.contract import Engine
-from signal_api.frames import Hello, Join, Leave, Token
+from signal_api.frames import Hello, Join
 from signal_api.hub import Hub
-from signal_api.lobby import Lobby
 from signal_api.messages import (
-    NEGOTIATION,
-    PONG,
     ClientFrame,
     InvalidFrameError,
     MalformedFrameError,
@@ -27,26 +21,11 @@ from signal_api.messages import (
 )
 from signal_api.metrics import frame_type
 from signal_api.refusals import CloseCode, Closing, EngineUnavailableError, ErrorCode, Refusal
-from signal_api.rooms import recipients
+from signal_api.verbs import Outcome, Reply, Verbs
 
-T = TypeVar("T")
-
-
-class Reply(enum.Enum):
-    """How a frame that took effect is answered."""
-
-    OK = "ok"  # by an ok frame, when the frame had an id
-    GIVEN = "given"  # by a frame that has been sent already
-    NONE = "none"
-
-
-_Outcome = Refusal | Reply
 #: where the replies to frames go
 Answer = Callable[[ServerFrame], None]
 _hello = msgspec.json.Decoder(Hello)
-_join = msgspec.json.Decoder(Join | None)
-_leave = msgspec.json.Decoder(Leave | None)
-_token = msgspec.json.Decoder(Token)
 
 
 class Dispatch:
@@ -54,10 +33,17 @@ class Dispatch:
 
     def __init__(self, hub: Hub, engine: Engine) -> None:
         self._hub = hub
-        self._engine = engine
-        self._lobby = Lobby(hub, engine)
-        hub.farewell = self._lobby.farewell
+        self.verbs = Verbs(hub, engine)
+        self._lobby = self.verbs.lobby
         self._delivery = Delivery(hub, engine)
+        hub.farewell = self._farewell
+        hub.review = self._lobby.review_in_turn
+
+    async def _farewell(self, client: Client, reason: LeaveReason) -> None:
+        """A client is away too long, or gone for good; then those hear of it whose frames went with it."""
+        if self._hub.roster.get(client.sid) is not client:
+            await self._delivery.give_up(client, reason)
+        await self._lobby.farewell(client, reason)
 
     def greet(self, frame: bytes) -> Hello | Closing:
         """Reads the first frame of a connection."""
@@ -87,7 +73,7 @@ class Dispatch:
                 await self._lobby.restore(client)
                 for room in rooms:
                     if room not in client.session.rooms:
-                        refusal = await self._lobby.join(client, room, msgspec.Raw(b"null"), None)
+                        refusal = await self._lobby.join(client, room, Join(), None)
                         if refusal is not None:
                             self._refuse(client.answer, refusal, None)
             except EngineUnavailableError as error:
@@ -148,14 +134,9 @@ class Dispatch:
         if frame.id is not None and outcome is not Reply.NONE:
             client.session.remember(frame.id, reply, now)
 
-    async def _handle(self, client: Client, frame: ClientFrame) -> _Outcome:
-        handler = _HANDLERS.get(frame.type)
-        if handler is None:
-            if not frame.type.startswith("x."):
-                return Refusal(ErrorCode.UNSUPPORTED, f"{frame.type} is not known; types of your own begin with x.")
-            handler = Dispatch._relay
+    async def _handle(self, client: Client, frame: ClientFrame) -> Outcome:
         try:
-            return await handler(self, client, frame)
+            return await self.verbs.handle(client, frame)
         except EngineUnavailableError as error:
             return _unavailable(error)
 
@@ -164,107 +145,6 @@ class Dispatch:
         reply = error_frame(refusal, re)
         answer(reply)
         return reply
-
-    # The frames
-
-    async def _relay(self, client: Client, frame: ClientFrame) -> _Outcome:
-        """To other members of a room, from the member that this session is."""
-        membership = client.session.rooms.get(frame.room) if frame.room is not None else None
-        if frame.room is None or membership is None:
-            return Refusal(ErrorCode.ROOM_NOT_FOUND, "this session is not in that room; join it, and name it in room")
-        refusal = _may_send(client, frame)
-        if refusal is not None or frame.to is None:
-            return refusal or Refusal(ErrorCode.BAD_REQUEST, "say in to whom this is for")
-        room = (await self._engine.load(frame.room)).room
-        sender = room.members.get(membership.member) if room is not None else None
-        if room is None or sender is None:
-            return Refusal(ErrorCode.ROOM_NOT_FOUND, "this session is not in that room any more")
-        to = recipients(room, sender, frame.to)
-        if isinstance(to, Refusal):
-            return to
-        moment = self._hub.clock.now()
-        ts = round(moment.wall * 1000)
-        sent = server_frame(frame.type, bytes(frame.data), room=room.name, sender=sender.id, ts=ts)
-        await self._engine.publish((Deliver(to, sent),))
-        instruments = self._hub.instruments
-        instruments.relayed[frame_type(frame.type),] += len(to)
-        instruments.relay_seconds.observe(self._hub.clock.now().monotonic - client.last_heard)
-        return Reply.OK
-
-    async def _join(self, client: Client, frame: ClientFrame) -> _Outcome:
-        body = _body(_join, frame) or Join()
-        if isinstance(body, Refusal):
-            return body
-        room = frame.room or body.room
-        if room is None:
-            return Refusal(ErrorCode.BAD_REQUEST, "say in room which room")
-        for part in ("password", "token", "create"):
-            if getattr(body, part) is not msgspec.UNSET:
-                return Refusal(ErrorCode.UNSUPPORTED, f"rooms have no {part} here; leave it out")
-        return await self._lobby.join(client, room, body.meta, frame.id) or Reply.GIVEN
-
-    async def _leave(self, client: Client, frame: ClientFrame) -> _Outcome:
-        body = _body(_leave, frame) or Leave()
-        if isinstance(body, Refusal):
-            return body
-        room = frame.room or body.room
-        if room is None:
-            return Refusal(ErrorCode.BAD_REQUEST, "say in room which room")
-        return await self._lobby.leave(client, room) or Reply.OK
-
-    async def _token(self, client: Client, frame: ClientFrame) -> _Outcome:
-        """A fresh token, before the old one ends."""
-        body = _body(_token, frame)
-        if isinstance(body, Refusal):
-            return body
-        grants = self._hub.admit(body.token, client.visitor)
-        if isinstance(grants, Refusal):
-            return grants
-        if grants.user != client.grants.user:
-            return Refusal(ErrorCode.UNAUTHORIZED, "the token is another user's")
-        self._hub.reauthorize(client, grants)
-        return Reply.OK
-
-    async def _ping(self, client: Client, frame: ClientFrame) -> _Outcome:
-        client.answer(PONG if frame.id is None else server_frame("pong", re=frame.id))
-        return Reply.NONE
-
-    async def _pong(self, client: Client, frame: ClientFrame) -> _Outcome:
-        return Reply.NONE
-
-    async def _hello(self, client: Client, frame: ClientFrame) -> _Outcome:
-        return Refusal(ErrorCode.BAD_REQUEST, "hello is only the first frame of a connection")
-
-
-_HANDLERS: dict[str, Callable[[Dispatch, Client, ClientFrame], Awaitable[_Outcome]]] = {
-    **dict.fromkeys(NEGOTIATION, Dispatch._relay),
-    "message": Dispatch._relay,
-    "join": Dispatch._join,
-    "leave": Dispatch._leave,
-    "token": Dispatch._token,
-    "ping": Dispatch._ping,
-    "pong": Dispatch._pong,
-    "hello": Dispatch._hello,
-}
-
-
-def _may_send(client: Client, frame: ClientFrame) -> Refusal | None:
-    """Whether the token lets this frame go to those that it names."""
-    if frame.type in NEGOTIATION:
-        if frame.to is None or frame.to == "*" or not isinstance(frame.to, str | list):
-            return Refusal(ErrorCode.BAD_REQUEST, f"{frame.type} goes to members; name them in to")
-        return None
-    needed = Ability.PUBLISH if frame.to == "*" else Ability.PRIVATE
-    if client.grants.allow(needed, frame.room):
-        return None
-    return Refusal(ErrorCode.FORBIDDEN, f"the token does not grant {needed} in that room")
-
-
-def _body(decoder: msgspec.json.Decoder[T], frame: ClientFrame) -> T | Refusal:
-    try:
-        return decoder.decode(frame.data)
-    except msgspec.DecodeError as error:
-        return Refusal(ErrorCode.BAD_REQUEST, f"the data of {frame.type} is not understood: {error}")
 
 
 def _unavailable(error: EngineUnavailableError) -> Refusal:

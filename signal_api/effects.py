@@ -19,7 +19,7 @@ class LeaveReason(enum.StrEnum):
     TIMEOUT = "timeout"
     KICKED = "kicked"
     REPLACED = "replaced"  # a newer session of the same user took the place of this one
-    SHUTDOWN = "shutdown"  # its operator ended the session
+    SHUTDOWN = "shutdown"  # its operator ended the session, or the room
 
     @property
     def is_final(self) -> bool:

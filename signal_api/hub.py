@@ -38,7 +38,8 @@ _log = get_logger("signal_api.hub")
 class Hub:
     """Takes connections, and knows whose they are.
 
-    `farewell` tells the rooms of a client that it is gone; whoever knows the rooms sets it.
+    `farewell` tells the rooms of a client that it is gone, `review` looks again at what its tokens grant; whoever knows
+    the rooms sets them.
     """
 
     def __init__(self, policy: Policy, clock: Clock, entropy: Entropy, instruments: Instruments) -> None:
@@ -53,6 +54,7 @@ class Hub:
         self.rights = RelayRights()
         self.draining = False
         self.farewell: Callable[[Client, LeaveReason], Coroutine[Any, Any, None]] | None = None
+        self.review: Callable[[Client], Coroutine[Any, Any, None]] | None = None
         self._liveness = Liveness(clock, self.timers, away=self._away, gone=self.end)
         self._sources = BucketTable(_SOURCES, entropy(16))
         self._emptied = asyncio.Event()
@@ -177,12 +179,16 @@ class Hub:
         for client in self.roster:
             if self.revocations.cover(client.grants, wall):
                 self.end(client, LeaveReason.KICKED, CloseCode.UNAUTHORIZED)
+            elif self.review is not None and any(membership.grants for membership in client.session.rooms.values()):
+                self.spawn(self.review(client))
 
     def end(
         self, client: Client, reason: LeaveReason = LeaveReason.TIMEOUT, code: CloseCode = CloseCode.NORMAL
     ) -> None:
         """Forgets a session for good; a connection that it still has is told why, by default that it asked for it."""
         client.stop_timers()
+        if client.lapse is not None:
+            client.lapse.cancel()
         self.roster.remove(client)
         if client.connection is not None:
             connection, client.connection = client.connection, None
@@ -190,7 +196,7 @@ class Hub:
         self._away(client, reason)
 
     def _away(self, client: Client, reason: LeaveReason = LeaveReason.TIMEOUT) -> None:
-        if self.farewell is not None and client.session.rooms:
+        if self.farewell is not None and (client.session.rooms or client.owed):
             self.spawn(self.farewell(client, reason))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:

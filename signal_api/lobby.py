@@ -4,39 +4,45 @@ from collections.abc import Callable
 
 import msgspec
 
-from signal_api.authorization import Ability
+from signal_api.admission import Admission, Entry, bytes_of, candidate_of, not_granted
+from signal_api.authorization import Ability, Grants
 from signal_api.clients import Client
-from signal_api.effects import Deliver, Effect, LeaveReason
+from signal_api.commits import Commits
+from signal_api.effects import ClosedReason, Deliver, Effect, LeaveReason
 from signal_api.engine.contract import Engine
-from signal_api.frames import Joined, Self
+from signal_api.frames import Join, Joined, Self
 from signal_api.hub import Hub
 from signal_api.ice_servers import grant, member_id, webrtc
 from signal_api.messages import ServerFrame, server_frame, to_json
-from signal_api.refusals import EngineUnavailableError, ErrorCode, Refusal
-from signal_api.rooms import MAX_META, Candidate, Change, Member, Room, view
+from signal_api.moderation import IN_ROOMS, change_member, may
+from signal_api.refusals import ErrorCode, Refusal
+from signal_api.rooms import MAX_META, Change, Member, Room, view
 from signal_api.rooms import join as joined_by
 from signal_api.rooms import leave as left_by
 from signal_api.sessions import Membership, name
 
-#: attempts to change a room while others change it too
-_ATTEMPTS = 32
+#: attempts to come in while somebody else opens the room, or changes its password
+_ATTEMPTS = 3
 
 
 class Lobby:
-    """Changes rooms for the clients of one node."""
+    """Brings the clients of one node into rooms and out of them."""
 
-    def __init__(self, hub: Hub, engine: Engine) -> None:
+    def __init__(self, hub: Hub, engine: Engine, commits: Commits) -> None:
         self._hub = hub
         self._engine = engine
+        self._commits = commits
+        self._admission = Admission(hub, engine)
 
-    async def join(self, client: Client, room: str, meta: msgspec.Raw, re: str | None) -> Refusal | None:
+    async def join(self, client: Client, room: str, wish: Join, re: str | None) -> Refusal | None:
         """Makes a client a member; what it is answered with `re` is the snapshot of the room."""
-        refusal = self._may_join(client, room, meta)
-        if refusal is None:
-            member = f"m_{name(self._hub.entropy, 5)}"
-            turn_user = member_id(room, client.sid, name(self._hub.entropy, 5))
-            candidate = _candidate(client, member, bytes_of(meta), turn_user)
-            refusal = await self._enter(client, room, candidate, re)
+        turn_user = member_id(room, client.sid, name(self._hub.entropy, 5))
+        membership = Membership(room, f"m_{name(self._hub.entropy, 5)}", None, bytes_of(wish.meta), turn_user)
+        for _ in range(_ATTEMPTS):
+            entry = await self._admission.judge(client, membership, wish)
+            refusal = entry if isinstance(entry, Refusal) else await self._enter(client, room, entry, re)
+            if isinstance(entry, Refusal) or refusal is None or refusal.code is not ErrorCode.WRONG_PASSWORD:
+                break
         self._hub.instruments.joins["refused" if refusal else "joined",] += 1
         return refusal
 
@@ -44,9 +50,59 @@ class Lobby:
         """Ends a membership at the client's wish."""
         if room not in client.session.rooms:
             return Refusal(ErrorCode.ROOM_NOT_FOUND, "this session is not in that room")
-        await self._change(room, lambda stored: left_by(stored, client.sid, LeaveReason.LEAVE))
-        del client.session.rooms[room]
+        await self._commits.change(room, lambda stored: left_by(stored, client.sid, LeaveReason.LEAVE))
+        client.session.rooms.pop(room, None)
         return None
+
+    async def renew(self, client: Client, room: str, token: str) -> Refusal | None:
+        """A fresh token for the one room that a membership came into by a token of its own."""
+        membership = client.session.rooms.get(room)
+        if membership is None or membership.grants is None:
+            return Refusal(ErrorCode.ROOM_NOT_FOUND, "this session is not in that room by a token of its own")
+        grants = self._admission.own_grants(client, token)
+        refusal = grants if isinstance(grants, Refusal) else not_granted(grants, room)
+        if isinstance(grants, Grants) and refusal is None:
+            membership.grants = grants
+            await self.review(client)
+        return refusal
+
+    async def review(self, client: Client) -> None:
+        """Looks again at what tokens grant: rooms that they grant no longer are left, the others see what changed. For
+        whoever holds the client's turn."""
+        now = self._hub.clock.now().wall
+        for membership in tuple(client.session.rooms.values()):
+            grants = client.grants_in(membership.room)
+            is_over = grants.expires is not None and grants.expires <= now
+            if is_over or not grants.allow(Ability.JOIN, membership.room) or self._hub.revocations.cover(grants, now):
+                await self._send_out(client, membership)
+            elif membership.present:
+                await self._commits.change(membership.room, _renewal(client, grants))
+        self._watch(client)
+
+    async def _send_out(self, client: Client, membership: Membership) -> None:
+        await self._commits.change(membership.room, lambda stored: left_by(stored, client.sid, LeaveReason.LEAVE))
+        self._close(client, membership, ClosedReason.NOT_GRANTED)
+
+    def _close(self, client: Client, membership: Membership, why: str) -> None:
+        """The client hears that a room is closed to it, and may not relay for it."""
+        client.session.rooms.pop(membership.room, None)
+        self._hub.rights.withdraw(membership.turn_user, why)
+        client.deliver(server_frame("room.closed", to_json({"reason": why}), room=membership.room))
+
+    def _watch(self, client: Client) -> None:
+        """Waits for the end of the first token for a single room."""
+        if client.lapse is not None:
+            client.lapse.cancel()
+            client.lapse = None
+        own = (membership.grants for membership in client.session.rooms.values())
+        ends = [grants.expires for grants in own if grants is not None and grants.expires is not None]
+        if ends:
+            left = max(0.0, min(ends) - self._hub.clock.now().wall)
+            client.lapse = self._hub.timers.after(left, lambda: self._hub.spawn(self.review_in_turn(client)))
+
+    async def review_in_turn(self, client: Client) -> None:
+        async with client.turn:
+            await self.review(client)
 
     async def farewell(self, client: Client, reason: LeaveReason) -> None:
         """Tells the rooms of a client that it is gone. It remembers them, in case it comes back; once its session is
@@ -58,7 +114,7 @@ class Lobby:
         for membership in memberships:
             if membership.present:
                 membership.present = False
-                await self._change(membership.room, lambda stored: left_by(stored, client.sid, reason))
+                await self._commits.change(membership.room, lambda stored: left_by(stored, client.sid, reason))
 
     async def restore(self, client: Client) -> None:
         """After a resume: rooms that were told of its end take it in again, as who it was; a client that begins anew
@@ -69,97 +125,69 @@ class Lobby:
                 await self._return(client, membership)
             elif anew:
                 await self._show(client, membership)
+        self._watch(client)
 
     async def _return(self, client: Client, membership: Membership) -> None:
-        candidate = _candidate(client, membership.member, membership.meta, membership.turn_user, membership.order)
-        refusal = self._not_granted(client, membership.room)
-        refusal = refusal or await self._enter(client, membership.room, candidate, None)
+        grants = client.grants_in(membership.room)
+        entry = Entry(candidate_of(client, grants, membership), grants, membership.grants is not None)
+        refusal = not_granted(grants, membership.room)
+        refusal = refusal or await self._enter(client, membership.room, entry, None)
         if refusal is not None:
-            del client.session.rooms[membership.room]
-            self._hub.rights.withdraw(membership.turn_user, refusal.code)
-            reason = to_json({"reason": refusal.code.value})
-            client.deliver(server_frame("room.closed", reason, room=membership.room))
+            self._close(client, membership, refusal.code)
 
     async def _show(self, client: Client, membership: Membership) -> None:
         room = (await self._engine.load(membership.room)).room
         member = room.members.get(membership.member) if room is not None else None
         if room is not None and member is not None:
-            await self._engine.publish((self._snapshot(client, room, member, None),))
+            await self._engine.publish((self._snapshot(client, room, member, client.grants_in(room.name), None),))
 
-    async def _enter(self, client: Client, room: str, candidate: Candidate, re: str | None) -> Refusal | None:
+    async def _enter(self, client: Client, room: str, entry: Entry, re: str | None) -> Refusal | None:
         now_ms = round(self._hub.clock.now().wall * 1000)
         capacity = self._hub.policy.limits.members_per_room
 
         def step(stored: Room | None) -> Change | Refusal:
-            if (stored is None or not stored.is_open) and not client.grants.allow(Ability.CREATE, room):
+            if (stored is None or not stored.is_open) and not entry.grants.allow(Ability.CREATE, room):
                 return Refusal(
                     ErrorCode.ROOM_NOT_FOUND, "nobody is in that room, and the token does not let you open it"
                 )
-            return joined_by(stored, room, candidate, now_ms, capacity)
+            return joined_by(stored, room, entry.candidate, now_ms, capacity)
 
         def show(change: Change) -> tuple[Effect, ...]:
             assert change.room is not None  # Somebody has just come in.
             assert change.member is not None
-            return (self._snapshot(client, change.room, change.member, re),)
+            return (self._snapshot(client, change.room, change.member, entry.grants, re),)
 
-        change = await self._change(room, step, show)
+        change = await self._commits.change(room, step, show)
         if isinstance(change, Refusal):
             return change
         member = change.member
         assert member is not None  # It has just come in.
-        client.session.rooms[room] = Membership(room, member.id, member.order, member.meta, member.turn_user)
+        assert change.room is not None
+        membership = Membership(room, member.id, member.order, member.meta, member.turn_user)
+        membership.terms, membership.room_meta = change.room.terms, change.room.meta
+        membership.grants = entry.grants if entry.is_own else None
+        client.session.rooms[room] = membership
+        if entry.is_own:
+            self._watch(client)
         return None
 
-    async def _change(
-        self,
-        room: str,
-        step: Callable[[Room | None], Change | Refusal],
-        before: Callable[[Change], tuple[Effect, ...]] = lambda _: (),
-    ) -> Change | Refusal:
-        """Load, compute, commit; again when another change came first. `before` makes effects that go first."""
-        for _ in range(_ATTEMPTS):
-            stored = await self._engine.load(room)
-            change = step(stored.room)
-            if isinstance(change, Refusal):
-                return change
-            if await self._engine.commit(room, stored.version, change.room, (*before(change), *change.effects)):
-                self._see_off(change)
-                return change
-        raise EngineUnavailableError(f"the room changed {_ATTEMPTS} times while it was to be changed")
+    def _snapshot(self, client: Client, room: Room, member: Member, grants: Grants, re: str | None) -> Deliver:
+        return Deliver((client.sid,), self._joined(client, room, member, grants, re))
 
-    def _see_off(self, change: Change) -> None:
-        """The one way out of every room: whoever is gone for good may not relay for it any more."""
-        if change.reason.is_final:
-            for member in change.gone:
-                self._hub.rights.withdraw(member.turn_user, change.reason)
-
-    def _may_join(self, client: Client, room: str, meta: msgspec.Raw) -> Refusal | None:
-        limit = self._hub.policy.limits.rooms_per_session
-        if room not in client.session.rooms and len(client.session.rooms) >= limit:
-            return Refusal(ErrorCode.TOO_MANY_ROOMS, f"a session is in at most {limit} rooms")
-        if len(bytes(meta)) > MAX_META:
-            return Refusal(ErrorCode.BAD_REQUEST, f"meta holds at most {MAX_META} bytes")
-        return self._not_granted(client, room)
-
-    def _not_granted(self, client: Client, room: str) -> Refusal | None:
-        if client.grants.allow(Ability.JOIN, room):
-            return None
-        return Refusal(ErrorCode.FORBIDDEN, "the token does not let you into that room")
-
-    def _snapshot(self, client: Client, room: Room, member: Member, re: str | None) -> Deliver:
-        return Deliver((client.sid,), self._joined(client, room, member, re))
-
-    def _joined(self, client: Client, room: Room, member: Member, re: str | None) -> ServerFrame:
+    def _joined(self, client: Client, room: Room, member: Member, grants: Grants, re: str | None) -> ServerFrame:
         hub = self._hub
+        most = hub.policy.limits.members_per_room
         body = Joined(
             room=room.name,
             self=Self(member.id, member.order),
             members=[view(other) for other in room.members.values() if other.id != member.id],
-            role=client.grants.role,
+            meta=room.meta,
+            role=grants.role,
+            can=[ability.value for ability in IN_ROOMS if may(room, grants, ability)],
             rseq=room.rseq,
-            limits={"members": hub.policy.limits.members_per_room, "meta_bytes": MAX_META},
+            limits={"members": min(most, room.terms.capacity or most), "meta_bytes": MAX_META},
         )
-        if client.grants.allow(Ability.ICE, room.name):
+        if may(room, grants, Ability.ICE):
             host = hub.policy.public_host or client.visitor.host
             now = hub.clock.now()
             given = grant(hub.policy.issuer, host, member.turn_user, now.wall, hub.entropy)
@@ -168,11 +196,5 @@ class Lobby:
         return server_frame("joined", to_json(body), re=re, room=room.name)
 
 
-def _candidate(client: Client, member: str, meta: msgspec.Raw, turn_user: str, order: int | None = None) -> Candidate:
-    grants = client.grants
-    return Candidate(member, client.sid, grants.user, meta, order, grants.role, grants.expires, turn_user=turn_user)
-
-
-def bytes_of(raw: msgspec.Raw) -> msgspec.Raw:
-    """The same JSON without the frame that it was a part of, which would stay in memory otherwise."""
-    return msgspec.Raw(bytes(raw))
+def _renewal(client: Client, grants: Grants) -> Callable[[Room | None], Change | Refusal]:
+    return lambda stored: change_member(stored, client.sid, grants=grants)

@@ -6,7 +6,7 @@ A frame is checked once, on entry. From then on `data` is spliced into the frame
 import re
 from array import array
 from itertools import accumulate
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -158,12 +158,14 @@ class Problem(msgspec.Struct, frozen=True):
     message: str
     retryable: bool
     retry_after_ms: int | msgspec.UnsetType = msgspec.UNSET
+    details: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
 def error_frame(refusal: Refusal, re: str | None = None) -> ServerFrame:
     """The reply to a frame that was refused."""
     after = msgspec.UNSET if refusal.retry_after is None else round(refusal.retry_after * 1000)
-    problem = Problem(refusal.code.value, refusal.message, refusal.code.retryable, after)
+    details = msgspec.UNSET if refusal.details is None else dict(refusal.details)
+    problem = Problem(refusal.code.value, refusal.message, refusal.code.retryable, after, details)
     return server_frame("error", to_json(problem), re=re)
 
 

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from fairlead.metrics import Metrics
+from signal_api.effects import LeaveReason
 from signal_api.engine.contract import Census
 from signal_api.ice_servers import IceFormat
 from signal_api.messages import NEGOTIATION
@@ -17,7 +18,7 @@ TRANSPORTS = ("websocket", "sse", "poll")
 #: Types of frames by which they are counted; an application's own are "x", what nobody knows is "other".
 FRAME_TYPES = (
     *sorted(NEGOTIATION), "hello", "join", "leave", "message", "ok", "error", "ping", "pong", "token", "welcome",
-    "joined", "member.joined", "member.left", "turn", "drain", "x", "other",
+    "joined", "member.joined", "member.left", "meta.set", "kick", "unban", "turn", "drain", "x", "other",
 )  # fmt: skip
 #: seconds from the receipt of a frame until it is queued for every receiver on this node
 _RELAY_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
@@ -70,8 +71,11 @@ class Instruments:
         closings = (str(code.value) for code in CloseCode)
         self.closes = counts("closes", "Connections that the server closed.", {"code": closings})
         self.joins = counts("joins", "Attempts to join a room.", {"result": ("joined", "refused")})
+        self.kicks = counts("kicks", "Members sent out of a room.", {"by": ("member", "api")})
+        reasons = (reason.value for reason in LeaveReason)
+        self.undelivered = counts("undelivered", "Frames lost with the session they were for.", {"reason": reasons})
         self.auth_failures = counts("auth_failures", "Tokens that were not accepted.", {"reason": _AUTH_FAILURES})
-        limits = ("frames", "connects", "ice", "polls")
+        limits = ("frames", "connects", "ice", "polls", "passwords")
         self.rate_limited = counts("rate_limited", "Requests above a rate.", {"limit": limits})
         self.ice_issued = counts("ice_issued", "TURN credentials.", {"format": ("join", *IceFormat)})
         self.origins_refused = counts("origins_refused", "Requests of foreign pages or hosts.", {"what": _FOREIGN})

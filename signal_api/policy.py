@@ -36,6 +36,10 @@ class Policy:
         return Rate(self.limits.connects_per_second, self.limits.sessions_per_source)
 
     @property
+    def password_rate(self) -> Rate:
+        return Rate(self.limits.passwords_per_minute / 60, self.limits.passwords_per_minute)
+
+    @property
     def ice_rate(self) -> Rate:
         return Rate(self.limits.ice_per_minute / 60, self.limits.ice_per_minute)
 

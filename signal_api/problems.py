@@ -1,7 +1,7 @@
 """Refusals over HTTP: problem documents (RFC 9457) with the code and whether to try again."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -21,6 +21,7 @@ class ProblemDocument(msgspec.Struct, frozen=True):
     code: str
     retryable: bool
     type: str = "about:blank"
+    details: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ProblemReply(NamedTuple):
@@ -42,7 +43,14 @@ class RefusedError(HTTPException):
 def problem_reply(refusal: Refusal) -> ProblemReply:
     """The reply for a refusal; those to be retried say when, and 401 says by what."""
     status = refusal.code.status
-    document = ProblemDocument(status.phrase, status.value, refusal.message, refusal.code.value, refusal.code.retryable)
+    document = ProblemDocument(
+        title=status.phrase,
+        status=status.value,
+        detail=refusal.message,
+        code=refusal.code.value,
+        retryable=refusal.code.retryable,
+        details=msgspec.UNSET if refusal.details is None else dict(refusal.details),
+    )
     headers = {"content-type": CONTENT_TYPE, "cache-control": "no-store"}
     if refusal.retry_after is not None:
         headers["retry-after"] = str(max(1, math.ceil(refusal.retry_after)))

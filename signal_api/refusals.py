@@ -1,9 +1,10 @@
 """The words for saying no: error codes in replies and problem documents, close codes on connections."""
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class ErrorCode(enum.StrEnum):
@@ -115,12 +116,13 @@ class CloseCode(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A request was understood and is not granted. `message` is written for the person who reads it;
-    `retry_after` is in seconds."""
+    """A request was understood and is not granted. `message` is written for the person who reads it, `details` for
+    the program; `retry_after` is in seconds."""
 
     code: ErrorCode
     message: str
     retry_after: float | None = None
+    details: Mapping[str, Any] | None = None
 
 
 class Closing(NamedTuple):

@@ -44,6 +44,10 @@ class Terms(msgspec.Struct, frozen=True):
     kept: bool = False
 
 
+#: what holds where nobody said anything
+UNSAID = Terms()
+
+
 class Ban(msgspec.Struct, frozen=True):
     """A user stays out of a room until then; times are Unix seconds, `by` says who wanted it so."""
 
@@ -65,7 +69,7 @@ class Room(msgspec.Struct, frozen=True):
     rseq: int = 0
     next_order: int = 1
     meta: msgspec.Raw = NULL
-    terms: Terms = Terms()
+    terms: Terms = UNSAID
     bans: dict[str, Ban] = {}
 
     @property
@@ -120,7 +124,7 @@ class Candidate(NamedTuple):
     role: str = "member"
     expires: float | None = None
     proven: str | None = None
-    terms: Terms = Terms()
+    terms: Terms = UNSAID
     room_meta: msgspec.Raw = NULL
     turn_user: str = ""
 
@@ -180,7 +184,7 @@ def remains(room: Room) -> Room | None:
     """What is kept of a room: all of it while it is open, then its bans alone."""
     if room.is_open:
         return room
-    return msgspec.structs.replace(room, meta=NULL, terms=Terms()) if room.bans else None
+    return msgspec.structs.replace(room, meta=NULL, terms=UNSAID) if room.bans else None
 
 
 def recipients(room: Room, sender: Member, to: Recipients) -> tuple[str, ...] | Refusal:
@@ -193,7 +197,8 @@ def recipients(room: Room, sender: Member, to: Recipients) -> tuple[str, ...] | 
     wanted = (to,) if isinstance(to, str) else tuple(dict.fromkeys(to))
     members = [room.members.get(name) for name in wanted]
     if None in members:
-        return Refusal(ErrorCode.PEER_NOT_FOUND, "no such member is in the room")
+        absent = [name for name in wanted if name not in room.members]
+        return Refusal(ErrorCode.PEER_NOT_FOUND, "no such member is in the room", details={"to": absent})
     return tuple(member.sid for member in members if member is not None)
 
 
@@ -223,12 +228,15 @@ def _opened(room: Room | None, name: str, candidate: Candidate) -> Room:
 def _turned_away(room: Room, candidate: Candidate, now: float, knows_password: bool, capacity: int) -> Refusal | None:
     ban = room.bans.get(candidate.user) if candidate.user is not None else None
     if ban is not None and now < ban.until:
-        return Refusal(ErrorCode.BANNED, "you were sent out of this room, and may not come back yet")
+        wrong = "you were sent out of this room, and may not come back yet"
+        return Refusal(ErrorCode.BANNED, wrong, details={"until": ban.until})
     if room.terms.password is not None and not knows_password and candidate.proven != room.terms.password:
         return Refusal(ErrorCode.WRONG_PASSWORD, "the room asks for its password, and this was not it")
     most = capacity if room.terms.capacity is None else min(capacity, room.terms.capacity)
     if len(room.members) >= most:
-        return Refusal(ErrorCode.ROOM_FULL, f"the room has {most} members, which is its limit")
+        return Refusal(
+            ErrorCode.ROOM_FULL, f"the room has {most} members, which is its limit", details={"members": most}
+        )
     return None
 
 

@@ -9,13 +9,15 @@ import base64
 import enum
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
 
 from fairlead.clock import Entropy
-from signal_api.messages import ServerFrame, server_frame, to_json
+from signal_api.authorization import Grants
+from signal_api.messages import NULL, ServerFrame, server_frame, to_json
+from signal_api.rooms import UNSAID, Terms
 
 LOG_FRAMES = 256
 LOG_BYTES = 512 * 1024
@@ -62,14 +64,18 @@ def parse_position(after: int | str, epoch: str | None = None) -> Position:
 @dataclass(slots=True)
 class Membership:
     """A room as its member remembers it, to come back as who it was; `present` until the room was told of its end.
-    `turn_user` is the user id of its TURN credentials."""
+    `turn_user` is the user id of its TURN credentials, `grants` what a token for this room alone allows. What held in
+    the room is remembered for one that was left empty meanwhile, so that it does not come back without its password."""
 
     room: str
     member: str
-    order: int
+    order: int | None
     meta: msgspec.Raw
     turn_user: str
     present: bool = True
+    grants: Grants | None = None
+    terms: Terms = UNSAID
+    room_meta: msgspec.Raw = field(default_factory=lambda: NULL)
 
 
 class _News(NamedTuple):

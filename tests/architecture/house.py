@@ -27,6 +27,7 @@ PURE = (
     "signal_api.effects",
     "signal_api.ice_servers",
     "signal_api.messages",
+    "signal_api.moderation",
     "signal_api.origins",
     "signal_api.refusals",
     "signal_api.revocations",

@@ -133,3 +133,12 @@ def test_ten_thousand_sources_leave_nothing_behind() -> None:
     finally:
         tracemalloc.stop()
     assert grown < 4096
+
+
+def test_who_asks_what_a_token_would_cost_takes_none() -> None:
+    buckets = table()
+    for _ in range(5):
+        assert buckets.wait(b"source", RATE, 0.0) == 0.0
+    assert allowed(buckets, RATE, 0.0, 4) == [True, True, True, False]
+    assert buckets.wait(b"source", RATE, 0.0) == pytest.approx(0.1)
+    assert buckets.wait(b"source", Rate(0, 0), 0.0) == 0.0

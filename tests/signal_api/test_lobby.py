@@ -1,7 +1,5 @@
 """Rooms as clients see them: joining, presence, leaving, dropping out and coming back."""
 
-import pytest
-
 from fairlead.credentials import parse_username
 from signal_api.ice_servers import room_hash
 from signal_api.rooms import MAX_META
@@ -98,15 +96,6 @@ async def test_limits_of_rooms_and_members() -> None:
     await seats[0].say("join", room="b")
     assert seats[0].news()[-1]["data"]["code"] == "already_joined"
     assert node.instruments.joins["refused",] == 3
-
-
-@pytest.mark.parametrize("data", [{"password": "p"}, {"create": {"capacity": 3}}, {"token": "t"}])
-async def test_what_rooms_do_not_have_is_not_ignored(data: dict[str, object]) -> None:
-    node = Node()
-    seat = await node.enter()
-    await seat.say("join", data={"room": "r"} | data)
-    assert seat.news()[-1]["data"]["code"] == "unsupported"
-    assert not seat.client.session.rooms
 
 
 async def test_meta_has_a_bound() -> None:

@@ -1,0 +1,43 @@
+"""How a room changes: load, compute, commit; and again when another change came first."""
+
+from collections.abc import Callable
+
+from signal_api.effects import Effect
+from signal_api.engine.contract import Engine
+from signal_api.hub import Hub
+from signal_api.refusals import EngineUnavailableError, Refusal
+from signal_api.rooms import Change, Room
+
+#: attempts to change a room while others change it too
+_ATTEMPTS = 32
+
+
+class Commits:
+    """Changes rooms by the pure functions of signal_api.rooms and signal_api.moderation."""
+
+    def __init__(self, hub: Hub, engine: Engine) -> None:
+        self._hub = hub
+        self._engine = engine
+
+    async def change(
+        self,
+        room: str,
+        step: Callable[[Room | None], Change | Refusal],
+        before: Callable[[Change], tuple[Effect, ...]] = lambda _: (),
+    ) -> Change | Refusal:
+        """Commits what `step` makes of a room. `before` makes effects that go first."""
+        for _ in range(_ATTEMPTS):
+            stored = await self._engine.load(room)
+            change = step(stored.room)
+            if isinstance(change, Refusal):
+                return change
+            if await self._engine.commit(room, stored.version, change.room, (*before(change), *change.effects)):
+                self._see_off(change)
+                return change
+        raise EngineUnavailableError(f"the room changed {_ATTEMPTS} times while it was to be changed")
+
+    def _see_off(self, change: Change) -> None:
+        """The one way out of every room: whoever is gone for good may not relay for it any more."""
+        if change.reason.is_final:
+            for member in change.gone:
+                self._hub.rights.withdraw(member.turn_user, change.reason)
