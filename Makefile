@@ -47,7 +47,7 @@ lock: $(VENV)/dev.stamp  ## Renews requirements/ from pyproject.toml; UPGRADE=--
 	$(LOCK) $(UPGRADE) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
 
 clean:  ## Removes the environment and every cache
-	rm -rf $(VENV) native/target turnd/dataplane/_engine.abi3.so build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) native/target fairlead/native/_engine.abi3.so build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find $(CHECKED) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What Rust has its own tools for.

@@ -4,9 +4,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from fairlead.config import AddressSetting, DaemonSettings
+from fairlead.config import AddressSetting, DaemonSettings, Settings
 from fairlead.datagram import Transport
 from fairlead.listeners import BufferSettings, Listener, ListenerSetting, parse_listener
+from fairlead.native import EngineChoice
+from fairlead.rates import RateSettings
 from fairlead.streams import StreamSettings
 from fairlead.stun.binding import LONGEST_SOFTWARE, BindingSettings
 from stund.responder import ResponderSettings
@@ -34,6 +36,14 @@ class StundStreamSettings(StreamSettings):
     idle: float = Field(default=30.0, gt=0)
 
 
+class LimitSettings(Settings):
+    """UDP requests a second, per source (/32, /64)."""
+
+    bindings: RateSettings = RateSettings(rate=1000, burst=5000)
+    #: more sources than this share them
+    buckets: int = Field(default=65536, ge=1)
+
+
 class StundSettings(DaemonSettings):
     """All of the section."""
 
@@ -44,12 +54,14 @@ class StundSettings(DaemonSettings):
     #: used when tls.certificate is set
     listen_tls: tuple[Annotated[ListenerSetting, _one_of(Transport.TLS)], ...] = (parse_listener("tls://*:5350"),)
     ops: AddressSetting = "127.0.0.1:9479"
+    engine: EngineChoice = EngineChoice.AUTO
     #: the SOFTWARE attribute of every reply; null leaves it out
     software: Annotated[str, AfterValidator(_fits)] | None = None
     #: send MAPPED-ADDRESS beside XOR-MAPPED-ADDRESS
     mapped_address: bool = False
     #: answer RFC 3489 clients, which send no cookie
     classic: bool = False
+    limits: LimitSettings = LimitSettings()
     streams: StundStreamSettings = StundStreamSettings()
     buffers: BufferSettings = BufferSettings()
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from fairlead.datagram import Address
 from fairlead.reasons import Reason
-from fairlead.stun.binding import LEAST, BindingSettings, Reply, answer_bare_request, answer_binding
+from fairlead.stun.binding import LEAST, BindingSettings, Reply, answer_binding, answer_plain_request
 from fairlead.stun.header import DecodeError
 from fairlead.stun.message import decode
 
@@ -19,7 +19,7 @@ class ResponderSettings(NamedTuple):
 def respond(data: bytes, source: Address, settings: ResponderSettings) -> Reply | Reason:
     """The answer to one datagram or framed message, or why there is none. Remembers nothing."""
     if settings.binding == LEAST:
-        reply = answer_bare_request(data, source)
+        reply = answer_plain_request(data, source)
         if reply is not None:
             return reply
     try:

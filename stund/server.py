@@ -11,13 +11,14 @@ from fairlead.datagram import Address
 from fairlead.listeners import Listener, bind
 from fairlead.log import get_logger
 from fairlead.metrics import LabelSet, Metrics
+from fairlead.native import EngineMissingError, is_native
 from fairlead.probe import SelfProbe, Target, declare_probe
 from fairlead.streams import StreamServer, declare_streams
 from fairlead.tls import ALPN_STUN, ALPN_TURN, Certificate, declare_certificate, load_certificate
 from fairlead.udp import UdpSocket, address_of
 from stund.config import StundSettings
 from stund.metrics import StundMetrics
-from stund.service import Service
+from stund.service import Rules, Service, Threads
 
 _log = get_logger("stund")
 
@@ -38,18 +39,33 @@ class Server:
     def __init__(self, loaded: Loaded[StundSettings], context: Context) -> None:
         """Opens what is configured; raises SettingError."""
         section = loaded.section
-        self._service = Service(StundMetrics(context.metrics), context.clock, section.responder, section.streams.idle)
+        self._section = section
+        native = _make_native(section)
+        self.engine = "python" if native is None else "native"
+        self.metrics = StundMetrics(context.metrics, native.totals if native is not None else None)
+        self._service = Service(self.metrics, context.clock, _rules(section), section.limits.buckets, native)
         self.streams = StreamServer(self._service, section.streams, largest=_LARGEST_REQUEST)
         self._open: dict[Listener, _Open] = {}
         self._numbers = itertools.count(1)
         self._certificate: Certificate | None = None
         self.probe = SelfProbe(self.targets, context.clock.entropy)
-        self.take_over(loaded)
+        try:
+            self.take_over(loaded)
+        except BaseException:
+            self._service.close()
+            raise
         self._declare(context.metrics)
+        _log.info("answering", engine=self.engine)
 
     def take_over(self, loaded: Loaded[StundSettings]) -> None:
         """Opens what is new and closes what is gone; raises SettingError before anything has changed."""
         section = loaded.section
+        for key, before, after in (
+            (("engine",), self._section.engine, section.engine),
+            (("limits", "buckets"), self._section.limits.buckets, section.limits.buckets),
+        ):
+            if before != after:
+                raise SettingError(("stund", *key), "cannot change while stund runs", "restart stund, or put it back")
         certificate = load_certificate(loaded.shared.tls, (ALPN_STUN, ALPN_TURN))
         wanted = dict(_wanted(section, with_tls=certificate is not None))
         fresh = _bind_all({listener: key for listener, key in wanted.items() if listener not in self._open}, section)
@@ -60,7 +76,8 @@ class Server:
         self._certificate = certificate
         self.streams.settings = section.streams
         self.streams.context = certificate.context if certificate is not None else None
-        self._service.settings, self._service.idle = section.responder, section.streams.idle
+        self._section = section
+        self._service.change(_rules(section))
         for kept in itertools.chain.from_iterable(opened.datagram for opened in self._open.values()):
             kept.resize(section.buffers.receive, section.buffers.send)
         for listener, sockets in fresh.items():
@@ -71,6 +88,7 @@ class Server:
         for opened in self._open.values():
             self._close(opened)
         self._open.clear()
+        self._service.close()
         self.streams.close()
 
     def _serve(self, listener: Listener, sockets: Sequence[socket.socket]) -> _Open:
@@ -118,6 +136,23 @@ class Server:
         }
 
 
+def _rules(section: StundSettings) -> Rules:
+    return Rules(section.responder, section.limits.bindings.as_rate, section.streams.idle)
+
+
+def _make_native(section: StundSettings) -> Threads | None:
+    """The native engine where it is to run; raises SettingError where it is asked for and missing."""
+    try:
+        if not is_native(section.engine):
+            return None
+    except EngineMissingError as error:
+        raise SettingError(("stund", "engine"), str(error), error.remedy) from None
+    # Importable where is_native() says so, and only there.
+    from stund.native import NativeListeners
+
+    return NativeListeners(section.limits.buckets)
+
+
 def _wanted(section: StundSettings, with_tls: bool) -> Iterator[tuple[Listener, Key]]:
     """The listeners to have, and where each is configured."""
     for name, listeners in (("listen", section.listen), ("listen_tls", section.listen_tls if with_tls else ())):
@@ -159,7 +194,9 @@ class Stund:
         return await self._server.probe.reasons() if self._server is not None else ()
 
     def about(self) -> Mapping[str, str | int]:
-        return {}
+        if self._server is None:
+            return {}
+        return {"engine": self._server.engine, "panics": self._server.metrics.panics()}
 
     async def drain(self) -> None:
         if self._server is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-EXTENSION = "turnd/dataplane/_engine.abi3.so"
+EXTENSION = "fairlead/native/_engine.abi3.so"
 
 
 class EngineHook(BuildHookInterface[Any]):

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from fairlead.buckets import Rate
 from fairlead.config import AddressSetting, DaemonSettings, Settings
 from fairlead.listeners import BufferSettings, ListenerSetting, parse_listener
+from fairlead.native import EngineChoice
+from fairlead.rates import RateSettings
 from fairlead.streams import StreamSettings
-from turnd.dataplane.choice import EngineChoice
 from turnd.protocol.peer_policy import PeerPolicy
 from turnd.protocol.settings import ChannelRange, Expiry
 
@@ -103,21 +103,11 @@ class QuotaSettings(Settings):
     channels: int = Field(default=256, ge=1)
 
 
-class RateSettings(Settings):
-    """A token bucket per source; rate 0 switches it off."""
-
-    #: a second
-    rate: float = Field(ge=0)
-    burst: int = Field(ge=1)
-
-    @property
-    def as_rate(self) -> Rate:
-        return Rate(self.rate, self.burst)
-
-
 class LimitSettings(Settings):
     """Unauthenticated replies a second, per source (/32, /64)."""
 
+    #: requests over UDP
+    bindings: RateSettings = RateSettings(rate=1000, burst=5000)
     challenges: RateSettings = RateSettings(rate=100, burst=500)
     failures: RateSettings = RateSettings(rate=20, burst=40)
     #: buckets of each kind; more sources than this share them

@@ -9,6 +9,7 @@ from fairlead.datagram import Address
 from fairlead.link import Draining, LinkServer
 from fairlead.listeners import Listener
 from fairlead.log import get_logger
+from fairlead.native import EngineMissingError
 from fairlead.probe import SelfProbe, declare_probe
 from fairlead.streams import declare_streams
 from fairlead.tls import ALPN_STUN, ALPN_TURN, Certificate, declare_certificate, load_certificate
@@ -22,7 +23,7 @@ from turnd.assembly import (
     make_state,
 )
 from turnd.config import TurndSettings
-from turnd.dataplane.choice import EngineMissingError, make_engine
+from turnd.dataplane.choice import make_engine
 from turnd.dataplane.contract import DataPlane, EngineSettings, Usage
 from turnd.journal import Journal
 from turnd.liaison import Liaison
@@ -106,6 +107,7 @@ class Turnd:
         state.authenticator = authenticator
         state.settings = make_settings(auth, section, self._hosts)
         state.quotas.limits = make_limits(section)
+        server.engine.limit_bindings(section.limits.bindings.as_rate)
         server.streams.settings = section.streams
         server.execute(change_policy(state, self._make_policy(section), self._context.clock.now()))
         self._shared, self._section = loaded.shared, section
@@ -137,11 +139,14 @@ class Turnd:
 
     def _make_engine(self, section: TurndSettings) -> DataPlane:
         buffers = section.buffers
-        settings = EngineSettings(aliases(self._hosts), buffers.receive, buffers.send)
+        told = aliases(self._hosts)
+        settings = EngineSettings(told, buffers.receive, buffers.send, buckets=section.limits.buckets)
         try:
-            return make_engine(section.engine, settings)
+            engine = make_engine(section.engine, settings)
         except EngineMissingError as error:
             raise SettingError(("turnd", "engine"), str(error), error.remedy) from None
+        engine.limit_bindings(section.limits.bindings.as_rate)
+        return engine
 
     async def _open_link(self, shared: SharedSettings) -> None:
         """The link to signal_api, where a socket is configured."""

@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from fairlead.clock import Now
 from fairlead.log import SampledLog, get_logger
+from fairlead.native import FaultLog
 from turnd.dataplane.contract import Fault, Usage
 from turnd.protocol.authentication import AuthFailure
 from turnd.protocol.effects import Allocated, Challenged, Ended, Refused
@@ -28,16 +29,13 @@ EXPLANATIONS = {
 #: Refusals that are a client's ordinary life: browsers ask for every candidate of the other side.
 _ORDINARY = frozenset({403, 437, 443})
 
-#: Seconds in which one fault of the engine is written down; all are counted.
-_FAULT_WINDOW = 10.0
-
 
 class Journal:
     """A watcher of the server. Refusals are sampled: one line per source, kind and minute."""
 
     def __init__(self) -> None:
         self._sampled = SampledLog(_log)
-        self._silent_until = 0.0
+        self._faults = FaultLog(_log)
 
     def write(self, event: Event, usage: Usage | None, now: Now) -> None:
         match event:
@@ -57,7 +55,7 @@ class Journal:
             case Challenged():
                 self._challenged(event, now)
             case Fault():
-                self._faulted(event, now)
+                self._faults.write(event.thread, event.text, now.monotonic)
 
     def _ended(self, event: Ended, usage: Usage) -> None:
         _log.info(
@@ -68,11 +66,6 @@ class Journal:
             seconds=round(event.seconds, 1),
             **asdict(usage),
         )
-
-    def _faulted(self, event: Fault, now: Now) -> None:
-        if now.monotonic >= self._silent_until:
-            self._silent_until = now.monotonic + _FAULT_WINDOW
-            _log.error("a thread of the engine panicked and goes on", thread=event.thread, what=event.text)
 
     def _challenged(self, event: Challenged, now: Now) -> None:
         self._sampled.warning(

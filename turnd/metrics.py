@@ -33,18 +33,19 @@ _FAMILIES = {Family.IPV4: "ipv4", Family.IPV6: "ipv6"}
 def declare(metrics: Metrics, server: TurnServer, now: Callable[[], Now]) -> None:
     """Declares the families of the relay itself; all label sets exist from the start."""
     state = server.relay.state
-    _declare_protocol(metrics, state.counters)
+    _declare_protocol(metrics, state.counters, server.engine)
     _declare_refusals(metrics, state)
     _declare_books(metrics, state, now)
     _declare_data_plane(metrics, state.counters, server.engine)
 
 
-def _declare_protocol(metrics: Metrics, counters: ProtocolCounters) -> None:
+def _declare_protocol(metrics: Metrics, counters: ProtocolCounters, engine: DataPlane) -> None:
     def replies() -> Mapping[LabelSet, float]:
         codes = [_SUCCESS, *map(str, sorted(PHRASES))]
         rows: dict[LabelSet, float] = dict.fromkeys(product(_METHODS.values(), map(str, Transport), codes), 0)
         for (method, transport, code), count in counters.replies.items():
             rows[_METHODS[method], str(transport), _SUCCESS if code is None else str(code)] += count
+        rows[_METHODS[Method.BINDING], str(Transport.UDP), _SUCCESS] += engine.counters().bindings
         return rows
 
     text = "Requests that were answered, by method, client transport and error code."

@@ -25,6 +25,7 @@ from fairlead.stun.attributes import (
     ErrorCode,
 )
 from fairlead.stun.header import HEADER_LENGTH, MAGIC_COOKIE, Class, Method, message_type
+from fairlead.stun.integrity import fingerprint
 from fairlead.stun.message import Message, encode
 
 #: What must be understood and asks for nothing here: ICE agents and TURN clients attach it to Bindings as well.
@@ -69,26 +70,46 @@ class Reply(NamedTuple):
     code: int
 
 
-#: Type, length and cookie of a request without attributes, and what a success says before and inside its attribute.
-_BARE_REQUEST = struct.pack("!HHI", message_type(Method.BINDING, Class.REQUEST), 0, MAGIC_COOKIE)
-_SUCCESS = message_type(Method.BINDING, Class.SUCCESS)
-_BARE_REPLIES = {
-    4: (struct.pack("!HH", _SUCCESS, 12), struct.pack("!HHH", XOR_MAPPED_ADDRESS.type, 8, Family.IPV4)),
-    16: (struct.pack("!HH", _SUCCESS, 24), struct.pack("!HHH", XOR_MAPPED_ADDRESS.type, 20, Family.IPV6)),
+_REQUEST_TYPE = message_type(Method.BINDING, Class.REQUEST).to_bytes(2)
+_SUCCESS_TYPE = message_type(Method.BINDING, Class.SUCCESS).to_bytes(2)
+#: Type, length and cookie of a request without attributes, and of one with a FINGERPRINT alone; its header.
+_BARE = _REQUEST_TYPE + struct.pack("!HI", 0, MAGIC_COOKIE)
+_STAMPED = _REQUEST_TYPE + struct.pack("!HI", 8, MAGIC_COOKIE)
+_STAMP = struct.pack("!HH", FINGERPRINT.type, 4)
+_STAMPED_LENGTH = HEADER_LENGTH + 8
+#: What stands before the port, by the length of the host.
+_MAPPED = {
+    4: struct.pack("!HHH", XOR_MAPPED_ADDRESS.type, 8, Family.IPV4),
+    16: struct.pack("!HHH", XOR_MAPPED_ADDRESS.type, 20, Family.IPV6),
 }
 
 
-def answer_bare_request(data: bytes, source: Address) -> Reply | None:
-    """What answer_binding says to a request without attributes under the LEAST settings, at a fifth of its price;
-    None for every other message. Most requests that a STUN server sees are these 20 bytes."""
-    if len(data) != HEADER_LENGTH or not data.startswith(_BARE_REQUEST):
+def is_binding_request(data: bytes) -> bool:
+    """Whether these bytes look like one, by their first ones."""
+    return data.startswith(_REQUEST_TYPE) and len(data) >= HEADER_LENGTH
+
+
+def answer_plain_request(data: bytes, source: Address) -> Reply | None:
+    """What answer_binding says under the LEAST settings to a request of nothing but a right FINGERPRINT, at a fifth of
+    its price; None for every other message. Most requests that a STUN server sees are the 20 bytes without it."""
+    length = len(data)
+    if length == HEADER_LENGTH and data.startswith(_BARE):
+        signed = False
+    elif length == _STAMPED_LENGTH and data.startswith(_STAMPED) and data[HEADER_LENGTH:].startswith(_STAMP):
+        if int.from_bytes(data[-4:]) != fingerprint(data, HEADER_LENGTH):
+            return None
+        signed = True
+    else:
         return None
     host = source.packed_host
     size = len(host)
-    head, attribute = _BARE_REPLIES[size]
     port = (source.port ^ MAGIC_COOKIE >> 16).to_bytes(2)
     xored = (int.from_bytes(host) ^ int.from_bytes(data[4 : 4 + size])).to_bytes(size)
-    return Reply(head + data[4:] + attribute + port + xored, 0)
+    body = _MAPPED[size] + port + xored
+    if not signed:
+        return Reply(_SUCCESS_TYPE + len(body).to_bytes(2) + data[4:] + body, 0)
+    reply = _SUCCESS_TYPE + (len(body) + 8).to_bytes(2) + data[4:HEADER_LENGTH] + body
+    return Reply(reply + _STAMP + fingerprint(reply, len(reply)).to_bytes(4), 0)
 
 
 def answer_binding(message: Message, source: Address, settings: BindingSettings) -> Reply | Reason:

@@ -9,12 +9,11 @@ from urllib.parse import quote
 from rich.text import Text
 
 from fairlead import __version__
+from fairlead.native import EngineChoice, EngineMissingError, is_native
 from fairlead_cli.configuration import Configuration
 from fairlead_cli.endpoints import bracketed, ops_addresses, page_urls, told_hosts, told_uris
 from fairlead_cli.terminal import pasteable
 from turnd.addresses import relay_hosts
-from turnd.dataplane.choice import EngineChoice, EngineMissingError, make_engine
-from turnd.dataplane.contract import EngineSettings
 
 
 class Row(NamedTuple):
@@ -86,7 +85,8 @@ def _off(configuration: Configuration) -> Iterator[Row]:
         yield Row("turns:", ["no TLS certificate: set tls.certificate and tls.key"])
     yield Row("https, wss", ["signal-api speaks plain HTTP: put your HTTPS proxy before it"])
     yield Row("camera", ["browsers give it to pages on https or localhost alone: elsewhere the page sends a drawing"])
-    missing = _native_engine_missing() if configuration.turnd.engine is EngineChoice.AUTO else ""
+    is_wanted = EngineChoice.AUTO in (configuration.turnd.engine, configuration.stund.engine)
+    missing = _native_engine_missing() if is_wanted else ""
     if missing:
         yield Row("native engine", [f"{missing}: packets are moved in Python"])
     if configuration.shared.public_host is None:
@@ -96,7 +96,7 @@ def _off(configuration: Configuration) -> Iterator[Row]:
 def _native_engine_missing() -> str:
     """Why there is none; empty where there is one."""
     try:
-        make_engine(EngineChoice.NATIVE, EngineSettings()).close()
+        is_native(EngineChoice.NATIVE)
     except EngineMissingError as error:
         return str(error)
     return ""

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from fairlead.native import EngineChoice, EngineMissingError
 from tests.conformance.kit import IPV4, IPV6, Rig
 from tests.skipping import skip_for_lack_of
-from turnd.dataplane.choice import EngineChoice, EngineMissingError, make_engine
+from turnd.dataplane.choice import make_engine
 from turnd.dataplane.contract import DataPlane, EngineSettings
 
 #: By name. One that is not built into this installation skips its cases, and the skips are counted.

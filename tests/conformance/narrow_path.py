@@ -6,9 +6,10 @@ import sys
 from contextlib import ExitStack
 from fcntl import ioctl
 
+from fairlead.native import EngineChoice
 from fairlead.reasons import Reason
 from tests.conformance.kit import Rig
-from turnd.dataplane.choice import EngineChoice, make_engine
+from turnd.dataplane.choice import make_engine
 from turnd.dataplane.contract import EngineSettings
 
 MTU = 1280

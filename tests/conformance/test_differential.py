@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairlead.datagram import Datagram
+from fairlead.native import EngineChoice, EngineMissingError
 from fairlead.reasons import Reason
 from fairlead.stun.header import DecodeError
 from fairlead.stun.message import decode
 from tests.conformance.kit import IPV4, NUMBER, End, Relay, Rig, channel_data, plain_send, settle
 from tests.skipping import skip_for_lack_of
-from turnd.dataplane.choice import EngineChoice, EngineMissingError, make_engine
+from turnd.dataplane.choice import make_engine
 from turnd.dataplane.contract import DataPlane, EngineSettings
 from turnd.routes import Channel, Permission, Ports
 

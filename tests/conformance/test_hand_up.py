@@ -6,7 +6,7 @@ import pytest
 
 from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
 from fairlead.reasons import Reason
-from fairlead.stun.attributes import DATA, REQUESTED_TRANSPORT
+from fairlead.stun.attributes import DATA, REQUESTED_TRANSPORT, SOFTWARE
 from fairlead.stun.header import Class, Method
 from fairlead.stun.message import encode, new_mask
 from tests.conformance.conftest import MakeEngine, MakeRig
@@ -16,7 +16,7 @@ from tests.skipping import skip_for_lack_of
 ALLOCATE = encode(Method.ALLOCATE, Class.REQUEST, new_mask(bytes(12)), [(REQUESTED_TRANSPORT, 17)])
 UNKNOWN = {
     "allocate": ALLOCATE,
-    "binding": encode(Method.BINDING, Class.REQUEST, new_mask(bytes(12)), with_fingerprint=True),
+    "binding": encode(Method.BINDING, Class.REQUEST, new_mask(bytes(12)), [(SOFTWARE, "x")], with_fingerprint=True),
     "attribute beyond the end": encode(Method.BINDING, Class.REQUEST, new_mask(bytes(12)), [(DATA, b"data")])[:-5]
     + b"\xffdata",
 }

@@ -14,7 +14,7 @@ from tests.conformance.kit import IPV4, End, Rig, channel_data, message_of, sett
 from turnd.dataplane.contract import DataPlane
 
 BUDGET = 20
-BINDING = encode(Method.BINDING, Class.REQUEST, new_mask(bytes(12)))
+ALLOCATE = encode(Method.ALLOCATE, Class.REQUEST, new_mask(bytes(12)))
 
 
 def is_ready(engine: DataPlane) -> bool:
@@ -43,7 +43,7 @@ def test_the_descriptor_is_readable_while_there_is_work_and_only_then(rig: Rig) 
         send()
         far_end.receive()
         assert not is_ready(rig.engine)
-    client.say(BINDING)
+    client.say(ALLOCATE)
     assert select.select([rig.engine.fileno()], [], [], 3)[0]
     assert len(rig.engine.turn()) == 1
     assert not is_ready(rig.engine)
@@ -62,7 +62,7 @@ def test_a_turn_hands_up_no_more_than_its_budget(make_rig: MakeRig) -> None:
     rig = make_rig(budget=BUDGET)
     client = rig.client()
     for _ in range(3 * BUDGET):
-        client.say(BINDING)
+        client.say(ALLOCATE)
     lengths: list[int] = []
     while sum(lengths) < 3 * BUDGET:
         settle(rig.engine)
@@ -108,7 +108,7 @@ def test_a_flooded_listener_does_not_starve_relay_sockets(make_rig: MakeRig, hos
             peer.send(b"down", relay.address)
     for _ in range(10):
         for _ in range(2 * BUDGET):
-            flooder.say(BINDING)
+            flooder.say(ALLOCATE)
         a_turn(rig)
     assert relayed(rig) == 50
 
@@ -135,7 +135,7 @@ def test_a_flood_is_shed_and_memory_does_not_grow(make_rig: MakeRig) -> None:
     def flood() -> None:
         for _ in range(5):
             for stranger in strangers:
-                for message in (BINDING, channel_data(bytes(1172)), message_of(1400)):
+                for message in (ALLOCATE, channel_data(bytes(1172)), message_of(1400)):
                     stranger.say(message)
                 peer.send(bytes(1172), relay.address)
         a_turn(rig)

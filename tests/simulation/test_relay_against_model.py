@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fairlead.datagram import Address, Family
+from fairlead.native import EngineChoice, EngineMissingError
 from fairlead.stun.attributes import (
     CHANNEL_NUMBER,
     DATA,
@@ -34,7 +35,7 @@ from tests.simulation.relayed_world import bound_socket
 from tests.simulation.stage import PEOPLE, PORTS, TRANSPORTS, Stage
 from tests.skipping import skip_for_lack_of
 from tests.turnd.kit import UDP, Row
-from turnd.dataplane.choice import EngineChoice, EngineMissingError, make_engine
+from turnd.dataplane.choice import make_engine
 from turnd.dataplane.contract import EngineSettings
 from turnd.protocol.settings import Expiry
 

@@ -19,7 +19,7 @@ from stund.config import StundSettings
 from stund.server import Server
 
 REQUEST = encode(Method.BINDING, Class.REQUEST, new_mask(bytes(range(12))))
-LOOPBACK = {"listen": ["udp://127.0.0.1:0", "tcp://127.0.0.1:0"], "listen_tls": ["tls://127.0.0.1:0"]}
+LOOPBACK: dict[str, Any] = {"listen": ["udp://127.0.0.1:0", "tcp://127.0.0.1:0"], "listen_tls": ["tls://127.0.0.1:0"]}
 
 
 def configured(folder: Path, shared: dict[str, Any] | None = None, **section: Any) -> Loaded[StundSettings]:

@@ -23,29 +23,32 @@ def ask(address: Address) -> bytes:
         return sock.recv(2048)
 
 
+ENGINE = {"engine": "python", "panics": 0}
+
+
 def readiness(stund: Daemon) -> tuple[int, dict[str, object]]:
     status, body = stund.get("/readyz")
     return status, json.loads(body)
 
 
 def test_it_is_ready_when_it_answers(daemons: Daemons) -> None:
-    stund = daemons.stund()
+    stund = daemons.stund(engine="python")
     assert len(ask(stund.address("udp"))) == 32
     for scheme in ("udp", "tcp"):
         assert probe(["--transport", scheme, str(stund.address(scheme))]) == 0
-    assert readiness(stund) == (200, {"ready": True, "draining": False, "reasons": []})
+    assert readiness(stund) == (200, {"ready": True, "draining": False, "reasons": []} | ENGINE)
     assert stund.metrics().sum("stund_requests_total", transport="udp") >= 2
 
 
 def test_readiness_flips_while_it_drains_and_serves(daemons: Daemons) -> None:
-    stund = daemons.stund()
+    stund = daemons.stund(engine="python")
     with socket.create_connection(stund.address("tcp")) as connection:
         connection.settimeout(5)
         connection.sendall(REQUEST)
         assert len(connection.recv(100)) == 32
         stund.signal(signal.SIGTERM)
         stund.await_record("draining")
-        assert readiness(stund) == (503, {"ready": False, "draining": True, "reasons": ["draining"]})
+        assert readiness(stund) == (503, {"ready": False, "draining": True, "reasons": ["draining"]} | ENGINE)
         assert stund.get("/healthz")[0] == 200
         assert stund.metrics().sum("stund_draining") == 1
         assert len(ask(stund.address("udp"))) == 32
@@ -55,7 +58,7 @@ def test_readiness_flips_while_it_drains_and_serves(daemons: Daemons) -> None:
 
 
 def test_a_bad_file_changes_nothing_and_a_good_one_does(daemons: Daemons) -> None:
-    stund = daemons.stund()
+    stund = daemons.stund(engine="python")
     stund.expected_errors = ("configuration refused, the old one stays",)
     good = yaml.safe_load(stund.file.read_text())
     stund.write({"stund": good["stund"] | {"sofware": "x"}})
@@ -107,7 +110,7 @@ def test_a_wrong_configuration_exits_with_2_and_says_all_of_it(tmp_path: Path) -
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_at_once_when_nothing_is_open(daemons: Daemons, number: signal.Signals) -> None:
-    stund = daemons.stund()
+    stund = daemons.stund(engine="python")
     # The self-probe's connection is closed before anything is asked of the daemon.
     wait_for("no connection", lambda: stund.metrics().sum("stund_connections") == 0 or None)
     stund.signal(number)

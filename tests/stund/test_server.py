@@ -1,8 +1,11 @@
 import asyncio
+import logging
 import os
 import socket
 import ssl
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,7 +117,7 @@ async def test_a_reload_takes_a_new_certificate(tmp_path: Path) -> None:
 
 
 async def test_the_kernels_view_of_each_listener_is_a_metric(tmp_path: Path) -> None:
-    async with running(configured(tmp_path)) as stund:
+    async with running(configured(tmp_path, engine="python")) as stund:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.sendto(bytes(1000), stund.address(Transport.UDP))
             listener = "udp://127.0.0.1:0"
@@ -159,3 +162,36 @@ async def test_draining_waits_for_open_connections(tmp_path: Path) -> None:
             await draining
     finally:
         await stund.stop()
+
+
+@pytest.mark.parametrize(
+    "change", [{"engine": "native"}, {"limits": {"buckets": 1}}], ids=["another engine", "other buckets"]
+)
+async def test_what_cannot_change_refuses_the_reload(tmp_path: Path, change: dict[str, Any]) -> None:
+    async with running(configured(tmp_path, engine="python")) as stund:
+        with pytest.raises(SettingError, match="restart stund"):
+            stund.server.take_over(configured(tmp_path, **{"engine": "python", "listen": []} | change))
+        assert len(await ask(stund.address(Transport.UDP))) == 2
+
+
+async def test_it_refuses_to_start_without_the_engine_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fairlead.native._engine", None)
+    loaded = configured(tmp_path, engine="native")
+    with pytest.raises(SettingError, match="no native engine") as caught:
+        Running(loaded)
+    assert "make native" in str(loaded.locate(caught.value))
+    async with running(configured(tmp_path, engine="auto")) as stund:
+        assert stund.sample("datapath", datapath="python") == 1
+
+
+async def test_which_engine_runs_is_said(tmp_path: Path, engine: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "stund")
+    daemon = Stund()
+    await daemon.start(configured(tmp_path), Context(Metrics("stund"), SystemClock()))
+    try:
+        assert daemon.about() == {"engine": engine, "panics": 0}
+    finally:
+        await daemon.stop()
+    assert any("'answering'" in line and f"'{engine}'" in line for line in map(str, caplog.messages))

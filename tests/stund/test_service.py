@@ -16,6 +16,8 @@ from tests.loopback import require_ipv6
 from tests.skipping import skip_for_lack_of
 from tests.stund.running import REQUEST, ask, ask_stream, configured, running
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 async def test_twenty_bytes_over_ipv4_are_answered_by_thirty_two(tmp_path: Path) -> None:
     async with running(configured(tmp_path)) as stund:
@@ -130,7 +132,7 @@ async def test_port_zero_is_not_answered(tmp_path: Path) -> None:
 
 
 async def test_a_flood_does_not_keep_the_loop_from_its_timers(tmp_path: Path) -> None:
-    async with running(configured(tmp_path, buffers={"receive": 4_000_000})) as stund:
+    async with running(configured(tmp_path, engine="python", buffers={"receive": 4_000_000})) as stund:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             for _ in range(200):
                 sock.sendto(REQUEST, stund.address(Transport.UDP))
@@ -140,6 +142,26 @@ async def test_a_flood_does_not_keep_the_loop_from_its_timers(tmp_path: Path) ->
                 await asyncio.sleep(0)
         assert turns >= 3, "the budget of a turn is 64"
         assert stund.sample("service_seconds_count", transport="udp") == 3, "one of 64 is timed"
+
+
+async def test_each_source_may_ask_so_often(tmp_path: Path) -> None:
+    """Those that need thought, and those that need none; a connection has shown who it is."""
+    thoughtful = encode(Method.BINDING, Class.REQUEST, new_mask(bytes(12)), [(a.SOFTWARE, "x")])
+    limits = {"bindings": {"rate": 0.001, "burst": 4}}
+    async with running(configured(tmp_path, limits=limits)) as stund:
+        server = stund.address(Transport.UDP)
+        for asked in (REQUEST, thoughtful) * 2:
+            await ask(server, asked)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for asked in (REQUEST, thoughtful, b"junk"):
+                sock.sendto(asked, server)
+        await ask(server, host="127.0.0.2")
+        assert stund.sample("dropped_total", reason="rate_limited", transport="udp") == 2
+        assert stund.sample("requests_total", family="ipv4", kind="rfc8489", transport="udp") == 5
+        await ask_stream(stund.address(Transport.TCP))
+        stund.server.take_over(configured(tmp_path, limits={"bindings": {"rate": 0, "burst": 1}}))
+        for _ in range(10):
+            await ask(server)
 
 
 async def test_ten_thousand_sources_leave_nothing_behind(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from fairlead.daemon import run
 
 _ROOT = Path(__file__).parents[2]
-_NAME = "turnd.dataplane._engine"
+_NAME = "fairlead.native._engine"
 
 
 def target() -> Path:
@@ -32,9 +32,7 @@ def main() -> int:
     assert specification is not None
     extension = importlib.util.module_from_spec(specification)
     loader.exec_module(extension)
-    import turnd.dataplane
-
-    sys.modules[_NAME] = turnd.dataplane._engine = extension
+    sys.modules[_NAME] = extension
     from turnd.daemon import Turnd
     from turnd.dataplane.native import NativeEngine
 

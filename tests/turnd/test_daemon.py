@@ -127,7 +127,7 @@ async def test_a_listener_that_cannot_be_opened_changes_nothing(settle: Settle, 
 async def test_it_refuses_to_start_without_the_engine_that_is_asked_for(
     settle: Settle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "turnd.dataplane.native", None)
+    monkeypatch.setitem(sys.modules, "fairlead.native._engine", None)
     with pytest.raises(SettingError, match="no native engine; install Rust"):
         await Turnd().start(settle(engine="native"), Context(Metrics("turnd"), SystemClock()))
 

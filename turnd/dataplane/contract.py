@@ -8,11 +8,14 @@ cross the border of a process.
 An engine works when turn() is called, or all the time in threads of its own. Either way a verb that has returned counts
 for every packet that is sent from then on, and numbers that are read count every packet that had come out by then.
 
-Clients are told apart by their 5-tuple. What they send is one of three:
+Clients are told apart by their 5-tuple. What they send is one of these:
   ChannelData      4 bytes or more, the first from 0x40 to 0x7F. Its data goes to the peer of the channel, when
                    the peer's host has a permission too. What follows the data is padding and ignored.
   plain Send       a Send indication that holds XOR-PEER-ADDRESS and DATA, once each and in either order, and nothing
                    else but a FINGERPRINT, which is right. Its data goes to the peer, when its host has a permission.
+  plain Binding    a Binding request over UDP that holds nothing but a right FINGERPRINT, or nothing. It is answered as
+                   fairlead.stun.binding does. Where limit_bindings() has set a limit, every Binding request over
+                   UDP, plain or not, takes a token of its source first.
   all else         is handed up as it came, be it well formed or not.
 What a peer sends to a relay socket goes to the client when the peer's host has a permission: as ChannelData when a
 channel is bound to the peer, else as a Data indication of XOR-PEER-ADDRESS and DATA (RFC 8656 sections 11.3, 12.6).
@@ -29,6 +32,7 @@ What is not forwarded is dropped and counted, under the first of these that fits
   NO_PERMISSION       the host of the peer has none
   PEER_DENIED         deny() names the peer: judged for each packet, whatever permissions say
   PORT_ZERO           the port of the peer, or of a client whose message would be handed up, is 0
+  RATE_LIMITED        a Binding request of a source that has sent too many
   PEER_NOT_ALLOCATED  the permission says Ports.OWN_RELAYED, and no open relay socket has the peer's address: judged
                       for each packet, in both directions
   SEND_BUFFER         the kernel has no room; or too much is waiting for turn() to hand it up
@@ -42,6 +46,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from fairlead.buckets import Rate
 from fairlead.datagram import Address, Datagram, FiveTuple, Via
 from fairlead.reasons import Reason
 from turnd.routes import RelayId, Route
@@ -98,6 +103,8 @@ class Counters:
     dropped: Mapping[Reason, int] = field(default_factory=dict)
     #: faults
     panics: int = 0
+    #: Binding requests that were answered
+    bindings: int = 0
 
 
 class DataPlane(Protocol):
@@ -154,6 +161,10 @@ class DataPlane(Protocol):
         our own listeners: a permission names a host and cannot leave a port of it out. No channel is bound to them."""
         ...
 
+    def limit_bindings(self, rate: Rate) -> None:
+        """How many Binding requests a second each source may send from now on (fairlead.sources); at first any."""
+        ...
+
     def close_relay(self, relay: RelayId) -> Usage:
         """Withdraws the routes, closes the socket, returns what passed it."""
         ...
@@ -206,9 +217,11 @@ class EngineSettings(NamedTuple):
     `aliases` maps each advertised relay host to the host that is bound (1:1 NAT); clients write and read the
     advertised one. `receive_buffer` and `send_buffer` are SO_RCVBUF and SO_SNDBUF in bytes, 0 leaves the system's.
     `budget` bounds the packets of one turn: those that it hands up, and where the turn does the work, all.
+    `buckets` is how many sources of Binding requests are told apart; more than this share them.
     """
 
     aliases: Mapping[str, str] = {}
     receive_buffer: int = 0
     send_buffer: int = 0
     budget: int = 512
+    buckets: int = 4096

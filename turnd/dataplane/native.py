@@ -3,9 +3,10 @@
 import os
 from collections.abc import Collection, Sequence
 
+from fairlead.buckets import UNLIMITED, Rate
 from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
+from fairlead.native._engine import REASONS, Engine
 from fairlead.reasons import Reason
-from turnd.dataplane import _engine
 from turnd.dataplane.contract import Counters, Direction, EngineSettings, Fault, Framing, HandUp, StreamData, Usage
 from turnd.routes import Channel, Permission, Ports, RelayId, Route
 
@@ -16,9 +17,7 @@ _WAYS = (
     (Direction.TO_CLIENT, Framing.CHANNEL),
     (Direction.TO_CLIENT, Framing.INDICATION),
 )
-if sorted(_engine.REASONS) != sorted(Reason):
-    raise ImportError("it was built from other sources: run `make native`")
-_REASONS = tuple(Reason(word) for word in _engine.REASONS)
+_REASONS = tuple(map(Reason, REASONS))
 _SEED_BYTES = 12
 _DEFAULTS = EngineSettings()
 
@@ -30,9 +29,16 @@ class NativeEngine:
 
     def __init__(self, settings: EngineSettings = _DEFAULTS) -> None:
         self._budget = settings.budget
-        self._engine = _engine.Engine(
-            list(settings.aliases.items()), settings.receive_buffer, settings.send_buffer, 1, os.urandom(_SEED_BYTES)
+        self._engine = Engine(
+            list(settings.aliases.items()),
+            settings.receive_buffer,
+            settings.send_buffer,
+            threads=1,
+            seed=os.urandom(_SEED_BYTES),
+            stun_only=False,
+            buckets=settings.buckets,
         )
+        self.limit_bindings(UNLIMITED)
 
     def fileno(self) -> int:
         return self._engine.fileno()
@@ -57,6 +63,9 @@ class NativeEngine:
 
     def deny(self, peers: Collection[Address]) -> None:
         self._engine.deny([(peer.host, peer.port) for peer in peers])
+
+    def limit_bindings(self, rate: Rate) -> None:
+        self._engine.set_answering(True, False, *rate)
 
     def close_relay(self, relay: RelayId) -> Usage:
         return _usage(*self._engine.close_relay(relay))
@@ -87,12 +96,13 @@ class NativeEngine:
         return _usage(*self._engine.usage(relay))
 
     def counters(self) -> Counters:
-        (packets, octets), dropped, panics = self._engine.totals()
+        (packets, octets), dropped, panics, bindings = self._engine.totals()
         return Counters(
             dict(zip(_WAYS, packets, strict=True)),
             dict(zip(_WAYS, octets, strict=True)),
             dict(zip(_REASONS, dropped, strict=True)),
             panics,
+            sum(bindings),
         )
 
     def routes(self) -> frozenset[Route]:

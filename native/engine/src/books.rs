@@ -20,11 +20,31 @@ pub fn way(to_peer: bool, by_channel: bool) -> usize {
     usize::from(!to_peer) * 2 + usize::from(!by_channel)
 }
 
+/// The totals of all threads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// what was relayed
+    pub relayed: Tally,
+    /// Binding requests that were answered: over IPv4, with a FINGERPRINT, over IPv6, with a FINGERPRINT
+    pub bindings: [u64; 4],
+    /// what was dropped, by the number of its reason
+    pub dropped: Vec<u64>,
+    /// how often a thread panicked and went on
+    pub panics: u64,
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        Totals { relayed: Tally::default(), bindings: [0; 4], dropped: vec![0; Reason::ALL.len()], panics: 0 }
+    }
+}
+
 /// The running totals of one thread. Only that thread writes, so that no addition is lost.
 #[derive(Default)]
 pub struct Books {
     packets: [AtomicU64; 4],
     bytes: [AtomicU64; 4],
+    bindings: [AtomicU64; 4],
     dropped: [AtomicU64; Reason::ALL.len()],
     panics: AtomicU64,
 }
@@ -40,6 +60,11 @@ impl Books {
         add(&self.bytes[way], bytes);
     }
 
+    /// A Binding request was answered.
+    pub fn answered(&self, ipv6: bool, signed: bool) {
+        add(&self.bindings[usize::from(ipv6) * 2 + usize::from(signed)], 1);
+    }
+
     /// A packet was dropped. Threads and callers may both drop, so that this one adds atomically.
     pub fn dropped(&self, reason: Reason) {
         self.dropped[reason as usize].fetch_add(1, Relaxed);
@@ -50,13 +75,15 @@ impl Books {
         add(&self.panics, 1);
     }
 
-    /// All totals: relayed, dropped by reason, panics.
-    #[must_use]
-    pub fn read(&self) -> (Tally, Vec<u64>, u64) {
-        let tally = Tally {
-            packets: std::array::from_fn(|index| self.packets[index].load(Relaxed)),
-            bytes: std::array::from_fn(|index| self.bytes[index].load(Relaxed)),
+    /// Adds all to the totals.
+    pub fn add_to(&self, totals: &mut Totals) {
+        let add = |sums: &mut [u64], counters: &[AtomicU64]| {
+            sums.iter_mut().zip(counters).for_each(|(sum, counter)| *sum += counter.load(Relaxed));
         };
-        (tally, self.dropped.iter().map(|counter| counter.load(Relaxed)).collect(), self.panics.load(Relaxed))
+        add(&mut totals.relayed.packets, &self.packets);
+        add(&mut totals.relayed.bytes, &self.bytes);
+        add(&mut totals.bindings, &self.bindings);
+        add(&mut totals.dropped, &self.dropped);
+        totals.panics += self.panics.load(Relaxed);
     }
 }

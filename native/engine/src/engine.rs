@@ -6,15 +6,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use routes::{Channel, Client, FiveTuple, Message, Permission, Reason, RelayId, Transport};
+use routes::{BucketTable, Channel, Client, FiveTuple, Message, Permission, Reason, RelayId, Transport};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::books::{Books, Tally};
+use crate::books::{Books, Tally, Totals};
 use crate::mailbox::{Command, Fault, Mailbox, Up, Upstairs};
 use crate::outbox::reason;
-use crate::sys::{Outgoing, Piece, Sender, report_local_address};
-use crate::worker::{Shared, Worker};
+use crate::sys::{Outgoing, Piece, Sender, duplicate, report_local_address};
+use crate::worker::{Answering, Shared, Worker};
 
 /// What an engine is made with.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,10 @@ pub struct Options {
     pub threads: usize,
     /// where the transaction ids of indications begin: unpredictable
     pub seed: u128,
+    /// whether it is a STUN server alone, for which ChannelData is no message
+    pub stun_only: bool,
+    /// buckets for the sources of Binding requests; more sources than this share them
+    pub buckets: usize,
 }
 
 /// What a caller got wrong.
@@ -38,17 +43,6 @@ pub enum Mistake {
     Open(u64),
     /// No such relay socket, or listener, is open.
     Unknown(u64),
-}
-
-/// The totals of all threads.
-#[derive(Clone, Debug, Default)]
-pub struct Totals {
-    /// what was relayed
-    pub relayed: Tally,
-    /// what was dropped, by the number of its reason
-    pub dropped: Vec<u64>,
-    /// how often a thread panicked and went on
-    pub panics: u64,
 }
 
 struct Thread {
@@ -83,6 +77,7 @@ impl Engine {
     pub fn new(options: Options) -> io::Result<Self> {
         let upstairs = Arc::new(Upstairs::new()?);
         let mut threads = Vec::new();
+        let (sources, born) = (Arc::new(BucketTable::new(options.buckets)), Instant::now());
         for number in 0..options.threads.max(1) {
             let (mailbox, books) = (Arc::new(Mailbox::new()?), Arc::new(Books::default()));
             // Far apart, so that the ids of two threads never meet.
@@ -92,6 +87,9 @@ impl Engine {
                 mailbox: Arc::clone(&mailbox),
                 upstairs: Arc::clone(&upstairs),
                 books: Arc::clone(&books),
+                sources: Arc::clone(&sources),
+                born,
+                stun_only: options.stun_only,
             };
             let worker = Worker::new(shared, &options.aliases, seed)?;
             let handle = std::thread::Builder::new().name(format!("relay-{number}")).spawn(move || worker.run())?;
@@ -143,6 +141,30 @@ impl Engine {
         }
         self.listeners.insert(listener, Listener { sockets, wildcard });
         Ok(Ok(bound))
+    }
+
+    /// Reads a bound socket as a listener, in one thread; its descriptor stays the caller's, who may send by it.
+    pub fn adopt_listener(&mut self, listener: u32, descriptor: RawFd) -> io::Result<Result<SocketAddr, Mistake>> {
+        if self.listeners.contains_key(&listener) {
+            return Ok(Err(Mistake::Open(u64::from(listener))));
+        }
+        let socket = Socket::from(duplicate(descriptor)?);
+        socket.set_nonblocking(true)?;
+        let address = local_address(&socket)?;
+        let wildcard = address.ip().is_unspecified();
+        if wildcard {
+            report_local_address(socket.as_raw_fd(), address.is_ipv4())?;
+        }
+        let socket = Arc::new(socket);
+        let open = Command::OpenListener { listener, socket: Arc::clone(&socket), address, wildcard };
+        self.threads[0].mailbox.post(open);
+        self.listeners.insert(listener, Listener { sockets: vec![socket], wildcard });
+        Ok(Ok(address))
+    }
+
+    /// What becomes of Binding requests from now on.
+    pub fn set_answering(&self, answering: Answering) {
+        self.tell_all(|| Command::Answering(answering));
     }
 
     /// Reads a listener no more; of one that is not open, nothing.
@@ -301,16 +323,8 @@ impl Engine {
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.sync();
-        let mut totals = Totals { dropped: vec![0; Reason::ALL.len()], ..Totals::default() };
-        for thread in &self.threads {
-            let (tally, dropped, panics) = thread.books.read();
-            for way in 0..4 {
-                totals.relayed.packets[way] += tally.packets[way];
-                totals.relayed.bytes[way] += tally.bytes[way];
-            }
-            totals.dropped.iter_mut().zip(dropped).for_each(|(sum, more)| *sum += more);
-            totals.panics += panics;
-        }
+        let mut totals = Totals::default();
+        self.threads.iter().for_each(|thread| thread.books.add_to(&mut totals));
         totals
     }
 

@@ -14,7 +14,8 @@ mod outbox;
 pub mod sys;
 mod worker;
 
-pub use books::Tally;
-pub use engine::{Engine, Mistake, Options, Totals};
+pub use books::{Tally, Totals};
+pub use engine::{Engine, Mistake, Options};
 pub use mailbox::{Fault, Up};
-pub use routes::{Channel, Client, FiveTuple, Permission, Ports, Reason, RelayId, Transport};
+pub use routes::{Channel, Client, FiveTuple, Permission, Ports, Rate, Reason, RelayId, Transport};
+pub use worker::Answering;

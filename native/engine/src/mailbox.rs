@@ -14,6 +14,7 @@ use socket2::Socket;
 
 use crate::books::Tally;
 use crate::sys::Bell;
+use crate::worker::Answering;
 
 /// What an owner may tell a thread; answers come back through a channel.
 pub enum Command {
@@ -41,6 +42,8 @@ pub enum Command {
     SendFromRelay { relay: RelayId, peer: SocketAddr, data: Box<[u8]>, dont_fragment: bool, answer: Sender<()> },
     /// Takes a stream client's message as a datagram.
     Deliver { client: Client, data: Box<[u8]> },
+    /// What becomes of Binding requests.
+    Answering(Answering),
     /// A relay socket is open somewhere.
     Live(SocketAddr),
     /// A relay socket is closed somewhere.

@@ -19,13 +19,23 @@ const LONGEST: usize = 65507;
 
 /// Whose packet it is and what kind of, for the books.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Account {
-    /// the place of the relay socket in its thread
-    pub relay: u32,
-    /// towards the peer, or towards the client
-    pub to_peer: bool,
-    /// as ChannelData, or in an indication
-    pub by_channel: bool,
+pub enum Account {
+    /// Application data.
+    Relayed {
+        /// the place of the relay socket in its thread
+        relay: u32,
+        /// towards the peer, or towards the client
+        to_peer: bool,
+        /// as ChannelData, or in an indication
+        by_channel: bool,
+    },
+    /// An answer to a Binding request.
+    Binding {
+        /// to a client of IPv6
+        ipv6: bool,
+        /// with a FINGERPRINT
+        signed: bool,
+    },
 }
 
 /// One packet: an optional header that was written for it, and a range of what was received.

@@ -124,8 +124,8 @@ fn a_burst_that_is_longer_than_a_share_arrives_whole_and_in_order() {
 #[test]
 fn what_nobody_takes_is_bounded() {
     let call = Call::new();
-    let binding = *b"\x00\x01\x00\x00\x21\x12\xa4\x42transactions";
-    let message = &binding[..20];
+    let allocate = *b"\x00\x03\x00\x00\x21\x12\xa4\x42transactions";
+    let message = &allocate[..20];
     for _ in 0..400 {
         (0..32).for_each(|_| drop(call.client.send_to(message, call.listener)));
         call.engine.settle();

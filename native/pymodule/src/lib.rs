@@ -1,10 +1,13 @@
 //! The engine as a Python extension: numbers, texts and bytes in, the same out. What they mean stands in
-//! turnd/dataplane/contract.py; whoever calls is turnd/dataplane/native.py.
+//! turnd/dataplane/contract.py and fairlead/native/_engine.pyi; turnd/dataplane/native.py and stund/native.py call it.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::os::fd::RawFd;
 
-use engine::{Channel, Client, FiveTuple, Mistake, Options, Permission, Ports, Reason, Tally, Transport, Up};
+use engine::{
+    Answering, Channel, Client, FiveTuple, Mistake, Options, Permission, Ports, Rate, Reason, Tally, Transport, Up,
+};
 use pyo3::exceptions::{PyKeyError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -82,8 +85,8 @@ fn refused(error: &io::Error) -> PyErr {
     }
 }
 
-/// One engine, until it is closed; see turnd.dataplane.native.
-#[pyclass(module = "turnd.dataplane._engine")]
+/// One engine, until it is closed.
+#[pyclass(module = "fairlead.native._engine")]
 struct Engine(Option<engine::Engine>);
 
 fn closed() -> PyErr {
@@ -117,10 +120,13 @@ impl Engine {
         send_buffer: usize,
         threads: usize,
         seed: &[u8],
+        stun_only: bool,
+        buckets: usize,
     ) -> PyResult<Self> {
         let pairs = aliases.iter().map(|(told, bound)| Ok((host(told)?, host(bound)?)));
         let seed = seed.iter().fold(0u128, |number, byte| number << 8 | u128::from(*byte));
-        let options = Options { aliases: pairs.collect::<PyResult<_>>()?, receive_buffer, send_buffer, threads, seed };
+        let aliases = pairs.collect::<PyResult<_>>()?;
+        let options = Options { aliases, receive_buffer, send_buffer, threads, seed, stun_only, buckets };
         Ok(Engine(Some(engine::Engine::new(options).map_err(|error| refused(&error))?)))
     }
 
@@ -147,6 +153,18 @@ impl Engine {
     fn open_listener(&mut self, listener: u32, at: Address) -> PyResult<Address> {
         let opened = self.open_mut()?.open_listener(listener, address(&at)?);
         opened.map_err(|error| refused(&error))?.map(address_text).map_err(mistake)
+    }
+
+    /// Reads a bound socket; its descriptor stays the caller's.
+    fn adopt_listener(&mut self, listener: u32, descriptor: RawFd) -> PyResult<Address> {
+        let adopted = self.open_mut()?.adopt_listener(listener, descriptor);
+        adopted.map_err(|error| refused(&error))?.map(address_text).map_err(mistake)
+    }
+
+    /// What becomes of Binding requests: a rate of 0 a second is no limit.
+    fn set_answering(&self, answers: bool, classic: bool, per_second: f64, burst: f64) -> PyResult<()> {
+        self.open()?.set_answering(Answering { answers, classic, rate: Rate { per_second, burst } });
+        Ok(())
     }
 
     fn close_listener(&mut self, py: Python<'_>, listener: u32) -> PyResult<()> {
@@ -239,11 +257,12 @@ impl Engine {
         Ok((permissions.collect(), channels.collect()))
     }
 
-    /// The flow of all threads, what was dropped in the order of REASONS, and how often a thread panicked.
-    fn totals(&self, py: Python<'_>) -> PyResult<(Flow, Vec<u64>, u64)> {
+    /// The flow of all threads, what was dropped in the order of REASONS, how often a thread panicked, and Binding
+    /// requests that were answered: over IPv4, with a FINGERPRINT, over IPv6, with a FINGERPRINT.
+    fn totals(&self, py: Python<'_>) -> PyResult<(Flow, Vec<u64>, u64, [u64; 4])> {
         let engine = self.open()?;
         let totals = py.detach(|| engine.totals());
-        Ok((flow(totals.relayed), totals.dropped, totals.panics))
+        Ok((flow(totals.relayed), totals.dropped, totals.panics, totals.bindings))
     }
 
     /// Returns when all that has arrived is dealt with, for tests: under a steady load, never.
@@ -265,7 +284,7 @@ impl Engine {
     }
 }
 
-/// The native data plane of turnd.
+/// The native engine.
 #[pymodule]
 fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Engine>()?;

@@ -3,11 +3,15 @@
 //! It is a mirror: whoever owns the allocations says what is open, permitted and bound; here it is looked up.
 #![forbid(unsafe_code)]
 
+mod binding;
+mod buckets;
 mod hash;
 mod message;
 mod reason;
 mod table;
 
+pub use binding::{Answer, answer_binding, is_binding};
+pub use buckets::{Bucket, BucketTable, Rate};
 pub use hash::Keyed;
 pub use message::{Message, read};
 pub use reason::Reason;

@@ -5,13 +5,13 @@ use std::ops::Range;
 
 use crate::reason::Reason;
 
-const HEADER: usize = 20;
-const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+pub(crate) const HEADER: usize = 20;
+pub(crate) const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const SEND_INDICATION: [u8; 2] = [0x00, 0x16];
 const XOR_PEER_ADDRESS: u16 = 0x0012;
 const DATA: u16 = 0x0013;
-const FINGERPRINT: u16 = 0x8028;
-const FINGERPRINT_XOR: u32 = 0x5354_554e;
+pub(crate) const FINGERPRINT: u16 = 0x8028;
+pub(crate) const FINGERPRINT_XOR: u32 = 0x5354_554e;
 
 /// One message of a client; ranges are of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +117,7 @@ fn xor_address(value: &[u8], mask: &[u8]) -> Option<SocketAddr> {
 }
 
 /// CRC-32 of ISO 3309, as FINGERPRINT wants it (RFC 8489 section 14.7).
-fn crc32(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| CRC_TABLE[usize::from((crc as u8) ^ byte)] ^ (crc >> 8))
 }
 

@@ -13,8 +13,9 @@ from fairlead.stun.binding import (
     LONGEST_SOFTWARE,
     BindingSettings,
     Reply,
-    answer_bare_request,
     answer_binding,
+    answer_plain_request,
+    is_binding_request,
 )
 from fairlead.stun.header import Class, Method
 from fairlead.stun.integrity import SHA1, SHA256
@@ -124,19 +125,22 @@ def test_a_client_without_cookie_is_told_in_the_clear() -> None:
     assert message.first(a.MAPPED_ADDRESS) == IPV4
 
 
-@given(values.masks, values.addresses)
-def test_the_short_way_says_what_the_long_way_says(mask: bytes, source: Address) -> None:
-    data = encode(Method.BINDING, Class.REQUEST, mask)
-    assert answer_bare_request(data, source) == answer_binding(decode(data), source, LEAST)
+@given(values.masks, values.addresses, st.booleans())
+def test_the_short_way_says_what_the_long_way_says(mask: bytes, source: Address, stamped: bool) -> None:
+    data = encode(Method.BINDING, Class.REQUEST, mask, with_fingerprint=stamped)
+    assert is_binding_request(data)
+    assert answer_plain_request(data, source) == answer_binding(decode(data), source, LEAST)
 
 
 @given(st.binary(max_size=40) | values.masks.map(lambda mask: b"\x00\x01\x00\x00" + mask + b"\x00"))
 def test_the_short_way_is_for_requests_without_attributes_alone(data: bytes) -> None:
-    assert answer_bare_request(data, IPV4) is None
+    assert answer_plain_request(data, IPV4) is None
 
 
-@pytest.mark.parametrize("place", range(8))
-def test_a_header_that_differs_anywhere_is_left_to_the_long_way(place: int) -> None:
-    data = bytearray(request().data)
+@pytest.mark.parametrize(
+    ("stamped", "place"), [(False, place) for place in range(8)] + [(True, place) for place in range(28)]
+)
+def test_what_differs_anywhere_is_left_to_the_long_way(stamped: bool, place: int) -> None:
+    data = bytearray(request(with_fingerprint=stamped).data)
     data[place] ^= 1
-    assert answer_bare_request(bytes(data), IPV4) is None
+    assert answer_plain_request(bytes(data), IPV4) is None

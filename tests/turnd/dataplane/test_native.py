@@ -7,11 +7,12 @@ from contextlib import closing
 import pytest
 
 from fairlead.datagram import Address, FiveTuple, Transport, Via
+from fairlead.native import EngineChoice, EngineMissingError
 from fairlead.reasons import Reason
 from tests.architecture.house import ROOT
 from tests.conformance.kit import free_address
 from tests.skipping import skip_for_lack_of
-from turnd.dataplane.choice import EngineChoice, EngineMissingError, make_engine
+from turnd.dataplane.choice import make_engine
 from turnd.dataplane.contract import DataPlane, EngineSettings
 from turnd.routes import Channel, Permission, Ports, RelayId
 

@@ -4,9 +4,11 @@ import select
 import socket
 from collections.abc import Callable, Collection, Sequence
 
+from fairlead.buckets import Rate
 from fairlead.datagram import Address, Datagram, FiveTuple, Via
 from fairlead.reasons import Reason
 from turnd.dataplane.contract import Counters, Direction, EngineSettings, Fault, Framing, HandUp, Usage
+from turnd.dataplane.python.bindings import Bindings
 from turnd.dataplane.python.entrances import Entrance, Listener, Streams, open_listener
 from turnd.dataplane.python.relays import RelaySocket
 from turnd.dataplane.python.switchboard import (
@@ -42,6 +44,7 @@ class PythonEngine:
         self._settings = settings
         self._epoll = select.epoll()
         self._switchboard = Switchboard()
+        self._bindings = Bindings(self._switchboard, settings.buckets)
         self._readers: dict[int, Callable[[int], int]] = {}
         self._listeners: dict[int, Listener] = {}
         self._streams = Streams(self._switchboard)
@@ -75,7 +78,7 @@ class PythonEngine:
     def open_listener(self, listener: int, address: Address) -> Address:
         if listener in self._listeners:
             raise ValueError(f"listener {listener} is open already")
-        opened = open_listener(listener, address, self._settings, self._switchboard)
+        opened = open_listener(listener, address, self._settings, self._switchboard, self._bindings)
         self._listeners[listener] = opened
         self._watch(opened.socket, opened.read)
         return opened.address
@@ -93,6 +96,9 @@ class PythonEngine:
 
     def deny(self, peers: Collection[Address]) -> None:
         self._switchboard.denied = frozenset(map(socket_address, peers))
+
+    def limit_bindings(self, rate: Rate) -> None:
+        self._bindings.rate = rate
 
     def close_relay(self, relay: RelayId) -> Usage:
         closed = self._relays.pop(relay, None)
@@ -165,6 +171,7 @@ class PythonEngine:
             packets={key: totals[place] for key, place in _PLACES.items()},
             bytes={key: totals[place + 1] for key, place in _PLACES.items()},
             dropped=dict(self._switchboard.dropped),
+            bindings=self._bindings.answered,
         )
 
     def close(self) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 from fairlead.datagram import Address, Datagram, Family, FiveTuple, Transport, Via, pack_host, unpack_host
 from fairlead.reasons import Reason
+from fairlead.stun.binding import is_binding_request
 from fairlead.udp import IP_PKTINFO, is_wildcard, report_local_address
 from turnd.dataplane.contract import EngineSettings, StreamData
+from turnd.dataplane.python.bindings import Bindings
 from turnd.dataplane.python.clients import CHANNEL_HEADER, Client, Transmit
 from turnd.dataplane.python.sockets import open_socket
 from turnd.dataplane.python.switchboard import SocketAddress, Switchboard, address_of, socket_address
@@ -72,9 +74,10 @@ class Listener(Entrance):
     #: Receives into a buffer; returns size and origin.
     _receive: Callable[[memoryview], tuple[int, Any]]
 
-    def __init__(self, listener: int, bound: socket.socket, switchboard: Switchboard) -> None:
+    def __init__(self, listener: int, bound: socket.socket, switchboard: Switchboard, bindings: Bindings) -> None:
         super().__init__(switchboard)
         self.socket = bound
+        self._bindings = bindings
         self.address = address_of(bound.getsockname())
         self._via = Via(listener)
 
@@ -97,10 +100,10 @@ class Listener(Entrance):
         return asked
 
     def _hand_up(self, data: bytes, five_tuple: FiveTuple) -> None:
-        if five_tuple.client.port:
-            self._switchboard.hand_up(Datagram(data, five_tuple, self._via))
-        else:
+        if not five_tuple.client.port:
             self._switchboard.drop(Reason.PORT_ZERO)
+        elif not is_binding_request(data) or not self._bindings.take(data, five_tuple, self.way_to):
+            self._switchboard.hand_up(Datagram(data, five_tuple, self._via))
 
     def _five_tuple(self, origin: Any) -> FiveTuple:
         raise NotImplementedError
@@ -109,8 +112,8 @@ class Listener(Entrance):
 class ExactListener(Listener):
     """Bound to one address: the source of a datagram says all."""
 
-    def __init__(self, listener: int, bound: socket.socket, switchboard: Switchboard) -> None:
-        super().__init__(listener, bound, switchboard)
+    def __init__(self, listener: int, bound: socket.socket, switchboard: Switchboard, bindings: Bindings) -> None:
+        super().__init__(listener, bound, switchboard, bindings)
         self._receive = bound.recvfrom_into
 
     def _key(self, five_tuple: FiveTuple) -> Hashable:
@@ -126,8 +129,8 @@ class ExactListener(Listener):
 class WildcardListener(Listener):
     """Bound to all addresses: the kernel says which of them was written to, and is told which to answer from."""
 
-    def __init__(self, listener: int, bound: socket.socket, switchboard: Switchboard) -> None:
-        super().__init__(listener, bound, switchboard)
+    def __init__(self, listener: int, bound: socket.socket, switchboard: Switchboard, bindings: Bindings) -> None:
+        super().__init__(listener, bound, switchboard, bindings)
         report_local_address(bound)
         self._receive = self._receive_ipv4 if self.address.family is Family.IPV4 else self._receive_ipv6
 
@@ -163,8 +166,10 @@ def _departure(host: str) -> tuple[int, int, bytes]:
     return socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, _IPV6_INFO.pack(packed, 0)
 
 
-def open_listener(listener: int, address: Address, settings: EngineSettings, switchboard: Switchboard) -> Listener:
+def open_listener(
+    listener: int, address: Address, settings: EngineSettings, switchboard: Switchboard, bindings: Bindings
+) -> Listener:
     """Raises OSError when the address cannot be bound."""
     bound = open_socket(address, settings.receive_buffer, settings.send_buffer)
     kind = WildcardListener if is_wildcard(address.host) else ExactListener
-    return kind(listener, bound, switchboard)
+    return kind(listener, bound, switchboard, bindings)

@@ -9,7 +9,7 @@ mod sender;
 
 use std::io;
 use std::mem::size_of;
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 pub use arena::{Arena, Received};
 pub use poll::{Bell, Epoll};
@@ -27,6 +27,12 @@ const CONTROL: usize = 128;
 // linux/udp.h; libc has no names for them on every target.
 const UDP_SEGMENT: libc::c_int = 103;
 const UDP_GRO: libc::c_int = 104;
+
+/// Another descriptor of the same socket.
+pub fn duplicate(descriptor: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: a descriptor that is not open is refused by the kernel; nothing is kept of it.
+    unsafe { BorrowedFd::borrow_raw(descriptor) }.try_clone_to_owned()
+}
 
 /// Turns an integer socket option on or off.
 pub fn set_option(socket: RawFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {

@@ -44,6 +44,7 @@ impl Worker {
                 reply(&answer, ());
             }
             Command::Deliver { client, data } => self.deliver(&client, &data),
+            Command::Answering(answering) => self.answering = answering,
             Command::Live(address) => self.table.live(address),
             Command::Perish(address) => self.table.perish(address),
             Command::Deny(peers) => self.table.deny(&peers),
@@ -141,7 +142,7 @@ impl Worker {
         if unfragmented {
             let _ = dont_fragment(descriptor, is_ipv4, true);
         }
-        self.send_now(Account { relay: place, to_peer: true, by_channel: false }, peer, data);
+        self.send_now(place, false, peer, data);
         if unfragmented {
             let _ = dont_fragment(descriptor, is_ipv4, false);
         }
@@ -151,21 +152,23 @@ impl Worker {
     fn deliver(&mut self, client: &Client, data: &[u8]) {
         match self.table.judge_client(&client.five_tuple, data) {
             FromClient::Forward(forward) => {
-                let account = Account { relay: forward.relay as u32, to_peer: true, by_channel: forward.by_channel };
-                self.send_now(account, forward.peer, &data[forward.data]);
+                self.send_now(forward.relay as u32, forward.by_channel, forward.peer, &data[forward.data]);
             }
             FromClient::Drop(reason) => self.shared.books.dropped(reason),
             FromClient::HandUp => {}
         }
     }
 
-    /// Sends one packet by itself, outside of any batch.
-    fn send_now(&mut self, account: Account, peer: SocketAddr, data: &[u8]) {
-        let Some(open) = &self.relays[account.relay as usize] else {
+    /// Sends one packet to a peer by itself, outside of any batch.
+    fn send_now(&mut self, relay: u32, by_channel: bool, peer: SocketAddr, data: &[u8]) {
+        let Some(open) = &self.relays[relay as usize] else {
             return;
         };
         match open.socket.send_to(data, &peer.into()) {
-            Ok(_) => self.accounts().sent(account, data.len() as u32),
+            Ok(_) => {
+                let account = Account::Relayed { relay, to_peer: true, by_channel };
+                self.accounts().sent(account, data.len() as u32);
+            }
             Err(error) => self.shared.books.dropped(reason(&error)),
         }
     }

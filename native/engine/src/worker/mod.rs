@@ -1,5 +1,6 @@
 //! One thread: its sockets, its table, and the turn that moves packets between them.
 
+mod bindings;
 mod commands;
 mod packets;
 
@@ -9,8 +10,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::time::Instant;
 
-use routes::{Reason, RelayId, Table};
+use routes::{BucketTable, Reason, RelayId, Table};
 use socket2::Socket;
 
 use crate::books::{Books, Tally, way};
@@ -18,6 +20,8 @@ use crate::faults::catch;
 use crate::mailbox::{Command, Fault, Mailbox, Up, Upstairs};
 use crate::outbox::{Account, Ledger, Outbox};
 use crate::sys::{Arena, Epoll};
+
+pub use bindings::Answering;
 
 // What epoll says is ready: the bell, the place of a relay socket, or the number of a listener.
 const BELL: u64 = u64::MAX;
@@ -33,6 +37,19 @@ pub struct Shared {
     pub upstairs: Arc<Upstairs>,
     /// what it counts
     pub books: Arc<Books>,
+    /// what each source of Binding requests has left, for all threads
+    pub sources: Arc<BucketTable>,
+    /// when the clock of the buckets began
+    pub born: Instant,
+    /// whether ChannelData is no message here
+    pub stun_only: bool,
+}
+
+impl Shared {
+    /// A moment in nanoseconds, as buckets know it.
+    fn now(&self, moment: Instant) -> u64 {
+        moment.duration_since(self.born).as_nanos() as u64
+    }
 }
 
 struct Listener {
@@ -65,6 +82,7 @@ pub struct Worker {
     arena: Arena,
     outbox: Outbox,
     up: Vec<Up>,
+    answering: Answering,
     transaction: u128,
     /// who wants to know when nothing is left to do
     waiting: Vec<Sender<()>>,
@@ -79,11 +97,16 @@ struct Accounts<'a> {
 
 impl Ledger for Accounts<'_> {
     fn sent(&mut self, account: Account, bytes: u32) {
-        let way = way(account.to_peer, account.by_channel);
-        self.books.relayed(way, u64::from(bytes));
-        if let Some(relay) = &mut self.relays[account.relay as usize] {
-            relay.tally.packets[way] += 1;
-            relay.tally.bytes[way] += u64::from(bytes);
+        match account {
+            Account::Binding { ipv6, signed } => self.books.answered(ipv6, signed),
+            Account::Relayed { relay, to_peer, by_channel } => {
+                let way = way(to_peer, by_channel);
+                self.books.relayed(way, u64::from(bytes));
+                if let Some(relay) = &mut self.relays[relay as usize] {
+                    relay.tally.packets[way] += 1;
+                    relay.tally.bytes[way] += u64::from(bytes);
+                }
+            }
         }
     }
 
@@ -111,6 +134,7 @@ impl Worker {
             arena: Arena::new(),
             outbox: Outbox::default(),
             up: Vec::new(),
+            answering: Answering::default(),
             transaction: seed,
             waiting: Vec::new(),
             is_stopping: false,

@@ -42,17 +42,13 @@ impl Worker {
     }
 
     fn on_message(&mut self, listener: u32, path: u64, five_tuple: FiveTuple, start: usize, end: usize) {
+        if self.shared.stun_only {
+            return self.on_question(listener, path, five_tuple, start, end);
+        }
         match self.table.judge_client(&five_tuple, &self.arena.bytes()[start..end]) {
             FromClient::Forward(forward) => self.forward(&forward, start),
             FromClient::Drop(reason) => self.shared.books.dropped(reason),
-            FromClient::HandUp if five_tuple.client.port() == 0 => self.shared.books.dropped(Reason::PortZero),
-            FromClient::HandUp => {
-                let data = self.arena.bytes()[start..end].into();
-                self.up.push(Up::Datagram { listener, path, five_tuple, data });
-                if self.up.len() >= HAND_UP_EVERY {
-                    self.hand_up();
-                }
-            }
+            FromClient::HandUp => self.on_request(listener, path, five_tuple, start, end),
         }
     }
 
@@ -66,7 +62,7 @@ impl Worker {
                 header: (0, 0),
                 body: ((start + forward.data.start) as u32, forward.data.len() as u32),
                 padding: 0,
-                account: Account { relay: place, to_peer: true, by_channel: forward.by_channel },
+                account: Account::Relayed { relay: place, to_peer: true, by_channel: forward.by_channel },
             });
         }
     }
@@ -110,7 +106,7 @@ impl Worker {
                 data_indication_header(&mut header, self.transaction, peer, end - start)
             }
         };
-        let account = Account { relay: place, to_peer: false, by_channel: number.is_some() };
+        let account = Account::Relayed { relay: place, to_peer: false, by_channel: number.is_some() };
         if is_stream {
             let body = &self.arena.bytes()[start..end];
             let data = [&header[..used], body, &[0; 4][..padding]].concat().into();
@@ -148,6 +144,13 @@ impl Worker {
 
     pub(super) fn accounts(&mut self) -> Accounts<'_> {
         Accounts { books: &self.shared.books, relays: &mut self.relays }
+    }
+
+    pub(super) fn hand_up_soon(&mut self, item: Up) {
+        self.up.push(item);
+        if self.up.len() >= HAND_UP_EVERY {
+            self.hand_up();
+        }
     }
 
     pub(super) fn hand_up(&mut self) {

@@ -1,5 +1,6 @@
 from fairlead.datagram import Address, FiveTuple, Transport, Via
 from turnd.dataplane.contract import EngineSettings, StreamData
+from turnd.dataplane.python.bindings import Bindings
 from turnd.dataplane.python.entrances import ExactListener, Streams, WildcardListener, open_listener
 from turnd.dataplane.python.switchboard import Switchboard
 
@@ -31,7 +32,8 @@ def test_a_stream_takes_copies() -> None:
 
 def test_only_a_wildcard_listener_pays_for_asking_where_a_datagram_went() -> None:
     for host, kind in (("127.0.0.1", ExactListener), ("0.0.0.0", WildcardListener)):
-        listener = open_listener(1, Address(host, 0), EngineSettings(), Switchboard())
+        switchboard = Switchboard()
+        listener = open_listener(1, Address(host, 0), EngineSettings(), switchboard, Bindings(switchboard, 16))
         listener.socket.close()
         assert type(listener) is kind
         assert listener.address.host == host

@@ -1,0 +1,18 @@
+"""Token buckets in the configuration."""
+
+from pydantic import Field
+
+from fairlead.buckets import Rate
+from fairlead.config import Settings
+
+
+class RateSettings(Settings):
+    """A token bucket per source; rate 0 switches it off."""
+
+    #: a second
+    rate: float = Field(ge=0)
+    burst: int = Field(ge=1)
+
+    @property
+    def as_rate(self) -> Rate:
+        return Rate(self.rate, self.burst)

@@ -1,0 +1,87 @@
+"""What the service's cases, which run with both engines, do not see."""
+
+import asyncio
+import os
+import select
+from pathlib import Path
+
+import pytest
+
+from fairlead.buckets import UNLIMITED
+from fairlead.datagram import Address, Transport
+from fairlead.native import EngineChoice, EngineMissingError, is_native
+from fairlead.stun import attributes as a
+from fairlead.stun.binding import BindingSettings
+from fairlead.stun.header import Class, Method
+from fairlead.stun.message import encode, new_mask
+from fairlead.udp import UdpSocket
+from stund.responder import ResponderSettings
+from tests.conformance.kit import udp_socket
+from tests.skipping import skip_for_lack_of
+from tests.stund.running import REQUEST, ask, configured, running
+
+THOUGHTFUL = encode(Method.BINDING, Class.REQUEST, new_mask(bytes(12)), [(a.SOFTWARE, "x")])
+
+
+@pytest.fixture(autouse=True)
+def native_engine() -> None:
+    try:
+        is_native(EngineChoice.NATIVE)
+    except EngineMissingError as missing:
+        skip_for_lack_of("the native engine", enable=missing.remedy)
+
+
+async def test_its_counts_are_in_the_same_metrics(tmp_path: Path) -> None:
+    async with running(configured(tmp_path, engine="native")) as stund:
+        server = stund.address(Transport.UDP)
+        stamped = encode(Method.BINDING, Class.REQUEST, new_mask(bytes(12)), with_fingerprint=True)
+        replies = [(await ask(server, asked))[0] for asked in (REQUEST, stamped, THOUGHTFUL)]
+        assert [len(reply) for reply in replies] == [32, 40, 32]
+        for _ in range(2):  # reading changes nothing
+            assert stund.sample("requests_total", family="ipv4", kind="rfc8489", transport="udp") == 3
+            assert stund.sample("responses_total", code="success", transport="udp") == 3
+            assert stund.sample("request_bytes_total", transport="udp") == 20 + 28 + len(THOUGHTFUL)
+            assert stund.sample("response_bytes_total", transport="udp") == 32 + 40 + 32
+        assert stund.sample("datapath", datapath="native") == 1
+
+
+async def test_descriptors_and_threads_are_given_back(tmp_path: Path) -> None:
+    def held() -> tuple[int, int]:
+        return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+
+    before = held()
+    for _ in range(3):
+        async with running(configured(tmp_path, engine="native", listen=["udp://127.0.0.1:0"])) as stund:
+            await ask(stund.address(Transport.UDP))
+        await asyncio.sleep(0)
+    assert held() == before
+
+
+def test_what_is_configured_beyond_the_address_is_for_python() -> None:
+    """And so are clients of RFC 3489, where they are answered."""
+    from stund.native import NativeListeners
+
+    listeners = NativeListeners(buckets=16)
+    try:
+        sock = UdpSocket(udp_socket("127.0.0.1"))
+        client = udp_socket("127.0.0.1")
+        listeners.listen(7, sock)
+        listeners.answer(ResponderSettings(BindingSettings("a server", False), classic=True), UNLIMITED)
+        classic = REQUEST[:4] + bytes(16)
+        for asked in (REQUEST, classic):
+            client.sendto(asked, tuple(sock.address))
+            assert select.select([listeners.fileno()], [], [], 5)[0]
+            ((number, received),) = listeners.turn(8)
+            assert (number, received.data, received.local) == (7, asked, sock.address)
+            assert received.source == Address(*client.getsockname())
+        listeners.answer(ResponderSettings(), UNLIMITED)
+        client.sendto(REQUEST, tuple(sock.address))
+        assert select.select([client], [], [], 5)[0]
+        assert len(client.recv(100)) == 32
+        assert listeners.totals().panics == 0
+        assert not listeners.faults()
+        listeners.close_listener(7)
+        sock.close()
+        client.close()
+    finally:
+        listeners.close()
