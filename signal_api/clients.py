@@ -77,6 +77,9 @@ class Client:
     expiry: Timer | None = None
     #: the end of the first of the tokens for single rooms
     lapse: Timer | None = None
+    #: when (monotonic) the TURN credential of each room is made anew, and the timer for the first of them
+    renewals: dict[str, float] = field(default_factory=dict)
+    renewal: Timer | None = None
     timers: list[Timer] = field(default_factory=list)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     dismissal: Dismissal | None = None

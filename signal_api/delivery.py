@@ -97,6 +97,8 @@ class Delivery:
 
     def _take_token(self, client: Client) -> None:
         grants = client.grants
+        if grants.user is not None:
+            self._hub.rights.withdraw_user(grants.user, "kicked")
         if grants.token is not None and grants.expires is not None:
             now = self._hub.clock.now().wall
             dead = Revocation(RevocationKind.TOKEN, grants.token, now, grants.expires)

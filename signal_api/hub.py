@@ -11,13 +11,15 @@ from signal_api.authorization import NOT_ACCEPTED, Grants
 from signal_api.clients import Client, Connection, Visitor
 from signal_api.effects import LeaveReason
 from signal_api.frames import PROTOCOL, Hello, welcome
+from signal_api.ice_desk import IceDesk
 from signal_api.liveness import Liveness
 from signal_api.messages import server_frame
 from signal_api.metrics import Instruments
+from signal_api.pacing import paced
 from signal_api.policy import Policy
 from signal_api.refusals import CloseCode, Closing, ErrorCode, Refusal
 from signal_api.relay_rights import RelayRights
-from signal_api.revocations import Revocation, Revocations
+from signal_api.revocations import Revocation, RevocationKind, Revocations
 from signal_api.roster import Roster
 from signal_api.sessions import Entry, ResumeFailure, new_epoch, new_session
 from signal_api.sightings import Sightings
@@ -25,10 +27,6 @@ from signal_api.timers import Clock, Timers
 
 #: rows of the table of sources that connect; each takes 16 bytes
 _SOURCES = 4096
-#: clients a second that a drain sends away, unless its window asks for more: whoever takes them in has to bear it
-_DRAIN_RATE = 200
-#: seconds that a drain sleeps at least
-_DRAIN_STEP = 0.01
 #: milliseconds within which drained clients are asked to come back
 _DRAIN_SPREAD = 2000
 
@@ -51,10 +49,13 @@ class Hub:
         self.roster = Roster()
         self.sightings = Sightings()
         self.revocations = Revocations()
-        self.rights = RelayRights()
+        self.rights = RelayRights(clock, lambda: self.policy.issuer.lifetime)
         self.draining = False
         self.farewell: Callable[[Client, LeaveReason], Coroutine[Any, Any, None]] | None = None
         self.review: Callable[[Client], Coroutine[Any, Any, None]] | None = None
+        self.desk = IceDesk(
+            lambda: self.policy, entropy, instruments, self.timers, self.roster, self.sightings, self.spawn
+        )
         self._liveness = Liveness(clock, self.timers, away=self._away, gone=self.end)
         self._sources = BucketTable(_SOURCES, entropy(16))
         self._emptied = asyncio.Event()
@@ -181,6 +182,8 @@ class Hub:
                 self.end(client, LeaveReason.KICKED, CloseCode.UNAUTHORIZED)
             elif self.review is not None and any(membership.grants for membership in client.session.rooms.values()):
                 self.spawn(self.review(client))
+        if revocation.kind is RevocationKind.USER and not revocation.is_lifted:
+            self.rights.withdraw_user(revocation.id, "token revoked")
 
     def end(
         self, client: Client, reason: LeaveReason = LeaveReason.TIMEOUT, code: CloseCode = CloseCode.NORMAL
@@ -189,6 +192,7 @@ class Hub:
         client.stop_timers()
         if client.lapse is not None:
             client.lapse.cancel()
+        self.desk.forget(client)
         self.roster.remove(client)
         if client.connection is not None:
             connection, client.connection = client.connection, None
@@ -216,14 +220,8 @@ class Hub:
         """Sends every client away, within `window` seconds, and returns when all are gone; new ones are refused."""
         self.draining = True
         clients = [client for client in self.roster if client.connection is not None]
-        pause = min(1 / _DRAIN_RATE, window / max(1, len(clients)))
-        owed = 0.0
-        for client in clients:
+        async for client in paced(clients, window):
             self._send_away(client)
-            owed += pause
-            if owed >= _DRAIN_STEP:
-                await asyncio.sleep(owed)
-                owed = 0.0
         if self.roster.connected():
             await self._emptied.wait()
 

@@ -7,6 +7,7 @@ import base64
 import datetime
 import enum
 import hashlib
+from collections.abc import Container
 from typing import Any, NamedTuple
 
 from fairlead.clock import Entropy
@@ -41,6 +42,18 @@ class Urls(NamedTuple):
         name = f"[{host}]" if ":" in host else host
         stun, turn = (tuple(uri.replace("{host}", name) for uri in uris) for uris in self)
         return Urls(stun, turn)
+
+    def without(self, hosts: Container[str], ports: Container[int]) -> "Urls":
+        """The URIs without the TURN servers at one of these hosts and ports; a host may be `{host}` itself."""
+        return Urls(self.stun, tuple(uri for uri in self.turn if not _is_at(uri, hosts, ports)))
+
+
+def _is_at(uri: str, hosts: Container[str], ports: Container[int]) -> bool:
+    scheme, _, rest = uri.partition(":")
+    name, _, port = rest.partition("?")[0].rpartition(":")
+    if not name or port.endswith("]"):  # There is no port: the last colon, if any, is one of an IPv6 address.
+        name, port = rest.partition("?")[0], "5349" if scheme == "turns" else "3478"
+    return name.strip("[]") in hosts and int(port) in ports
 
 
 class Issuer(NamedTuple):

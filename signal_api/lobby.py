@@ -12,7 +12,7 @@ from signal_api.effects import ClosedReason, Deliver, Effect, LeaveReason
 from signal_api.engine.contract import Engine
 from signal_api.frames import Join, Joined, Self
 from signal_api.hub import Hub
-from signal_api.ice_servers import grant, member_id, webrtc
+from signal_api.ice_servers import member_id, webrtc
 from signal_api.messages import ServerFrame, server_frame, to_json
 from signal_api.moderation import IN_ROOMS, change_member, may
 from signal_api.refusals import ErrorCode, Refusal
@@ -188,10 +188,7 @@ class Lobby:
             limits={"members": min(most, room.terms.capacity or most), "meta_bytes": MAX_META},
         )
         if may(room, grants, Ability.ICE):
-            host = hub.policy.public_host or client.visitor.host
-            now = hub.clock.now()
-            given = grant(hub.policy.issuer, host, member.turn_user, now.wall, hub.entropy)
-            hub.instruments.ice_issued["join",] += 1
+            given = hub.desk.for_member(client, room.name, member.turn_user, "join")
             body = msgspec.structs.replace(body, ice=webrtc(given))
         return server_frame("joined", to_json(body), re=re, room=room.name)
 

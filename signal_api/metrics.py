@@ -18,7 +18,7 @@ TRANSPORTS = ("websocket", "sse", "poll")
 #: Types of frames by which they are counted; an application's own are "x", what nobody knows is "other".
 FRAME_TYPES = (
     *sorted(NEGOTIATION), "hello", "join", "leave", "message", "ok", "error", "ping", "pong", "token", "welcome",
-    "joined", "member.joined", "member.left", "meta.set", "kick", "unban", "turn", "drain", "x", "other",
+    "joined", "member.joined", "member.left", "meta.set", "kick", "unban", "turn", "ice", "drain", "x", "other",
 )  # fmt: skip
 #: seconds from the receipt of a frame until it is queued for every receiver on this node
 _RELAY_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
@@ -77,7 +77,7 @@ class Instruments:
         self.auth_failures = counts("auth_failures", "Tokens that were not accepted.", {"reason": _AUTH_FAILURES})
         limits = ("frames", "connects", "ice", "polls", "passwords")
         self.rate_limited = counts("rate_limited", "Requests above a rate.", {"limit": limits})
-        self.ice_issued = counts("ice_issued", "TURN credentials.", {"format": ("join", *IceFormat)})
+        self.ice_issued = counts("ice_issued", "TURN credentials.", {"format": ("join", "push", *IceFormat)})
         self.origins_refused = counts("origins_refused", "Requests of foreign pages or hosts.", {"what": _FOREIGN})
         answers = {"route": (*ROUTES, *SESSION_ROUTES, "other"), "code": ("2xx", "3xx", "4xx", "5xx")}
         self.http_requests = counts("http_requests", "HTTP requests, by what they were answered.", answers)

@@ -13,7 +13,7 @@ from signal_api.authorization import Ability, Grants
 from signal_api.clients import VISITOR, Client, Visitor
 from signal_api.frames import FEATURES, PROTOCOL
 from signal_api.hub import Hub
-from signal_api.ice_servers import IceFormat, IceGrant, grant, link_header, render
+from signal_api.ice_servers import IceFormat, IceGrant, link_header, render
 from signal_api.metrics import TRANSPORTS
 from signal_api.problems import RefusedError
 from signal_api.refusals import ErrorCode, Refusal
@@ -144,8 +144,7 @@ class Rest:
         if wait:
             hub.instruments.rate_limited["ice",] += 1
             raise RefusedError(Refusal(ErrorCode.RATE_LIMITED, "too many credentials; use the last one", wait))
-        given = grant(hub.policy.issuer, hub.policy.public_host or visitor.host, user, now.wall, hub.entropy)
-        hub.instruments.ice_issued[shape.value,] += 1
+        given = hub.desk.issue(user, visitor.host, shape.value)
         return _ice_response(given, shape)
 
     def _by_token(self, token: str | None, visitor: Visitor) -> tuple[str, bytes]:

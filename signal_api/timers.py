@@ -8,6 +8,9 @@ from typing import Protocol
 
 from fairlead.clock import Now
 
+#: cancelled timers that are not worth looking for
+_FEW = 1024
+
 
 class Clock(Protocol):
     """Where the time comes from."""
@@ -18,41 +21,58 @@ class Clock(Protocol):
 class Timer:
     """A callback that is due at `when` (monotonic seconds), unless it is cancelled before."""
 
-    __slots__ = ("callback", "when")
+    __slots__ = ("_timers", "callback", "when")
 
-    def __init__(self, when: float, callback: Callable[[], None]) -> None:
+    def __init__(self, timers: "Timers", when: float, callback: Callable[[], None]) -> None:
+        self._timers = timers
         self.when = when
         self.callback: Callable[[], None] | None = callback
 
     def cancel(self) -> None:
-        self.callback = None
+        if self.callback is not None:
+            self.callback = None
+            self._timers.cancelled()
 
 
 class Timers:
     """Runs callbacks when they are due; needs a running event loop once something is scheduled."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self.clock = clock
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self._armed: asyncio.TimerHandle | None = None
         self._armed_for = 0.0
+        self._idle = 0  # cancelled timers that the heap still holds, about
+
+    def __len__(self) -> int:
+        """What the heap holds, cancelled ones among it."""
+        return len(self._heap)
 
     def after(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Schedules a callback `delay` seconds from now."""
-        timer = Timer(self._clock.now().monotonic + delay, callback)
+        timer = Timer(self, self.clock.now().monotonic + delay, callback)
         heapq.heappush(self._heap, (timer.when, next(self._order), timer))
         self._arm()
         return timer
 
     def run_due(self) -> None:
         """Runs what is due by the clock; the event loop calls it, and so may whoever moves the clock."""
-        now = self._clock.now().monotonic
+        now = self.clock.now().monotonic
         while self._heap and self._heap[0][0] <= now:
             callback = heapq.heappop(self._heap)[2].callback
             if callback is not None:
                 callback()
         self._arm()
+
+    def cancelled(self) -> None:
+        """A timer was cancelled. Those of the far future would stay long after their owner: most of the heap is never
+        of that kind."""
+        self._idle += 1
+        if self._idle > _FEW and self._idle > len(self._heap) // 2:
+            self._heap = [row for row in self._heap if row[2].callback is not None]
+            heapq.heapify(self._heap)
+            self._idle = 0
 
     def close(self) -> None:
         """Forgets everything."""
@@ -67,7 +87,7 @@ class Timers:
             self._armed.cancel()
             self._armed = None
         if due is not None and self._armed is None:
-            wait = max(0.0, due - self._clock.now().monotonic)
+            wait = max(0.0, due - self.clock.now().monotonic)
             self._armed_for = due
             self._armed = asyncio.get_running_loop().call_later(wait, self._fire)
 

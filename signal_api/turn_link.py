@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from fairlead.credentials import parse_username
-from fairlead.link import Allocated, Draining, Ended, Event, LinkClient, Refused, Usage
+from fairlead.link import Allocated, Draining, Ended, Event, LinkClient, Refused, Revoke, Usage
 from signal_api.clients import Client
 from signal_api.hub import Hub
 from signal_api.ice_servers import session_of
@@ -40,7 +40,7 @@ class TurnLink:
 
     def __init__(self, path: Path, hub: Hub) -> None:
         self._hub = hub
-        self._client = LinkClient(path, self.receive)
+        self._client = LinkClient(path, self.receive, self._standing)
         hub.sightings.is_linked = lambda: self._client.connected
         hub.rights.command = self._client.send
 
@@ -62,6 +62,14 @@ class TurnLink:
             self._tell(event.username, TurnNotice("refused", event.reason, event.code))
         elif isinstance(event, Ended) and event.reason not in _EXPECTED_ENDS:
             self._tell(event.username, TurnNotice("ended", event.reason))
+        elif isinstance(event, Draining):
+            # The socket is on this machine: whatever {host} stands for leads to this turnd.
+            self._hub.desk.turnd_goes(msgspec.structs.replace(event, hosts=(*event.hosts, "{host}")))
+
+    def _standing(self) -> list[Revoke]:
+        """What a turnd has to know that may have been started anew."""
+        self._hub.desk.turnd_is_back()
+        return self._hub.rights.standing()
 
     def _tell(self, username: str, notice: TurnNotice) -> None:
         parsed = parse_username(username)

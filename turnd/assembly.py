@@ -7,12 +7,11 @@ from fairlead.clock import Entropy
 from fairlead.config import AuthSettings, SettingError
 from fairlead.datagram import Address, Family
 from turnd.config import TurndSettings
-from turnd.protocol.authentication import Authenticator, Secret
+from turnd.protocol.authentication import Authenticator, Revoked, Secret
 from turnd.protocol.nonces import NonceMint
 from turnd.protocol.peer_policy import PeerPolicy
 from turnd.protocol.ports import PortPool
 from turnd.protocol.quotas import Limits, Quotas
-from turnd.protocol.revocations import Revocations
 from turnd.protocol.settings import RelayHost, Settings
 from turnd.protocol.state import State
 
@@ -57,7 +56,7 @@ def make_settings(auth: AuthSettings, settings: TurndSettings, hosts: Mapping[Fa
     )
 
 
-def make_authenticator(auth: AuthSettings, revocations: Revocations | None) -> Authenticator:
+def make_authenticator(auth: AuthSettings, revocations: Revoked | None) -> Authenticator:
     """Raises SettingError without a user and without a secret: a relay that admits nobody helps nobody."""
     if not auth.users and not auth.secrets:
         raise SettingError(

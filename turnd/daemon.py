@@ -124,8 +124,8 @@ class Turnd:
         """No new allocations; returns when the last one is gone."""
         state = self.server.relay.state
         state.draining = True
-        if self.link is not None:
-            self.link.publish(Draining(self._section.drain_deadline))
+        if self.liaison is not None:
+            self.liaison.drain(self._farewell())
         if len(state.allocations):
             await self._empty.wait()
 
@@ -173,6 +173,13 @@ class Turnd:
     def _own_listeners(self) -> list[Address]:
         bound = (target.address for target in self.listening.targets())
         return [reached for address in bound for reached in reached_at(address, self._machine)]
+
+    def _farewell(self) -> Draining:
+        places = self._own_listeners()
+        hosts = [place.host for place in places] + [host.told for host in self._hosts.values()]
+        hosts += [self._shared.public_host] if self._shared.public_host is not None else []
+        ports = {place.port for place in places}
+        return Draining(self._section.drain_deadline, tuple(dict.fromkeys(hosts)), tuple(sorted(ports)))
 
     def _watch_for_empty(self, event: Event, usage: Usage | None) -> None:
         state = self.server.relay.state

@@ -30,6 +30,7 @@ class Liaison:
         self._revoked_for = max(REVOKED_FOR, credential_lifetime)
         self._reported: dict[int, link.Traffic] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._draining: link.Draining | None = None
 
     # Events
 
@@ -57,9 +58,16 @@ class Liaison:
 
     def living(self) -> Iterator[link.Event]:
         """What a signal_api that connects has to know."""
+        if self._draining is not None:
+            yield self._draining
         for allocation in self._allocations():
             relayed = str(self._server.relay.state.told(allocation.relay.address))
             yield _allocated(allocation.id, allocation.account.username, allocation.five_tuple, relayed)
+
+    def drain(self, draining: link.Draining) -> None:
+        """Tells that this server takes no new allocations."""
+        self._draining = draining
+        self._publish(draining)
 
     def report_usage(self) -> None:
         """Tells of every living allocation what it has relayed since the last report said otherwise."""
@@ -99,7 +107,11 @@ class Liaison:
             limited = parse_username(command.value)
             until = float(limited.expires) if limited is not None else until
         _log.info("revoked", by=command.by, value=command.value, why=command.reason)
-        self._server.execute(self._server.relay.revoke(command.value, until, now))
+        relay = self._server.relay
+        if command.by is link.RevokeBy.USER and command.expiring is not None:
+            self._server.execute(relay.revoke_expiring(command.value, command.expiring, now))
+        else:
+            self._server.execute(relay.revoke(command.value, until, now))
 
 
 def _in_room(allocation: Allocation, room: str) -> bool:

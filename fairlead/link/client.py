@@ -1,7 +1,7 @@
 """signal_api's end of the link: connects, and connects again, for as long as it runs."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from fairlead.link.connection import Connection
@@ -27,11 +27,21 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.1, 5.0
 
 
 class LinkClient:
-    """Hands each event to `receive`; commands wait in a bounded queue while there is no connection."""
+    """Hands each event to `receive`; commands wait in a bounded queue while there is no connection.
 
-    def __init__(self, path: Path, receive: Callable[[Event], None], daemon: str = "signal_api") -> None:
+    `standing` says what holds whenever a connection is made: a turnd that was started anew knows nothing.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        receive: Callable[[Event], None],
+        standing: Callable[[], Iterable[Command]] = tuple,
+        daemon: str = "signal_api",
+    ) -> None:
         self._path = path
         self._receive = receive
+        self._standing = standing
         self._daemon = daemon
         self._outbox = Outbox(_OUTBOX)
         self._connection: Connection | None = None
@@ -83,7 +93,7 @@ class LinkClient:
             await connection.greet(self._daemon)
             self._connection = connection
             _log.info("link connected", socket=str(self._path))
-            await connection.run(self._take)
+            await connection.run(self._take, first=tuple(self._standing()))
         except (LinkError, OSError) as error:
             _log.warning("link closed", problem=str(error))
         finally:

@@ -1,7 +1,8 @@
 """One connection of the link: a hello each way, then lines out of an outbox and lines in to a callback."""
 
 import asyncio
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 
 from fairlead.link.messages import LONGEST_LINE, VERSION, Hello, LinkError, Message, decode, encode
 from fairlead.link.outbox import Outbox
@@ -39,9 +40,10 @@ class Connection:
             raise LinkError(f"{hello.daemon} speaks version {hello.version}, we speak {VERSION}; run the same release")
         return hello
 
-    async def run(self, receive: Callable[[Message], None]) -> None:
-        """Carries messages until the other end hangs up; raises LinkError or OSError for what else ends it."""
-        writing = asyncio.create_task(self._write())
+    async def run(self, receive: Callable[[Message], None], first: Iterable[Message] = ()) -> None:
+        """Carries messages until the other end hangs up; raises LinkError or OSError for what else ends it. `first`
+        goes ahead of the outbox and has no bound but its own."""
+        writing = asyncio.create_task(self._write(first))
         reading = asyncio.create_task(self._receive(receive))
         try:
             done, _ = await asyncio.wait((writing, reading), return_when=asyncio.FIRST_COMPLETED)
@@ -73,7 +75,11 @@ class Connection:
             raise LinkError(f"a line of more than {LONGEST_LINE} bytes") from None
         return decode(line)
 
-    async def _write(self) -> None:
+    async def _write(self, first: Iterable[Message]) -> None:
+        rest = iter(first)
+        while begun := tuple(itertools.islice(rest, _WRITTEN_AT_ONCE)):
+            self._writer.write(b"".join(map(encode, begun)))
+            await self._writer.drain()
         while True:
             self._waiting.clear()
             while messages := self.outbox.take(_WRITTEN_AT_ONCE):

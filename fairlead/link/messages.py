@@ -46,6 +46,8 @@ class Revoke(_Message, frozen=True, tag="revoke"):
     value: str
     #: for the log, a few words
     reason: str = ""
+    #: of a user id, only the credentials that expire up to this Unix time: those that it is given later are good
+    expiring: int | None = None
 
 
 class EndBy(enum.StrEnum):
@@ -128,9 +130,12 @@ class Ended(_Message, frozen=True, tag="ended"):
 
 
 class Draining(_Message, frozen=True, tag="draining"):
-    """turnd takes no new allocations and stops in `seconds` at the latest."""
+    """turnd takes no new allocations and stops in `seconds` at the latest. `hosts` and `ports` are where clients reach
+    it, as far as it knows."""
 
     seconds: float
+    hosts: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
 
 
 Command: TypeAlias = Revoke | End | Fence

@@ -89,9 +89,7 @@ class LinkServer:
             hello = await connection.greet(self._daemon)
             _log.info("link connected", daemon=hello.daemon)
             self._connections.add(connection)
-            for event in self._living():
-                connection.send(event)
-            await connection.run(self._take)
+            await connection.run(self._take, first=tuple(self._living()))
         except (LinkError, OSError) as error:
             _log.warning("link closed", problem=str(error))
         finally:

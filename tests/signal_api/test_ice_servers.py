@@ -121,6 +121,23 @@ def test_without_servers_of_a_kind_there_is_no_entry() -> None:
     assert render(only_stun, IceFormat.ARRAY) == [{"urls": ["stun:h:3479"]}]
 
 
+def test_the_servers_of_one_host_and_its_ports_may_be_left_out() -> None:
+    turn = (
+        "turn:{host}:3478?transport=udp",
+        "turn:a.example",
+        "turn:a.example:3479?transport=tcp",
+        "turns:a.example?transport=tcp",
+        "turn:[2001:db8::1]:3478",
+        "turn:[2001:db8::1]",
+        "turn:b.example:3478",
+    )
+    urls = Urls(("stun:a.example",), turn)
+    rest = urls.without({"a.example", "2001:db8::1"}, {3478, 5349})
+    assert rest == Urls(("stun:a.example",), (turn[0], turn[2], turn[6]))
+    assert urls.without({"{host}"}, {3478}).turn == turn[1:]
+    assert urls.without({"a.example"}, {3480}) == urls
+
+
 def test_a_member_is_named_by_room_and_session_and_the_room_by_its_hash() -> None:
     name = member_id("café", "s_1", "n")
     assert name == f"{room_hash('café')}.s_1.n"

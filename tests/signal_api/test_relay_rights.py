@@ -4,11 +4,13 @@ import pytest
 
 from fairlead.credentials import parse_username
 from fairlead.link import Command, End, EndBy, Revoke, RevokeBy
+from signal_api import relay_rights as module
 from signal_api.effects import LeaveReason
 from signal_api.ice_servers import room_hash
 from signal_api.relay_rights import RelayRights
+from signal_api.revocations import Revocation, RevocationKind
 from tests.signal_api.node import Node, Seat
-from tests.signal_api.worlds import token
+from tests.signal_api.worlds import ManualClock, token
 
 
 @pytest.fixture
@@ -36,8 +38,28 @@ def _user(username: str) -> str:
     return parsed.user_id
 
 
-def test_without_a_link_nobody_is_told() -> None:
-    RelayRights().withdraw("r.s.n", "leave")
+def test_without_a_link_nothing_is_said_or_kept() -> None:
+    rights = RelayRights(ManualClock(), lambda: 3600)
+    rights.withdraw("r.s.n", "leave")
+    rights.withdraw_user("alice", "revoked")
+    rights.end_room("r", "closed")
+    assert rights.standing() == []
+
+
+def test_what_was_withdrawn_is_said_again_as_long_as_it_could_be_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_KEPT", 3)
+    clock, said = ManualClock(), list[Command]()
+    rights = RelayRights(clock, lambda: 3600)
+    rights.command = said.append
+    for name in "abcda":
+        clock.move(10)
+        rights.withdraw(name, "leave")
+    assert [command.value for command in rights.standing()] == ["c", "d", "a"]
+    assert len(said) == 5
+    clock.move(3595)
+    assert [command.value for command in rights.standing()] == ["a"]
+    clock.move(5)
+    assert rights.standing() == []
 
 
 async def test_the_end_of_a_room_is_the_end_of_what_is_relayed_for_it(node: Node, told: list[Command]) -> None:
@@ -101,3 +123,12 @@ async def test_the_end_of_a_session_is_the_end_in_each_of_its_rooms(
     node.hub.end(seat.client, reason)
     await node.hub.settled()
     assert {command.value for command in told if isinstance(command, Revoke)} == {user, other}
+
+
+async def test_who_is_revoked_loses_what_was_given_outside_of_rooms_until_then(node: Node, told: list[Command]) -> None:
+    now = node.clock.now().wall
+    node.hub.revoke(Revocation(RevocationKind.TOKEN, "jti", now, now + 60))
+    node.hub.revoke(Revocation(RevocationKind.USER, "alice", now, now))
+    assert told == []
+    node.hub.revoke(Revocation(RevocationKind.USER, "alice", now, now + 60))
+    assert told == [Revoke(RevokeBy.USER, "alice", "token revoked", expiring=int(now) + 3600)]

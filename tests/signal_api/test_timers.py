@@ -24,6 +24,17 @@ async def test_callbacks_run_in_the_order_of_their_deadlines() -> None:
     timers.close()
 
 
+async def test_cancelled_timers_do_not_pile_up() -> None:
+    timers = Timers(ManualClock())
+    ran: list[int] = []
+    last = [timers.after(3600 + number, lambda number=number: ran.append(number)) for number in range(10)]  # type: ignore[misc]
+    for _ in range(20_000):
+        timers.after(3600, lambda: None).cancel()
+    assert len(timers) < 3000
+    assert all(timer.callback is not None for timer in last)
+    timers.close()
+
+
 async def test_what_was_cancelled_or_closed_does_not_run() -> None:
     clock = ManualClock()
     timers = Timers(clock)

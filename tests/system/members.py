@@ -16,10 +16,13 @@ class Pair:
     """A turnd that relays to loopback, and a signal_api whose credentials it takes; the link between them stands."""
 
     def __init__(self, daemons: Daemons, folder: Path, **turnd: Any) -> None:
-        link = {"link": {"socket": str(folder / "link")}}
-        self.turnd = daemons.turnd(relay_on_loopback(peers={"allow": ["loopback"]}, **turnd) | link)
-        self.signal_api = daemons.signal_api(f"turn:{self.turnd.address('udp')}", **link)
+        self._link = {"link": {"socket": str(folder / "link")}}
+        self.turnd = self.start_turnd(daemons, **turnd)
+        self.signal_api = daemons.signal_api(f"turn:{self.turnd.address('udp')}", **self._link)
         self.signal_api.await_record("link connected")
+
+    def start_turnd(self, daemons: Daemons, **section: Any) -> Daemon:
+        return daemons.turnd(relay_on_loopback(peers={"allow": ["loopback"]}, **section) | self._link)
 
 
 class Session:

@@ -1,5 +1,6 @@
 """One trust domain: what ends in signaling ends in the relay, between processes as they are deployed."""
 
+import signal
 import time
 from pathlib import Path
 
@@ -33,3 +34,23 @@ def test_who_leaves_the_room_leaves_the_relay(pair: Pair, sockets: Sockets) -> N
     again = leaver.session.join("r")
     leaver.joined = again
     assert leaver.another().allocate().code == 0
+
+
+def test_the_last_turnd_that_drains_says_so_and_keeps_its_calls(pair: Pair, sockets: Sockets) -> None:
+    member = Member(pair, sockets, "r")
+    pair.turnd.signal(signal.SIGTERM)
+    told = member.session.hear("ice")["data"]
+    assert told["restart"] is False
+    assert "only TURN server" in told["message"]
+    member.call.assert_goes_on()
+
+
+def test_what_ended_stays_ended_when_turnd_starts_anew(pair: Pair, sockets: Sockets, daemons: Daemons) -> None:
+    member = Member(pair, sockets, "r")
+    member.session.say("leave", room="r")
+    pair.turnd.await_record("revoked")
+    address = pair.turnd.address("udp")
+    pair.turnd.kill()
+    pair.turnd = pair.start_turnd(daemons, listen=[f"udp://{address}"])
+    pair.turnd.await_record("revoked")
+    assert member.another().allocate().code == 401

@@ -62,8 +62,8 @@ async def signal_api(linked: Turnd, socket_path: Path) -> AsyncIterator[SignalAp
     await api.client.stop()
 
 
-def member(sockets: Sockets, daemon: Turnd, user_id: str = SESSION) -> WireClient:
-    return sockets.client(daemon, *mint(SECRET.encode(), user_id, EXPIRES))
+def member(sockets: Sockets, daemon: Turnd, user_id: str = SESSION, expires: int = EXPIRES) -> WireClient:
+    return sockets.client(daemon, *mint(SECRET.encode(), user_id, expires))
 
 
 async def test_it_hears_of_allocations_as_they_come_and_go(
@@ -147,6 +147,28 @@ async def test_a_revoked_credential_is_dead_at_once(
     assert await client.code(Method.ALLOCATE, (REQUESTED_TRANSPORT, UDP)) == 401
 
 
-async def test_a_drain_is_announced(linked: Turnd, signal_api: SignalApi) -> None:
+async def test_older_credentials_of_a_user_are_dead_and_later_ones_are_not(
+    linked: Turnd, signal_api: SignalApi, sockets: Sockets
+) -> None:
+    older, later = member(sockets, linked, "alice"), member(sockets, linked, "alice", EXPIRES + 1)
+    await older.allocate()
+    await later.allocate()
+    signal_api.client.send(link.Revoke(link.RevokeBy.USER, "alice", expiring=EXPIRES))
+    events = [await signal_api.next() for _ in range(3)]
+    assert [(event.allocation, event.reason) for event in events if isinstance(event, link.Ended)] == [(1, "revoked")]
+    assert await older.code(Method.ALLOCATE, (REQUESTED_TRANSPORT, UDP)) == 401
+    assert await later.code(Method.REFRESH) == 0
+    assert await member(sockets, linked, "alice", EXPIRES + 1).code(Method.ALLOCATE, (REQUESTED_TRANSPORT, UDP)) == 0
+
+
+async def test_a_drain_is_announced_with_the_places_that_clients_should_leave(
+    linked: Turnd, signal_api: SignalApi, socket_path: Path
+) -> None:
     await linked.drain()
-    assert isinstance(await signal_api.next(), link.Draining)
+    draining = await signal_api.next()
+    assert isinstance(draining, link.Draining)
+    assert "127.0.0.1" in draining.hosts
+    assert {target.address.port for target in linked.listening.targets()} == set(draining.ports)
+    late = SignalApi(socket_path)
+    assert await late.next() == draining
+    await late.client.stop()

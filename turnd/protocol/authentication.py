@@ -88,6 +88,13 @@ class Secret(NamedTuple):
     value: bytes
 
 
+class Revoked(NamedTuple):
+    """User names and user ids that are refused altogether, and user ids of which older credentials are."""
+
+    names: Revocations
+    older: Revocations
+
+
 class Authenticator:
     """Knows the keys of static users and the secrets of time-limited ones; passwords are not kept.
 
@@ -100,10 +107,10 @@ class Authenticator:
         realm: str,
         users: Mapping[str, str],
         secrets: Iterable[Secret],
-        revocations: Revocations | None = None,
+        revocations: Revoked | None = None,
     ) -> None:
         self.realm = realm
-        self.revocations = Revocations() if revocations is None else revocations
+        self.revocations = Revoked(Revocations(), Revocations()) if revocations is None else revocations
         self._secrets = tuple(secrets)
         self._users = {
             (algorithm.password, username): long_term_key(username, realm, password, algorithm.password)
@@ -117,11 +124,19 @@ class Authenticator:
 
     def revoke(self, name: str, until: float) -> None:
         """Refuses a username or user id until this Unix time."""
-        self.revocations.add(name, until)
+        self.revocations.names.add(name, until)
+
+    def revoke_expiring(self, user_id: str, expires: float) -> None:
+        """Refuses the credentials of a user id that expire up to this Unix time. Afterwards they would be refused
+        anyway, so that it is also the time to forget it."""
+        self.revocations.older.add(user_id, expires)
 
     def is_revoked(self, account: Account, now: Now) -> bool:
         """Whether the account's username or user id is refused at this time."""
-        return self.revocations.covers(account.username, now) or self.revocations.covers(account.user_id, now)
+        names, older = self.revocations
+        if account.expires is not None and account.expires <= older.until(account.user_id):
+            return True
+        return names.covers(account.username, now) or names.covers(account.user_id, now)
 
     def authenticate(self, message: Message, username: str, algorithm: Algorithm, now: Now) -> Account | AuthFailure:
         """Whose message it is. The nonce is not looked at."""

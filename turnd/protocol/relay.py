@@ -83,6 +83,16 @@ class Relay:
             now,
         )
 
+    def revoke_expiring(self, user_id: str, expires: float, now: Now) -> Effects:
+        """Refuses the credentials of a user id that expire up to a wall-clock moment, and ends what lives by them."""
+        self.state.authenticator.revoke_expiring(user_id, expires)
+
+        def is_meant(allocation: Allocation) -> bool:
+            account = allocation.account
+            return account.user_id == user_id and account.expires is not None and account.expires <= expires
+
+        return self.end(is_meant, EndReason.REVOKED, now)
+
     def expire(self, now: Now) -> Effects:
         """Ends what has come to its time; to be called at deadline() at the latest."""
         return endings.expire(self.state, now)

@@ -30,7 +30,11 @@ class Revocations:
 
     def covers(self, name: str, now: Now) -> bool:
         """Whether the name is refused at this time."""
-        return now.wall < self._until.get(name, float("-inf"))
+        return now.wall < self.until(name)
+
+    def until(self, name: str) -> float:
+        """Until when the name is refused, minus infinity for one that is not."""
+        return self._until.get(name, float("-inf"))
 
     def _forget_first(self) -> None:
         until, name = heapq.heappop(self._order)

@@ -14,8 +14,10 @@ class Ends:
     def __init__(self, path: Path) -> None:
         self.commands: list[Command] = []
         self.events: list[Event] = []
-        self.server = LinkServer(path, self.commands.append, lambda: [LIVING])
-        self.client = LinkClient(path, self.events.append)
+        self.server = LinkServer(path, self.commands.append, lambda: self.living)
+        self.standing: list[Command] = []
+        self.living: list[Event] = [LIVING]
+        self.client = LinkClient(path, self.events.append, lambda: self.standing)
 
 
 @asynccontextmanager

@@ -111,3 +111,21 @@ async def test_an_event_that_is_none_ends_the_connection(tmp_path: Path) -> None
     assert ends.events == [Draining(1), Draining(1)]
     await client.stop()
     await wrong.stop()
+
+
+async def test_what_stands_is_said_whenever_a_connection_is_made_however_much_it_is(tmp_path: Path) -> None:
+    """More on either side than the outboxes and the socket hold: nobody waits for the other to listen first."""
+    ends = Ends(tmp_path / "link.sock")
+    ends.standing = [Revoke(RevokeBy.USER, str(number)) for number in range(2 * module._OUTBOX)]
+    ends.living = [LIVING] * (2 * module._OUTBOX)
+    await ends.server.start()
+    ends.client.start()
+    await until(lambda: ends.commands == ends.standing)
+    await until(lambda: ends.events == ends.living)
+    await ends.server.stop()
+    await until(lambda: not ends.client.connected)
+    await ends.server.start()
+    await until(lambda: ends.commands == ends.standing * 2)
+    assert (ends.client.dropped, ends.server.dropped) == (0, 0)
+    await ends.client.stop()
+    await ends.server.stop()

@@ -47,7 +47,13 @@ def test_a_line_end_inside_a_text_stays_inside() -> None:
 
 
 def test_the_wire_is_what_others_could_write() -> None:
-    assert msgspec.json.decode(encode(Revoke(RevokeBy.USER, "u"))) == {"type": "revoke", "by": "user", "value": "u"}
+    assert msgspec.json.decode(encode(Revoke(RevokeBy.USER, "u", "left"))) == {
+        "type": "revoke",
+        "by": "user",
+        "value": "u",
+        "reason": "left",
+        "expiring": None,
+    }
 
 
 @pytest.mark.parametrize(

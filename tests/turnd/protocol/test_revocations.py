@@ -67,3 +67,10 @@ def test_a_prolonged_name_is_not_forgotten_by_its_old_moment() -> None:
     revocations.add("bob", 20.0)
     revocations.add("carol", 200.0)
     assert [revocations.covers(name, at(0)) for name in ("alice", "bob", "carol")] == [True, False, True]
+
+
+def test_when_it_ends_can_be_asked() -> None:
+    revocations = Revocations()
+    revocations.add("alice", 100.0)
+    assert revocations.until("alice") == 100.0
+    assert revocations.until("bob") == float("-inf")
