@@ -1,15 +1,13 @@
 """Time and entropy as values: the pure code is handed both and never asks the machine for either."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 #: `entropy(n)` returns n unpredictable bytes; the shell passes os.urandom.
 Entropy: TypeAlias = Callable[[int], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Now:
+class Now(NamedTuple):
     """One moment on both clocks, in seconds.
 
     `monotonic` decides how long things live. `wall` (Unix time) is read only where a moment that somebody

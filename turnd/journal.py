@@ -1,5 +1,6 @@
 """What turnd writes to its log: allocations as they come and go, and refusals in words that lead to their cause."""
 
+import logging
 from dataclasses import asdict
 
 from fairlead.clock import Now
@@ -11,6 +12,8 @@ from turnd.protocol.effects import Allocated, Challenged, Ended, Refused
 from turnd.server import Event
 
 _log = get_logger("turnd")
+#: The same one: asked first where there is a line for each allocation, since to make a line that nobody reads is dear.
+_threshold = logging.getLogger("turnd")
 
 #: What lies behind a failed authentication, most likely, and what to do.
 EXPLANATIONS = {
@@ -39,15 +42,10 @@ class Journal:
 
     def write(self, event: Event, usage: Usage | None, now: Now) -> None:
         match event:
+            case Allocated() | Ended() if not _threshold.isEnabledFor(logging.INFO):
+                pass
             case Allocated():
-                _log.info(
-                    "allocation created",
-                    allocation=event.allocation,
-                    user=event.username,
-                    transport=event.five_tuple.transport,
-                    client=str(event.five_tuple.client),
-                    relayed=str(event.relayed),
-                )
+                self._allocated(event)
             case Ended():
                 self._ended(event, usage or Usage())
             case Refused():
@@ -56,6 +54,16 @@ class Journal:
                 self._challenged(event, now)
             case Fault():
                 self._faults.write(event.thread, event.text, now.monotonic)
+
+    def _allocated(self, event: Allocated) -> None:
+        _log.info(
+            "allocation created",
+            allocation=event.allocation,
+            user=event.username,
+            transport=event.five_tuple.transport,
+            client=str(event.five_tuple.client),
+            relayed=str(event.relayed),
+        )
 
     def _ended(self, event: Ended, usage: Usage) -> None:
         _log.info(

@@ -138,10 +138,9 @@ def _write_address(value: Address, mask: Mask) -> bytes:
 
 def _apply_mask(value: bytes, mask: Mask) -> bytes:
     """XORs the port with the cookie's first half and the address with the whole mask."""
-    port = (int.from_bytes(value[2:4]) ^ int.from_bytes(mask[:2])).to_bytes(2)
-    size = len(value) - 4
-    host = (int.from_bytes(value[4:]) ^ int.from_bytes(mask[:size])).to_bytes(size)
-    return value[:2] + port + host
+    size = len(value)
+    masked = int.from_bytes(value) ^ int.from_bytes(b"\0\0" + mask[:2] + mask[: size - 4])
+    return masked.to_bytes(size)
 
 
 def _read_xor_address(value: bytes, mask: Mask) -> Address:

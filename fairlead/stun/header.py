@@ -2,6 +2,7 @@
 
 import enum
 import struct
+from functools import lru_cache
 
 from fairlead.reasons import Reason
 
@@ -46,6 +47,7 @@ class Class(enum.IntEnum):
     ERROR = 0b11
 
 
+@lru_cache(maxsize=128)
 def message_type(method: int, message_class: Class) -> int:
     """Interleaves method and class bits: M11..M7 C1 M6..M4 C0 M3..M0 (RFC 8489 figure 3)."""
     return (
@@ -57,6 +59,7 @@ def message_type(method: int, message_class: Class) -> int:
     )
 
 
+@lru_cache(maxsize=128)
 def split_message_type(value: int) -> tuple[int, Class]:
     """The inverse of message_type for a value below 0x4000; the method may be one that nobody defined."""
     method = (value & 0x000F) | (value & 0x00E0) >> 1 | (value & 0x3E00) >> 2

@@ -60,9 +60,30 @@ def with_length(message: bytes, end: int) -> bytes:
     return message[:2] + (end - 20).to_bytes(2) + message[4:]
 
 
+class PreparedKey(bytes):
+    """A key whose HMAC is set up once, for whoever uses it again and again; it equals its bytes."""
+
+    integrity: Integrity
+    _mac: hmac.HMAC
+
+    def __new__(cls, key: bytes, integrity: Integrity) -> "PreparedKey":
+        prepared = super().__new__(cls, key)
+        prepared.integrity = integrity
+        prepared._mac = hmac.new(key, digestmod=integrity.digest)
+        return prepared
+
+    def digest(self, covered: bytes) -> bytes:
+        """The whole HMAC over these bytes."""
+        mac = self._mac.copy()
+        mac.update(covered)
+        return mac.digest()
+
+
 def compute(integrity: Integrity, key: bytes, message: bytes, offset: int, size: int) -> bytes:
     """The HMAC over all before `offset`, where the attribute stands (or is to stand), cut to `size` bytes."""
     covered = with_length(message[:offset], offset + 4 + size)
+    if isinstance(key, PreparedKey) and key.integrity is integrity:
+        return key.digest(covered)[:size]
     return hmac.digest(key, covered, integrity.digest)[:size]
 
 

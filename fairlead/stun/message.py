@@ -5,9 +5,8 @@ could have appended behind MESSAGE-INTEGRITY is ever seen, except the stronger i
 """
 
 import hmac
-import itertools
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+import struct
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from fairlead.reasons import Reason
@@ -28,6 +27,10 @@ T = TypeVar("T")
 
 MOST_UNKNOWN = 64
 
+#: Two numbers of 16 bits: type and length, which messages and attributes begin with.
+_HEAD = struct.Struct("!HH")
+_PADDING = (b"", bytes(3), bytes(2), bytes(1))
+
 
 class RawAttribute(NamedTuple):
     """One attribute as it stands in the message: type, where its header begins, its value without padding."""
@@ -37,9 +40,9 @@ class RawAttribute(NamedTuple):
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One decoded message. `visible` keeps order and duplicates; of duplicates the first counts.
+class Message(NamedTuple):
+    """One decoded message. `visible` keeps order and duplicates; of duplicates the first counts, which `leading` has by
+    its type.
 
     `mask` is the cookie (or, of an RFC 3489 client, what stands in its place) and the transaction id: 16 bytes.
     """
@@ -49,6 +52,7 @@ class Message:
     message_class: Class
     mask: bytes
     visible: tuple[RawAttribute, ...]
+    leading: Mapping[int, RawAttribute]
 
     @property
     def transaction_id(self) -> bytes:
@@ -60,14 +64,12 @@ class Message:
         return self.mask[:4] != COOKIE_BYTES
 
     def has(self, attribute: Attribute[Any]) -> bool:
-        return any(raw.type == attribute.type for raw in self.visible)
+        return attribute.type in self.leading
 
     def first(self, attribute: Attribute[T]) -> T | None:
         """The value of the first such attribute, None without one; raises AttributeValueError on a bad value."""
-        for raw in self.visible:
-            if raw.type == attribute.type:
-                return attribute.decode(raw.value, self.mask)
-        return None
+        raw = self.leading.get(attribute.type)
+        return None if raw is None else attribute.decode(raw.value, self.mask)
 
     def all(self, attribute: Attribute[T]) -> list[T]:
         """All values of an attribute in their order; raises AttributeValueError on a bad one."""
@@ -76,18 +78,15 @@ class Message:
     def unknown(self, known: Collection[int]) -> tuple[int, ...]:
         """Types that must be understood and are not among `known` (RFC 8489 section 6.3.1), each once; of more than
         MOST_UNKNOWN the first ones, so that a reply which names them stays small."""
-        found = dict.fromkeys(raw.type for raw in self.visible if raw.type < 0x8000 and raw.type not in known)
-        return tuple(itertools.islice(found, MOST_UNKNOWN))
+        found = [kind for kind in self.leading if kind < 0x8000 and kind not in known]
+        return tuple(found[:MOST_UNKNOWN])
 
     def is_intact(self, integrity: Integrity, key: bytes) -> bool:
         """Whether the first attribute of this generation is there and is right; in constant time."""
-        for raw in self.visible:
-            if raw.type == integrity.attribute.type:
-                size = len(raw.value)
-                if size not in integrity.lengths:
-                    return False
-                return hmac.compare_digest(compute(integrity, key, self.data, raw.offset, size), raw.value)
-        return False
+        raw = self.leading.get(integrity.attribute.type)
+        if raw is None or len(raw.value) not in integrity.lengths:
+            return False
+        return hmac.compare_digest(compute(integrity, key, self.data, raw.offset, len(raw.value)), raw.value)
 
 
 def decode(data: bytes, classic: bool = False) -> Message:
@@ -106,7 +105,11 @@ def decode(data: bytes, classic: bool = False) -> Message:
     if cookie != MAGIC_COOKIE and not classic:
         raise DecodeError(Reason.BAD_COOKIE)
     method, message_class = split_message_type(kind)
-    return Message(data, method, message_class, data[4:20], _visible(data))
+    visible = _visible(data)
+    leading: dict[int, RawAttribute] = {}
+    for raw in visible:
+        leading.setdefault(raw.type, raw)
+    return Message(data, method, message_class, data[4:20], visible, leading)
 
 
 #: What may still be seen behind each of the attributes that end the protected part.
@@ -118,13 +121,13 @@ _SEEN_BEHIND = {
 
 
 def _visible(data: bytes) -> tuple[RawAttribute, ...]:
-    found = []
+    found: list[RawAttribute] = []
     seen: frozenset[int] | None = None
     offset, end = HEADER_LENGTH, len(data)
     while offset < end:
-        kind = data[offset] << 8 | data[offset + 1]
+        kind, length = _HEAD.unpack_from(data, offset)
         start = offset + 4
-        stop = start + (data[offset + 2] << 8 | data[offset + 3])
+        stop = start + length
         if stop > end:
             raise DecodeError(Reason.MALFORMED)
         if seen is None or kind in seen:
@@ -163,22 +166,24 @@ def encode(
 
     Integrity comes behind all attributes, FINGERPRINT last.
     """
-    body = bytearray(HEADER_LENGTH)
-    for attribute, value in attributes:
-        _append(body, attribute.type, attribute.encode(value, mask))
-    body[:2] = message_type(method, message_class).to_bytes(2)
-    body[4:20] = mask
+    body = b"".join([_attribute(each.type, each.encode(value, mask)) for each, value in attributes])
+    kind = message_type(method, message_class)
     if signature is not None:
         integrity, key = signature
-        _append(body, integrity.attribute.type, compute(integrity, key, bytes(body), len(body), integrity.size))
+        unsigned = _message(kind, mask, body)
+        body += _attribute(integrity.attribute.type, compute(integrity, key, unsigned, len(unsigned), integrity.size))
     if with_fingerprint:
-        _append(body, FINGERPRINT.type, fingerprint(bytes(body), len(body)).to_bytes(4))
-    body[2:4] = (len(body) - HEADER_LENGTH).to_bytes(2)
-    return bytes(body)
+        unmarked = _message(kind, mask, body)
+        body += _attribute(FINGERPRINT.type, fingerprint(unmarked, len(unmarked)).to_bytes(4))
+    return _message(kind, mask, body)
 
 
-def _append(body: bytearray, kind: int, value: bytes) -> None:
-    body += kind.to_bytes(2) + len(value).to_bytes(2) + value + bytes(-len(value) & 3)
+def _message(kind: int, mask: bytes, body: bytes) -> bytes:
+    return _HEAD.pack(kind, len(body)) + mask + body
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return _HEAD.pack(kind, len(value)) + value + _PADDING[len(value) & 3]
 
 
 def new_mask(transaction_id: bytes) -> bytes:

@@ -358,7 +358,7 @@ def read_reply(data: bytes, request: bytes) -> Reply:
     assert answer.method == asked.method
     assert answer.transaction_id == asked.transaction_id
     assert answer.message_class in (Class.SUCCESS, Class.ERROR)
-    reply = Reply(answer.data, answer.method, answer.message_class, answer.mask, answer.visible)
+    reply = Reply(*answer)
     assert reply.has(ERROR_CODE) is (answer.message_class is Class.ERROR)
     return reply
 

@@ -12,7 +12,7 @@ from fairlead.clock import Now
 from fairlead.credentials import parse_username, password_for
 from fairlead.datagram import Address
 from fairlead.stun.attributes import NONCE, REALM, USERNAME, AttributeValueError
-from fairlead.stun.integrity import SHA1, Integrity, PasswordAlgorithm, long_term_key
+from fairlead.stun.integrity import SHA1, Integrity, PasswordAlgorithm, PreparedKey, long_term_key
 from fairlead.stun.message import Message, Signature
 from turnd.protocol.nonces import NonceMint
 from turnd.protocol.revocations import Revocations
@@ -45,6 +45,9 @@ class Algorithm(NamedTuple):
 
 #: What we accept, the strongest first; a request is judged by the first whose attribute it carries.
 ALGORITHMS = (Algorithm(SHA1, PasswordAlgorithm.MD5),)
+
+#: Anybody may sign with a key of zeros: what is found with these is thrown away.
+_NOBODYS = {row.password: PreparedKey(bytes(16), row.integrity) for row in ALGORITHMS}
 
 
 class Account(NamedTuple):
@@ -113,7 +116,9 @@ class Authenticator:
         self.revocations = Revoked(Revocations(), Revocations()) if revocations is None else revocations
         self._secrets = tuple(secrets)
         self._users = {
-            (algorithm.password, username): long_term_key(username, realm, password, algorithm.password)
+            (algorithm.password, username): Account(
+                username, username, _key(username, realm, password, algorithm), integrity=algorithm.integrity
+            )
             for username, password in users.items()
             for algorithm in ALGORITHMS
         }
@@ -147,27 +152,31 @@ class Authenticator:
                 return self._in_force(account, now)
         if is_known:
             return AuthFailure.BAD_INTEGRITY
-        # As much work as for a user that is known, thrown away: anybody may sign with a key of zeros.
-        message.is_intact(algorithm.integrity, bytes(16))
+        # As much work as for a user that is known.
+        message.is_intact(algorithm.integrity, _NOBODYS[algorithm.password])
         return AuthFailure.UNKNOWN_USER
 
     def _candidates(self, username: str, algorithm: Algorithm) -> Iterator[Account]:
         """The accounts that the username may belong to, each made when it is asked for."""
-        key = self._users.get((algorithm.password, username))
-        if key is not None:
-            yield Account(username, username, key, integrity=algorithm.integrity)
+        user = self._users.get((algorithm.password, username))
+        if user is not None:
+            yield user
             return
         limited = parse_username(username)
         if limited is None:
             return
         for name, secret in self._secrets:
-            key = long_term_key(username, self.realm, password_for(secret, username), algorithm.password)
+            key = _key(username, self.realm, password_for(secret, username), algorithm)
             yield Account(username, limited.user_id or username, key, name, limited.expires, algorithm.integrity)
 
     def _in_force(self, account: Account, now: Now) -> Account | AuthFailure:
         if account.has_expired(now):
             return AuthFailure.EXPIRED
         return AuthFailure.REVOKED if self.is_revoked(account, now) else account
+
+
+def _key(username: str, realm: str, password: str, algorithm: Algorithm) -> PreparedKey:
+    return PreparedKey(long_term_key(username, realm, password, algorithm.password), algorithm.integrity)
 
 
 def check(

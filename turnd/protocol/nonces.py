@@ -25,7 +25,7 @@ class NonceMint:
     def __init__(self, key: bytes, lifetime: int = 600) -> None:
         if len(key) < _LEAST_KEY:
             raise ValueError(f"a nonce key of {len(key)} bytes can be guessed; give it at least {_LEAST_KEY}")
-        self._key = key
+        self._mac = hmac.new(key, digestmod="sha256")
         self._lifetime = lifetime
 
     def mint(self, client: Address, now: Now) -> str:
@@ -48,4 +48,6 @@ class NonceMint:
     def _seal(self, client: Address, time: int) -> bytes:
         stamp = time.to_bytes(_TIME_BYTES)
         covered = _PURPOSE + stamp + client.port.to_bytes(2) + client.packed_host
-        return base64.urlsafe_b64encode(stamp + hmac.digest(self._key, covered, "sha256")[:_MAC_BYTES])
+        mac = self._mac.copy()
+        mac.update(covered)
+        return base64.urlsafe_b64encode(stamp + mac.digest()[:_MAC_BYTES])

@@ -18,7 +18,7 @@ def conclude(state: State, request: Request, outcome: Outcome) -> tuple[Effect, 
         state.counters.count_reply(method, five_tuple.transport, outcome.code)
         told = Refused(method, request.account.username, five_tuple, outcome.code, outcome.reason)
         return (refused(request, outcome), told)
-    if any(isinstance(effect, Send) for effect in outcome):
+    if Send in map(type, outcome):
         state.counters.count_reply(method, five_tuple.transport, None)
     return outcome
 

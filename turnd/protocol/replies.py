@@ -1,7 +1,6 @@
 """Requests on their way through a handler, and the replies they end in (RFC 8489 section 6.3, RFC 8656 section 19)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fairlead.clock import Now
@@ -45,8 +44,7 @@ def unknown_attributes(types: tuple[int, ...]) -> Refusal:
     return Refusal(420, f"attributes {listed} are not known", ((UNKNOWN_ATTRIBUTES, types),))
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """An authenticated request; its reply is signed as it was."""
 
     message: Message
