@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.programs import report
-from bench.relay import Cores
 from bench.servers import ACCOUNT, REALM, Server
+from bench.topology import Cores
 from fairlead.stun.integrity import PasswordAlgorithm, long_term_key
 
 _SOURCE = "allocate.c"
@@ -55,18 +55,16 @@ def play(server: Server, plan: Plan) -> Round:
     return Round(**report(_SOURCE, [], " ".join(map(str, words)), plan.cores.generator, _PATIENCE))
 
 
-def measure(
-    engines: Sequence[tuple[str, Server]], peer: Server, plan: Plan, tell: Callable[[str], None]
-) -> list[dict[str, Any]]:
-    """A row for every engine; all take their rounds in turn."""
-    servers = [*engines, (peer.name, peer)]
-    taken: dict[str, list[Round]] = {name: [] for name, _ in servers}
+def measure(servers: Sequence[Server], plan: Plan, tell: Callable[[str], None]) -> list[dict[str, Any]]:
+    """A row for every server; all take their rounds in turn, and are compared with the first."""
+    taken: dict[str, list[Round]] = {server.name: [] for server in servers}
     for number in range(plan.rounds):
-        for name, server in servers:
-            taken[name].append(play(server, plan))
-            tell(f"allocate {number + 1}/{plan.rounds} {name:8} {taken[name][-1]}")
-    theirs = _median(taken[peer.name])
-    return [row(name, taken[name], peer.name, theirs) for name, _ in engines]
+        for server in servers:
+            taken[server.name].append(play(server, plan))
+            tell(f"allocate {number + 1}/{plan.rounds} {server.name:8} {taken[server.name][-1]}")
+    peer = servers[0].name
+    theirs = _median(taken[peer])
+    return [row(name, rounds, peer, theirs) for name, rounds in taken.items()]
 
 
 def row(engine: str, rounds: Sequence[Round], peer: str, theirs: float) -> dict[str, Any]:

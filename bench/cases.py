@@ -21,6 +21,15 @@ class Framing(enum.StrEnum):
     INDICATION = "indication"
 
 
+class Kind(enum.StrEnum):
+    """What a load is like: packets of all clients in turn, as audio is; trains of one client's, as video is; or
+    packets in indications."""
+
+    INTERLEAVED = "interleaved"
+    TRAINS = "trains"
+    INDICATIONS = "indications"
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One load: so many allocations, each packet of `size` bytes of application data.
@@ -33,6 +42,12 @@ class Case:
     direction: Direction
     framing: Framing
     train: int = 1
+
+    @property
+    def kind(self) -> Kind:
+        if self.framing is Framing.INDICATION:
+            return Kind.INDICATIONS
+        return Kind.TRAINS if self.train > 1 else Kind.INTERLEAVED
 
     @property
     def name(self) -> str:

@@ -18,9 +18,8 @@ class Floor:
     `trains` switches UDP_GRO and UDP_SEGMENT, as the native engine uses them.
     """
 
-    name = "floor"
-
     def __init__(self, core: int | None, trains: bool = True, host: str = _HOST) -> None:
+        self.name = "floor" if trains else "floor-plain"
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
             listener.bind((host, 0))
             self.address = Address(*listener.getsockname())

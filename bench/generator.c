@@ -9,11 +9,12 @@
  *   generator echo FD        sends back what comes in, for ever: the relay without the relaying
  *
  * PLAN, words separated by white space:
- *   both|up|down  PAYLOAD_BYTES  WINDOW  WARM_UP_SECONDS  SECONDS  RELAY_PID  PEER_FD  TRAIN  CLIENTS
+ *   both|up|down  PAYLOAD_BYTES  WINDOW  WARM_UP_SECONDS  SECONDS  RELAY_PID  DEVICE_PIDS  PEER_FD  TRAIN  RATE  CLIENTS
  *   and for each client:  FD  RELAY_HOST  RELAY_PORT  PREFIX_HEX  SKIPPED_BYTES
  * WINDOW packets are under way at any time, those of all clients together; TRAIN of one sender leave together, as one
- * buffer that the kernel cuts, which is how they look to a relay behind a card that merges them. PEER_FD -1 means that the relay itself
- * echoes. PREFIX goes in front of each payload of a client, "-" is none; SKIPPED_BYTES stand in front of each payload
+ * buffer that the kernel cuts, which is how they look to a relay behind a card that merges them. RATE packets a second
+ * leave at equal distances, and each round trip is timed; 0 is as many as the window lets. DEVICE_PIDS are the threads of
+ * the kernel that receive for the relay, with commas, "-" is none. PEER_FD -1 means that the relay itself echoes. PREFIX goes in front of each payload of a client, "-" is none; SKIPPED_BYTES stand in front of each payload
  * that it gets.
  */
 #define _GNU_SOURCE
@@ -31,7 +32,7 @@
 
 #include "clocks.h"
 
-enum { BATCH = 64, MOST_BYTES = 2048, MOST_PREFIX = 64, EVENTS = 256, MOST_TRAIN = 65000 };
+enum { BATCH = 64, MOST_BYTES = 2048, MOST_PREFIX = 64, EVENTS = 256, MOST_TRAIN = 65000, MOST_TEXT = 256 };
 enum { STALL_NS = 500 * 1000 * 1000 };
 enum direction { BOTH, UP, DOWN };
 
@@ -39,7 +40,7 @@ enum direction { BOTH, UP, DOWN };
 struct tag {
     uint32_t client;
     uint32_t run;
-    uint64_t number;
+    uint64_t number, sent_at;
 };
 
 struct client {
@@ -65,7 +66,9 @@ static int peer_fd;
 static struct client *clients;
 static uint32_t client_count;
 static struct counters counters;
-static uint64_t now;
+static uint64_t now, interval, next_due;
+static uint32_t *round_trips; /* nanoseconds */
+static size_t timed, most_timed;
 static uint32_t run; /* tells this run's packets from an earlier one's on the same sockets */
 
 static unsigned char arena[BATCH][MOST_BYTES];
@@ -119,7 +122,7 @@ static void send_for(uint32_t index, uint64_t packets) {
     size_t prefix = from_peer ? 0 : client->prefix_length;
     if (client->next == client->awaited) client->moved_at = now;
     for (; (uint64_t)count < packets && count < BATCH; count++) {
-        struct tag tag = {index, run, client->next++};
+        struct tag tag = {index, run, client->next++, interval ? read_clock(CLOCK_MONOTONIC) : 0};
         memcpy(arena[count], client->prefix, prefix);
         memset(arena[count] + prefix, 0x5a, payload_bytes);
         memcpy(arena[count] + prefix, &tag, sizeof tag);
@@ -147,6 +150,15 @@ static void fill_window(void) {
     while (under_way + train <= window) {
         uint64_t room = window - under_way;
         send_for(turn, room < each ? room : each);
+        turn = (turn + 1) % client_count;
+    }
+}
+
+/* Sends what is due by now. */
+static void keep_pace(void) {
+    static uint32_t turn;
+    for (; next_due <= now; next_due += interval) {
+        if (under_way < window) send_for(turn, 1);
         turn = (turn + 1) % client_count;
     }
 }
@@ -191,6 +203,7 @@ static void serve_peer(void) {
 static void serve_client(uint32_t index) {
     struct client *client = &clients[index];
     int count = receive(client->fd);
+    uint64_t arrived = interval ? read_clock(CLOCK_MONOTONIC) : 0;
     for (int i = 0; i < count; i++) {
         struct tag tag;
         if (!read_tag(i, client->skipped, &tag) || tag.client != index) {
@@ -199,6 +212,7 @@ static void serve_client(uint32_t index) {
         }
         counters.to_client++;
         come_back(client, tag.number);
+        if (interval && timed < most_timed) round_trips[timed++] = (uint32_t)(arrived - tag.sent_at);
     }
 }
 
@@ -237,11 +251,17 @@ static void read_client(struct client *client) {
     }
 }
 
-static void read_plan(double *warm_up, double *seconds, long *pid) {
+static void read_plan(double *warm_up, double *seconds, long *pid, char devices[MOST_TEXT]) {
     char word[8];
-    if (scanf("%7s %zu %lu %lf %lf %ld %d %u %u", word, &payload_bytes, &window, warm_up, seconds, pid, &peer_fd,
-              &train, &client_count) != 9)
+    double rate;
+    if (scanf("%7s %zu %lu %lf %lf %ld %255s %d %u %lf %u", word, &payload_bytes, &window, warm_up, seconds, pid, devices,
+              &peer_fd, &train, &rate, &client_count) != 11)
         fail("plan");
+    if (rate > 0) {
+        interval = (uint64_t)(1e9 / rate);
+        most_timed = (size_t)(rate * *seconds * 2);
+        round_trips = calloc(most_timed + 1, sizeof *round_trips);
+    }
     direction = !strcmp(word, "up") ? UP : !strcmp(word, "down") ? DOWN : BOTH;
     if (payload_bytes < sizeof(struct tag) || payload_bytes + MOST_PREFIX > MOST_BYTES || client_count > 1 << 16) {
         fprintf(stderr, "plan: a payload has %zu to %d bytes, clients are at most 65536\n", sizeof(struct tag),
@@ -271,7 +291,7 @@ static void run_until(int epoll, uint64_t end) {
     static uint64_t revived_at;
     struct epoll_event events[EVENTS];
     while ((now = read_clock(CLOCK_MONOTONIC)) < end) {
-        int count = epoll_wait(epoll, events, EVENTS, 1);
+        int count = epoll_wait(epoll, events, EVENTS, interval ? 0 : 1);
         for (int i = 0; i < count; i++) {
             if (events[i].data.u32 == client_count)
                 serve_peer();
@@ -282,35 +302,58 @@ static void run_until(int epoll, uint64_t end) {
             revive();
             revived_at = now;
         }
-        fill_window();
+        if (interval)
+            keep_pace();
+        else
+            fill_window();
     }
 }
 
-static void report(const struct counters *from, double seconds, uint64_t relay_cpu, uint64_t own_cpu) {
+static int compare(const void *one, const void *other) {
+    uint32_t a = *(const uint32_t *)one, b = *(const uint32_t *)other;
+    return a < b ? -1 : a > b;
+}
+
+/* CPU time of several threads, their ids separated by commas. */
+static uint64_t cpu_of_all(const char *pids) {
+    uint64_t total = 0;
+    for (char *end; *pids >= '0' && *pids <= '9'; pids = *end ? end + 1 : end) total += cpu_of(strtol(pids, &end, 10));
+    return total;
+}
+
+static double percentile(double part) { return timed ? round_trips[(size_t)(part * (double)(timed - 1))] / 1e3 : 0; }
+
+static void report(const struct counters *from, double seconds, uint64_t relay_cpu, uint64_t device_cpu,
+                   uint64_t own_cpu) {
+    if (timed) qsort(round_trips, timed, sizeof *round_trips, compare);
     printf("{\"seconds\": %.6f, \"sent\": %llu, \"delivered_to_peer\": %llu, \"delivered_to_client\": %llu, "
-           "\"lost\": %lld, \"strange\": %llu, \"relay_cpu_ns\": %llu, \"generator_cpu_ns\": %llu}\n",
+           "\"lost\": %lld, \"strange\": %llu, \"relay_cpu_ns\": %llu, \"device_cpu_ns\": %llu, "
+           "\"generator_cpu_ns\": %llu, \"round_trip_us\": [%.1f, %.1f, %.1f]}\n",
            seconds, (unsigned long long)(counters.sent - from->sent),
            (unsigned long long)(counters.to_peer - from->to_peer),
            (unsigned long long)(counters.to_client - from->to_client), (long long)(counters.lost - from->lost),
            (unsigned long long)(counters.strange - from->strange), (unsigned long long)relay_cpu,
-           (unsigned long long)own_cpu);
+           (unsigned long long)device_cpu, (unsigned long long)own_cpu, percentile(.5), percentile(.9), percentile(.99));
 }
 
 static void load(void) {
     double warm_up, seconds;
     long pid;
-    read_plan(&warm_up, &seconds, &pid);
+    char devices[MOST_TEXT];
+    read_plan(&warm_up, &seconds, &pid, devices);
     run = (uint32_t)getpid();
     int epoll = watch_all();
-    now = read_clock(CLOCK_MONOTONIC);
-    fill_window();
+    now = next_due = read_clock(CLOCK_MONOTONIC);
     run_until(epoll, now + (uint64_t)(warm_up * 1e9));
     struct counters before = counters;
+    timed = 0;
     uint64_t start = read_clock(CLOCK_MONOTONIC), own = read_clock(CLOCK_PROCESS_CPUTIME_ID), relay = cpu_of(pid);
+    uint64_t device = cpu_of_all(devices);
     run_until(epoll, start + (uint64_t)(seconds * 1e9));
     relay = cpu_of(pid) - relay;
+    device = cpu_of_all(devices) - device;
     own = read_clock(CLOCK_PROCESS_CPUTIME_ID) - own;
-    report(&before, (double)(read_clock(CLOCK_MONOTONIC) - start) / 1e9, relay, own);
+    report(&before, (double)(read_clock(CLOCK_MONOTONIC) - start) / 1e9, relay, device, own);
 }
 
 static void echo(int fd) {

@@ -2,7 +2,7 @@
 
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bench.cases import Direction
@@ -24,7 +24,7 @@ class Flow(NamedTuple):
 
 class Load(NamedTuple):
     """A closed window of `window` packets over all flows, `train` of them leaving together; `peer` None means that
-    the relay itself echoes."""
+    the relay itself echoes. With a `rate`, so many packets a second leave instead, and round trips are timed."""
 
     flows: Sequence[Flow]
     peer: socket.socket | None
@@ -34,13 +34,15 @@ class Load(NamedTuple):
     warm_up: float
     seconds: float
     train: int = 1
+    rate: float = 0.0
 
 
-def generate(load: Load, relay_pid: int, core: int | None) -> Round:
-    """Runs one round; raises ProgramError."""
+def generate(load: Load, relay_pid: int, device_threads: Iterable[int], core: int | None) -> Round:
+    """Runs one round; the threads are the kernel's that receive for the relay. Raises ProgramError."""
     sockets = [flow.socket for flow in load.flows] + ([load.peer] if load.peer else [])
     seconds = load.warm_up + load.seconds + 30
-    return Round(**report(_SOURCE, ["load"], _plan(load, relay_pid), core, seconds, sockets))
+    plan = _plan(load, relay_pid, device_threads)
+    return Round(**report(_SOURCE, ["load"], plan, core, seconds, sockets))
 
 
 def start_echo(sock: socket.socket, core: int | None) -> subprocess.Popen[str]:
@@ -49,7 +51,7 @@ def start_echo(sock: socket.socket, core: int | None) -> subprocess.Popen[str]:
     return subprocess.Popen(command, pass_fds=[sock.fileno()], text=True)
 
 
-def _plan(load: Load, relay_pid: int) -> str:
+def _plan(load: Load, relay_pid: int, device_threads: Iterable[int]) -> str:
     peer = load.peer.fileno() if load.peer else -1
     head = (
         load.direction,
@@ -58,8 +60,10 @@ def _plan(load: Load, relay_pid: int) -> str:
         load.warm_up,
         load.seconds,
         relay_pid,
+        ",".join(map(str, device_threads)) or "-",
         peer,
         load.train,
+        load.rate,
         len(load.flows),
     )
     rows = [(flow.socket.fileno(), *flow.relayed, flow.prefix.hex() or "-", flow.skipped) for flow in load.flows]

@@ -1,27 +1,26 @@
 """The servers that are measured: each starts as the process that its users start, and has one relay thread."""
 
-import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import yaml
 
 from bench.cases import Framing
+from bench.programs import on_core
+from bench.topology import Topology
 from bench.trouble import BenchError
 from bench.turn_call import TurnCall
 from bench.turn_client import Account, TurnClient, TurnError
 from fairlead.datagram import Address
 
-ACCOUNT = Account("bench", "bench-password")
+ACCOUNT = Account("bench", "benchpassword")
 REALM = "bench.invalid"
-_HOST = "127.0.0.1"
 _START_SECONDS = 15.0
 _OFF = {"rate": 0, "burst": 1}
 
@@ -57,37 +56,53 @@ class Server(Protocol):
     def stop(self) -> None: ...
 
 
-class Process:
-    """A server as a child process with a folder of its own; `text` is what it has written so far."""
+class Place(NamedTuple):
+    """Where a server listens, what it relays from, whom it may relay to, and its core."""
 
-    def __init__(self, command: list[str], folder: Path, core: int | None) -> None:
-        self._program = command[0]
+    address: Address
+    relay_host: str
+    relay_ports: str
+    peer_host: str
+    core: int | None
+
+    @classmethod
+    def find(cls, topology: Topology, relay_ports: str, core: int | None) -> "Place":
+        """On the relay's host, where nobody has the port at this moment."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((topology.listen_host, 0))
+            address = Address(*probe.getsockname())
+        return cls(address, topology.relay_host, relay_ports, topology.peer_host, core)
+
+
+class Process:
+    """A TURN server as a child process, with a folder of its own that the command line may be written with."""
+
+    name: str
+
+    def __init__(self, place: Place) -> None:
+        self.address = place.address
+        self._folder = tempfile.TemporaryDirectory(prefix=f"bench-{self.name}-")
+        folder = Path(self._folder.name)
         self._log = folder / "output.txt"
+        try:
+            command = on_core(place.core, self.command(place, folder))
+        except ServerError:
+            self._folder.cleanup()
+            raise
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
-        self._core = core
+        self._await_answer()
+
+    def command(self, place: Place, folder: Path) -> list[str]:
+        """What starts it; raises ServerError."""
+        raise NotImplementedError
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def await_answer(self, address: Address) -> None:
-        """Returns when an allocation can be made; raises ServerError when that takes too long."""
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                TurnClient.with_allocation(address, ACCOUNT)[0].release()
-                break
-            except TurnError as error:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    self.stop()
-                    raise ServerError(f"{self._program} gives no allocation ({error}):\n{self.text}") from None
-                time.sleep(0.1)
-        self._pin()
-
-    @property
-    def text(self) -> str:
-        return self._log.read_text(errors="replace")
+    def call(self) -> Call:
+        return TurnCall(self.address, ACCOUNT)
 
     def stop(self) -> None:
         self._process.terminate()
@@ -96,31 +111,37 @@ class Process:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._folder.cleanup()
 
-    def _pin(self) -> None:
-        """Puts every thread that the server has by now on the core."""
-        if self._core is not None:
-            for thread in os.listdir(f"/proc/{self.pid}/task"):
-                os.sched_setaffinity(int(thread), {self._core})
+    def _await_answer(self) -> None:
+        """Returns when an allocation can be made; raises ServerError when that takes too long."""
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                TurnClient.with_allocation(self.address, ACCOUNT)[0].release()
+                return
+            except TurnError as error:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    said = self._log.read_text(errors="replace")
+                    self.stop()
+                    raise ServerError(f"{self.name} gives no allocation ({error}):\n{said}") from None
+                time.sleep(0.1)
 
 
-class Turnd:
-    """turnd of this checkout, with one of its engines."""
+class Turnd(Process):
+    """turnd of this checkout, with one of its engines, whose name it has."""
 
-    name = "turnd"
+    def __init__(self, engine: str, place: Place, command: str | None = None) -> None:
+        self.name = engine
+        self._program = command or str(Path(sys.executable).with_name("turnd"))
+        super().__init__(place)
 
-    def __init__(self, engine: str, port: int, relay_ports: str, core: int | None, command: str | None = None) -> None:
-        self.engine = engine
-        self.address = Address(_HOST, port)
-        self._folder = tempfile.TemporaryDirectory(prefix="bench-turnd-")
-        folder = Path(self._folder.name)
+    def command(self, place: Place, folder: Path) -> list[str]:
         configuration = folder / "bench.yaml"
-        configuration.write_text(yaml.safe_dump(self._configuration(relay_ports)))
-        program = command or str(Path(sys.executable).with_name("turnd"))
-        self._process = Process([*program.split(), "--config", str(configuration)], folder, core)
-        self._process.await_answer(self.address)
+        configuration.write_text(yaml.safe_dump(self._configuration(place)))
+        return [*self._program.split(), "--config", str(configuration)]
 
-    def _configuration(self, relay_ports: str) -> dict[str, object]:
+    def _configuration(self, place: Place) -> dict[str, object]:
         return {
             "log": {"level": "warning"},
             "auth": {
@@ -128,69 +149,32 @@ class Turnd:
                 "users": [{"name": ACCOUNT.username, "password": ACCOUNT.password}],
             },
             "turnd": {
-                "listen": [f"udp://{self.address}"],
-                "ops": f"{_HOST}:0",
-                "engine": self.engine,
-                "relay": {"address": [_HOST], "ports": relay_ports, "port_hold": 0},
-                "peers": {"allow": ["loopback"]},
+                "listen": [f"udp://{place.address}"],
+                "ops": "127.0.0.1:0",
+                "engine": self.name,
+                "relay": {"address": [place.relay_host], "ports": place.relay_ports, "port_hold": 0},
+                "peers": {"allow": [place.peer_host]},
                 "quotas": {"allocations": 0, "per_user": 0, "per_source": 0},
                 "limits": {"challenges": _OFF, "failures": _OFF},
             },
         }
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
-    def call(self) -> Call:
-        return TurnCall(self.address, ACCOUNT)
-
-    def stop(self) -> None:
-        self._process.stop()
-        self._folder.cleanup()
-
-
-class Coturn:
+class Coturn(Process):
     """Debian's coturn with one relay thread, everything that is not relaying turned off."""
 
     name = "coturn"
 
-    def __init__(self, port: int, relay_ports: str, core: int | None) -> None:
+    def command(self, place: Place, folder: Path) -> list[str]:
         program = shutil.which("turnserver")
         if program is None:
             raise ServerError("coturn is not here: sudo apt-get install --no-install-recommends coturn")
-        self.address = Address(_HOST, port)
-        self._folder = tempfile.TemporaryDirectory(prefix="bench-coturn-")
-        folder = Path(self._folder.name)
-        first, last = relay_ports.split("-")
-        command = [
+        first, last = place.relay_ports.split("-")
+        return [
             program, "-n", "--no-tls", "--no-dtls", "--no-tcp", "--no-tcp-relay", "--no-cli", "--no-software-attribute",
             "--lt-cred-mech", "--user", f"{ACCOUNT.username}:{ACCOUNT.password}", "--realm", REALM,
-            "--listening-ip", _HOST, "--relay-ip", _HOST, "--listening-port", str(port),
-            "--min-port", first, "--max-port", last, "--allow-loopback-peers", "--relay-threads", "1",
+            "--listening-ip", place.address.host, "--listening-port", str(place.address.port),
+            "--relay-ip", place.relay_host, "--min-port", first, "--max-port", last, "--relay-threads", "1",
+            "--allow-loopback-peers",
             "--pidfile", str(folder / "pid"), "--userdb", str(folder / "users"), "--log-file", "stdout",
         ]  # fmt: skip
-        self._process = Process(command, folder, core)
-        self._process.await_answer(self.address)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def call(self) -> Call:
-        return TurnCall(self.address, ACCOUNT)
-
-    def stop(self) -> None:
-        self._process.stop()
-        self._folder.cleanup()
-
-
-#: Servers to measure against, by name: from port, relay ports and core to a running server.
-PEERS: dict[str, Callable[[int, str, int | None], Server]] = {"coturn": Coturn}
-
-
-def free_port() -> int:
-    """A UDP port of the loopback that nobody has at this moment."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((_HOST, 0))
-        return int(probe.getsockname()[1])

@@ -1,28 +1,24 @@
-"""Packets per CPU-second of relays, ours beside another server's, in the same run."""
+"""Packets per CPU-second of relays, ours beside others', in the same run."""
 
 import argparse
-import json
+import platform
 from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
+from contextlib import closing
 from typing import Any
 
+from bench import record
 from bench.cases import Direction, Framing, combinations
-from bench.floor import Floor
-from bench.relay import Cores, Plan, measure, measure_generator
-from bench.servers import PEERS, Server, Turnd, free_port
-
-#: What no relay can be cheaper than, by name, and whether it merges and cuts trains.
-_FLOORS = {"floor": True, "floor-plain": False}
-
-_OUR_PORTS = "40000-49999"
-_THEIR_PORTS = "50000-59999"
+from bench.lineup import FLOORS, PEERS, Lineup
+from bench.relay import Plan, measure, measure_generator
+from bench.results import Round
+from bench.topology import TOPOLOGIES, Cores
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--vs", choices=PEERS, default="coturn", help="the server to compare with")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where the rows go")
-    parser.add_argument("--engine", nargs="+", default=["python"], help="engines of turnd; floor, floor-plain")
+    parser.add_argument("--vs", nargs="+", choices=PEERS, default=["coturn"], help="compared with the first of these")
+    record.add_arguments(parser)
+    parser.add_argument("--engine", nargs="+", default=["python"], help=f"engines of turnd; {', '.join(FLOORS)}")
+    parser.add_argument("--topology", choices=TOPOLOGIES, default="loopback", help="namespaces want root")
     parser.add_argument("--allocations", nargs="+", type=int, default=[1, 100])
     parser.add_argument("--size", nargs="+", type=int, default=[172], help="bytes of application data, multiples of 4")
     parser.add_argument("--direction", nargs="+", type=Direction, choices=list(Direction), default=[Direction.BOTH])
@@ -31,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="of each server in each case, taken in turn")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each round")
     parser.add_argument("--window", type=int, default=64, help="packets under way at any time")
+    parser.add_argument("--timed", type=int, default=0, help="rounds that time round trips, at a fifth of the load")
     parser.add_argument("--turnd", metavar="COMMAND", help="what starts turnd, instead of the one of this environment")
 
 
@@ -39,33 +36,51 @@ def run(options: argparse.Namespace) -> int:
     rows: list[dict[str, Any]] = []
     try:
         for row in measured(options):
-            print(f"{row['case']}: {row['engine']} is at {row['ratio']:.2f} of {row['peer']}")
+            print(_line(row))
             rows.append(row)
     finally:
-        if options.json is not None:
-            options.json.write_text(json.dumps(rows, indent=2) + "\n")
+        record.keep(rows, options)
     return 0
 
 
 def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Starts the servers, measures every case, and stops them."""
-    plan = Plan(options.rounds, options.seconds, 0.3, options.window, Cores.choose())
-    if plan.cores.relay is None:
+    cores = Cores.choose()
+    if cores.relay is None:
         print("one core only: generator and relay share it, and the numbers say little")
-    alone = measure_generator(plan, options.size[0], max(options.allocations))
-    print(f"generator against a plain echo, each counted once: {alone}")
-    with ExitStack() as stack:
-        peer = PEERS[options.vs](free_port(), _THEIR_PORTS, plan.cores.relay)
-        stack.callback(peer.stop)
-        engines: list[tuple[str, Server]] = []
-        for engine in options.engine:
-            server: Server
-            if engine in _FLOORS:
-                server = Floor(plan.cores.relay, _FLOORS[engine])
-            else:
-                server = Turnd(engine, free_port(), _OUR_PORTS, plan.cores.relay, options.turnd)
-            stack.callback(server.stop)
-            engines.append((engine, server))
-        asked = (options.allocations, options.size, options.direction, options.framing, options.train)
-        for case in combinations(*asked):
-            yield from measure(case, engines, peer, plan, print)
+    with closing(TOPOLOGIES[options.topology](cores)) as topology:
+        plan = Plan(options.rounds, options.seconds, 0.3, options.window, cores, topology, options.timed)
+        alone = measure_generator(plan, options.size[0], max(options.allocations))
+        print(f"generator against a plain echo, each counted once: {alone}")
+        yield _generator_row(alone, options)
+        with Lineup(options.vs, options.engine, topology, cores, options.turnd) as lineup:
+            for name, reason in lineup.missing.items():
+                yield {"case": "start", "engine": name, "topology": topology.name, "missing": reason}
+            asked = (options.allocations, options.size, options.direction, options.framing, options.train)
+            for case in combinations(*asked):
+                yield from measure(case, lineup.servers, plan, print)
+
+
+def _generator_row(alone: Round, options: argparse.Namespace) -> dict[str, Any]:
+    """What the generator does against nothing but an echo; every echo is two packets of a relay's."""
+    return {
+        "case": "generator",
+        "engine": "echo",
+        "topology": options.topology,
+        "machine": f"{platform.machine()}, Linux {platform.release()}",
+        "allocations": max(options.allocations),
+        "size": options.size[0],
+        "packets_per_second": round(2 * alone.delivered / alone.seconds),
+        "echo_cpu_us": round(alone.cpu_us_per_packet, 3),
+        "generator_cpu_us": round(alone.generator_cpu_ns / 1000 / alone.delivered, 3),
+    }
+
+
+def _line(row: dict[str, Any]) -> str:
+    name = f"{row.get('name', row['case'])}: {row['engine']}"
+    if "missing" in row:
+        return f"{name} is not measured: {row['missing']}"
+    if "ratio" not in row:
+        return f"{name}: {row['packets_per_second']:,} packets/s"
+    timed = f", median round trip {row['round_trip']['p50_us']:.0f} us" if "round_trip" in row else ""
+    return f"{name} is at {row['ratio']:.2f} of {row['peer']}{timed}"

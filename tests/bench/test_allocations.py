@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from bench.allocations import Plan, Round, measure, row
-from bench.relay import Cores
-from bench.servers import Turnd, free_port
+from bench.lineup import start
+from bench.servers import Server
+from bench.topology import Cores, Loopback
 
 
 def test_a_row_says_how_much_cheaper_we_are() -> None:
@@ -27,16 +28,16 @@ def test_a_row_says_how_much_cheaper_we_are() -> None:
 
 
 @pytest.fixture
-def server() -> Iterator[Turnd]:
-    server = Turnd("python", free_port(), "40000-41999", None)
+def server() -> Iterator[Server]:
+    server = start("python", Loopback(), Cores(None, None))
     yield server
     server.stop()
 
 
 @pytest.mark.requires("gcc")
-def test_every_allocation_is_made_and_deleted(server: Turnd) -> None:
+def test_every_allocation_is_made_and_deleted(server: Server) -> None:
     plan = Plan(2, 5, 40, 8, Cores(None, None))
-    (entry,) = measure([("one", server)], server, plan, lambda line: None)
+    (entry,) = measure([server], plan, lambda line: None)
     assert entry["allocations"] == 80
     assert entry["cpu_us_per_allocate"] > 1
     assert len(os.listdir(f"/proc/{server.pid}/fd")) < 40

@@ -1,4 +1,4 @@
-from bench.cases import Case, Direction, Framing, combinations
+from bench.cases import Case, Direction, Framing, Kind, combinations
 
 
 def test_combinations_are_all_and_in_order() -> None:
@@ -15,3 +15,9 @@ def test_a_name_says_all_of_its_case() -> None:
 def test_trains_are_in_the_name() -> None:
     (case,) = combinations([50], [1172], [Direction.UP], [Framing.CHANNEL], [8])
     assert case.name == "relay-channel-up-1172B-50-trains8"
+
+
+def test_a_case_is_of_the_kind_that_its_load_is() -> None:
+    loads = [(Framing.CHANNEL, 1), (Framing.CHANNEL, 8), (Framing.INDICATION, 1), (Framing.INDICATION, 8)]
+    kinds = [Case(50, 1172, Direction.UP, framing, train).kind for framing, train in loads]
+    assert kinds == [Kind.INTERLEAVED, Kind.TRAINS, Kind.INDICATIONS, Kind.INDICATIONS]

@@ -27,13 +27,15 @@ def udp_socket(stack: ExitStack) -> socket.socket:
     return opened
 
 
-def run(stack: ExitStack, relay: Address, clients: int, seconds: float, prefix: bytes = b"") -> Round:
+def run(
+    stack: ExitStack, relay: Address, clients: int, seconds: float, prefix: bytes = b"", rate: float = 0.0
+) -> Round:
     flows = []
     for _ in range(clients):
         client = udp_socket(stack)
         client.connect(relay)
         flows.append(Flow(client, relay, prefix, len(prefix)))
-    return generate(Load(flows, None, Direction.BOTH, 172, 16, 0.05, seconds), os.getpid(), None)
+    return generate(Load(flows, None, Direction.BOTH, 172, 16, 0.05, seconds, 1, rate), os.getpid(), (), None)
 
 
 @pytest.mark.parametrize("clients", [1, 10])
@@ -43,7 +45,7 @@ def test_what_an_echo_returns_is_delivered(stack: ExitStack, clients: int) -> No
     stack.callback(process.wait)
     stack.callback(process.kill)
     counted = run(stack, Address(*echo.getsockname()), clients, 0.15, prefix=b"head")
-    assert counted.delivered_to_client > 1000
+    assert counted.delivered_to_client > 100
     assert abs(counted.sent - counted.delivered_to_client) <= 16
     assert counted.lost == counted.strange == counted.delivered_to_peer == 0
     assert 0.1 < counted.seconds < 1
@@ -56,3 +58,15 @@ def test_what_nobody_returns_is_lost(stack: ExitStack) -> None:
     assert counted.delivered == 0
     assert counted.lost >= 16
     assert not counted.is_valid
+
+
+def test_at_a_rate_each_round_trip_is_timed(stack: ExitStack) -> None:
+    echo = udp_socket(stack)
+    process = start_echo(echo, None)
+    stack.callback(process.wait)
+    stack.callback(process.kill)
+    counted = run(stack, Address(*echo.getsockname()), 3, 0.3, rate=500)
+    assert 10 <= counted.sent <= 500
+    median, most_of_90, most_of_99 = counted.round_trip_us
+    assert 1 < median <= most_of_90 <= most_of_99
+    assert counted.device_cpu_ns == 0

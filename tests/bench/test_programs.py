@@ -14,8 +14,8 @@ def test_a_source_is_compiled_once() -> None:
 
 def test_a_program_that_fails_says_so(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ProgramError, match=r"generator\.c ended with 1"):
-        report("generator.c", ["load"], "up 4 1 0 0 1 -1 1 0", None, 10)
-    assert "a payload has 16" in capfd.readouterr().err
+        report("generator.c", ["load"], "up 4 1 0 0 1 - -1 1 0 0", None, 10)
+    assert "a payload has 24" in capfd.readouterr().err
 
 
 def test_a_program_that_does_not_end_is_ended() -> None:

@@ -19,14 +19,14 @@ def test_turnd_is_measured_beside_coturn(tmp_path: Path) -> None:
     short = ["--allocations", "1", "5", "--rounds", "1", "--seconds", "0.3", "--window", "16"]
     run = subprocess.run([*command, *short], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
-    rows = json.loads(file.read_text())
+    generator, *rows = json.loads(file.read_text())
+    assert generator["case"] == "generator"
+    assert generator["packets_per_second"] > 0
     assert [(row["allocations"], row["engine"], row["peer"]) for row in rows] == [
-        (1, "python", "coturn"),
-        (1, "floor", "coturn"),
-        (5, "python", "coturn"),
-        (5, "floor", "coturn"),
+        (number, server, "coturn") for number in (1, 5) for server in ("coturn", "python", "floor")
     ]
     for row in rows:
+        assert row["case"] == "interleaved"
         assert row["loss"] <= 0.001
-        assert row["delivered"] > 1000
+        assert row["delivered"] > 100
         assert row["ratio"] > 0
