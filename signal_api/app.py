@@ -20,9 +20,11 @@ from signal_api.openapi import with_sessions
 from signal_api.policy import Policy
 from signal_api.problems import RefusedError, problem_reply
 from signal_api.refusals import ErrorCode, Refusal
+from signal_api.registry import Registry
 from signal_api.rest import Rest
 from signal_api.timers import Clock
 from signal_api.transports.http import HttpTransport
+from signal_api.transports.peerjs import PeerJsTransport
 from signal_api.transports.websocket import WebSocketTransport
 
 PAGES = Path(__file__).parent / "static"
@@ -52,7 +54,8 @@ def create_app(policy: Policy, clock: Clock, entropy: Entropy, engine: Engine, i
     instruments.watch(hub.roster, engine.census)
     dispatch = Dispatch(hub, engine)
     sessions = HttpTransport(hub, dispatch)
-    return App(hub, Gate(hub, WebSocketTransport(hub, dispatch), sessions, _rest_app(hub)))
+    peerjs = PeerJsTransport(hub, dispatch, Registry(hub, engine))
+    return App(hub, Gate(hub, WebSocketTransport(hub, dispatch), peerjs, sessions, _rest_app(hub)))
 
 
 def _rest_app(hub: Hub) -> FastAPI:

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from fairlead.buckets import TokenBucket
 from fairlead.clock import Now
 from signal_api.authorization import Grants
-from signal_api.effects import Receipt
+from signal_api.effects import Announce, Receipt
 from signal_api.messages import ServerFrame
 from signal_api.refusals import CloseCode
 from signal_api.sessions import LOG_FRAMES, Entry, Position, Session
@@ -64,7 +64,8 @@ class Dismissal(NamedTuple):
 @dataclass(slots=True, eq=False)
 class Client:
     """`last_heard` is monotonic. The timers are those of the state it is in: pings while connected, otherwise what
-    follows from being away. Whoever handles a frame holds `turn`: several requests may bring frames at once."""
+    follows from being away. Whoever handles a frame holds `turn`: several requests may bring frames at once. Where
+    `on_news` is set, it takes the membership events in place of the session."""
 
     session: Session
     grants: Grants
@@ -84,6 +85,7 @@ class Client:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     dismissal: Dismissal | None = None
     owed: deque[Owed] | None = None
+    on_news: Callable[[Announce], None] | None = None
 
     @property
     def sid(self) -> str:

@@ -149,6 +149,33 @@ class TimeSettings(Settings):
     kick: float = Field(default=3600, ge=0)
 
 
+def _path(text: str) -> str:
+    if not re.fullmatch(r"/(?:[A-Za-z0-9._~-]+/)*", text):
+        raise ValueError(f"{text!r} is no path of pages; write it as they do in `path`: / or /myapp/")
+    return text
+
+
+def _peerjs_key(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text) or text == "v1":
+        raise ValueError(f"{text!r} is no key of pages; write up to 64 letters, digits, - and _, and not v1")
+    return text
+
+
+class PeerJsSettings(Settings):
+    """The gateway for clients of PeerJS."""
+
+    #: the option `path` of the pages
+    path: Annotated[str, AfterValidator(_path)] = "/"
+    #: the options `key` of the pages: peers of one key find each other; without any there is no gateway
+    keys: tuple[Annotated[str, AfterValidator(_peerjs_key)], ...] = ("peerjs",)
+    #: lets in whoever names a key, without a token
+    open: bool = False
+    #: tells whoever names a key who is there
+    discovery: bool = False
+    #: of one key, at once
+    peers: int = Field(default=1000, ge=2)
+
+
 class SignalApiSettings(DaemonSettings):
     """Signaling and ICE credentials."""
 
@@ -167,6 +194,7 @@ class SignalApiSettings(DaemonSettings):
     #: lets whoever sits at this machine in without a token
     demo: bool = False
     ice: IceSettings = IceSettings()
+    peerjs: PeerJsSettings = PeerJsSettings()
     limits: LimitSettings = LimitSettings()
     times: TimeSettings = TimeSettings()
 

@@ -68,7 +68,9 @@ class Delivery:
                     client.owe(receipt, self._hub.clock.now().monotonic)
 
     def _gather(self, client: Client, effect: Announce) -> None:
-        if client.session.gather(effect.kind, effect.room, effect.rseq, effect.member):
+        if client.on_news is not None:
+            client.on_news(effect)
+        elif client.session.gather(effect.kind, effect.room, effect.rseq, effect.member):
             client.flush = self._hub.timers.after(GATHER, client.send_news)
 
     async def give_up(self, client: Client, reason: LeaveReason) -> None:

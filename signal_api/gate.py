@@ -8,10 +8,12 @@ from signal_api.asgi import App, Message, Receive, Scope, Send, approach_of, sen
 from signal_api.clients import VISITOR, Visitor
 from signal_api.headers import PREFLIGHT, cross_origin_headers, is_preflight, security_headers, with_headers
 from signal_api.hub import Hub
-from signal_api.metrics import route_label
+from signal_api.metrics import PEERJS_ROUTE, route_label
 from signal_api.origins import Approach, is_foreign, is_local
 from signal_api.problems import RefusedError
 from signal_api.refusals import ErrorCode, Refusal
+from signal_api.transports.peerjs import PeerJsTransport
+from signal_api.transports.peerjs_http import is_request, is_socket
 from signal_api.transports.websocket import WebSocketTransport
 
 WEBSOCKET_PATH = "/v1/ws"
@@ -36,11 +38,14 @@ _NO_SOCKET = Refusal(ErrorCode.NOT_FOUND, "there is no WebSocket here")
 
 
 class Gate:
-    """An ASGI app in front of the WebSocket transport and of everything else."""
+    """An ASGI app in front of the transports and of everything else."""
 
-    def __init__(self, hub: Hub, websocket: WebSocketTransport, sessions: App, app: App) -> None:
+    def __init__(
+        self, hub: Hub, websocket: WebSocketTransport, peerjs: PeerJsTransport, sessions: App, app: App
+    ) -> None:
         self._hub = hub
         self._websocket = websocket
+        self._peerjs = peerjs
         self._sessions = sessions
         self._app = app
 
@@ -53,7 +58,8 @@ class Gate:
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         visitor = self._may_upgrade(scope)
         if isinstance(visitor, Visitor):
-            await self._websocket.serve(scope, receive, send, visitor)
+            transport = self._websocket if scope["path"] == WEBSOCKET_PATH else self._peerjs
+            await transport.serve(scope, receive, send, visitor)
             return
         await receive()
         await self._refuse(scope, send, visitor)
@@ -64,7 +70,7 @@ class Gate:
         visitor = self._visitor(approach)
         if isinstance(visitor, Refusal):
             return visitor
-        if scope["path"] != WEBSOCKET_PATH:
+        if scope["path"] != WEBSOCKET_PATH and not is_socket(self._hub.policy, scope["path"]):
             return _NO_SOCKET
         if not self._hub.policy.entrance.welcomes(approach):
             self._hub.instruments.origins_refused["origin",] += 1
@@ -88,7 +94,7 @@ class Gate:
         send = self._counting(scope["path"], with_headers(send, headers))
         if isinstance(visitor, Refusal):
             await self._refuse(scope, send, visitor)
-        elif foreign and scope["path"].startswith(API_PREFIX):
+        elif foreign and (scope["path"].startswith(API_PREFIX) or is_request(self._hub.policy, scope["path"])):
             self._hub.instruments.origins_refused["origin",] += 1
             await self._refuse(scope, send, _FOREIGN)
         elif is_preflight(scope["method"], approach):
@@ -98,8 +104,12 @@ class Gate:
             await self._refuse(scope, send, _too_large(self._largest_body(scope["path"])))
         else:
             scope[VISITOR] = visitor
-            app = self._sessions if scope["path"].startswith(SESSIONS_PATH) else self._app
-            await app(scope, _bounded(receive, self._largest_body(scope["path"])), send)
+            await self._app_at(scope["path"])(scope, _bounded(receive, self._largest_body(scope["path"])), send)
+
+    def _app_at(self, path: str) -> App:
+        if path.startswith(SESSIONS_PATH):
+            return self._sessions
+        return self._peerjs.requests if is_request(self._hub.policy, path) else self._app
 
     def _largest_body(self, path: str) -> int:
         """A frame of the largest size has to fit with what is around it."""
@@ -107,7 +117,7 @@ class Gate:
 
     def _counting(self, path: str, send: Send) -> Send:
         counts = self._hub.instruments.http_requests
-        route = route_label(path)
+        route = PEERJS_ROUTE if is_request(self._hub.policy, path) else route_label(path)
 
         async def counting(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -90,7 +90,7 @@ class Hub:
         if isinstance(user, Closing):
             return user
         if resume is None or known is None:
-            return self._open(user, visitor, connection, now, ResumeFailure.UNKNOWN if resume else None)
+            return self.open(user, visitor, connection, now, ResumeFailure.UNKNOWN if resume else None)
         known.grants = user
         self.come_back(known, resume.key, visitor, connection, known.session.after(resume.after, resume.epoch))
         return known
@@ -109,9 +109,10 @@ class Hub:
             return Closing(CloseCode.UNAUTHORIZED, "the session belongs to another user")
         return grants
 
-    def _open(
-        self, grants: Grants, visitor: Visitor, connection: Connection, now: Now, failure: ResumeFailure | None
+    def open(
+        self, grants: Grants, visitor: Visitor, connection: Connection, now: Now, failure: ResumeFailure | None = None
     ) -> Client | Closing:
+        """A session of its own for who has been let in; `failure` says why it does not go on with another."""
         obstacle = self.roster.room_for(grants.user, visitor.source, self.policy.limits)
         if isinstance(obstacle, Closing):
             return obstacle
@@ -158,6 +159,10 @@ class Hub:
         self._liveness.connected(client, connection, self.policy.times)
 
     # Going
+
+    def expect_heartbeats(self, client: Client, connection: Connection, patience: float) -> None:
+        """This client is not pinged: it speaks by itself, and is gone after so many seconds of silence."""
+        self._liveness.expect(client, connection, patience)
 
     def reauthorize(self, client: Client, grants: Grants) -> None:
         """A fresh token of the same user, inside the session."""

@@ -28,6 +28,17 @@ class Liveness:
         self._schedule(client, times.ping_interval, partial(self._ping, client, connection, times))
         self.authorized(client, connection)
 
+    def expect(self, client: Client, connection: Connection, patience: float) -> None:
+        """Instead of pings: the client speaks at least every `patience` seconds, or is gone."""
+        for timer in client.timers:
+            timer.cancel()
+        client.timers.clear()
+        left = client.last_heard + patience - self._clock.now().monotonic
+        if left <= 0:
+            connection.close(CloseCode.PING_TIMEOUT)
+        else:
+            self._schedule(client, left, partial(self.expect, client, connection, patience))
+
     def authorized(self, client: Client, connection: Connection) -> None:
         """Watches the end of the token; to be called again for a fresh one."""
         if client.expiry is not None:

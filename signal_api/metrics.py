@@ -13,8 +13,10 @@ from signal_api.sessions import ResumeFailure
 ROUTES = ("/", "/v1/ice", "/v1/info", "/v1/openapi.json", "/v1/sessions")
 #: what follows the id of a session in a path
 SESSION_VERBS = ("events", "messages", "close", "relay")
+#: what PeerJS asks for, at the path that is configured
+PEERJS_ROUTE = "peerjs"
 _SESSION = "/v1/sessions/{sid}"
-TRANSPORTS = ("websocket", "sse", "poll")
+TRANSPORTS = ("websocket", "sse", "poll", "peerjs")
 #: Types of frames by which they are counted; an application's own are "x", what nobody knows is "other".
 FRAME_TYPES = (
     *sorted(NEGOTIATION), "hello", "join", "leave", "message", "ok", "error", "ping", "pong", "token", "welcome",
@@ -79,7 +81,7 @@ class Instruments:
         self.rate_limited = counts("rate_limited", "Requests above a rate.", {"limit": limits})
         self.ice_issued = counts("ice_issued", "TURN credentials.", {"format": ("join", "push", *IceFormat)})
         self.origins_refused = counts("origins_refused", "Requests of foreign pages or hosts.", {"what": _FOREIGN})
-        answers = {"route": (*ROUTES, *SESSION_ROUTES, "other"), "code": ("2xx", "3xx", "4xx", "5xx")}
+        answers = {"route": (*ROUTES, *SESSION_ROUTES, PEERJS_ROUTE, "other"), "code": ("2xx", "3xx", "4xx", "5xx")}
         self.http_requests = counts("http_requests", "HTTP requests, by what they were answered.", answers)
         self.turn_events = counts("turn_events", "Events of the relay.", {"event": TURN_EVENTS})
         self.frame_bytes = metrics.histogram("frame_bytes", "Sizes of clients' frames.", _FRAME_BYTES)[()]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fairlead.buckets import Rate
 from fairlead.config import Loaded, SettingError
 from signal_api.authorization import Doorkeeper, TokenRules
-from signal_api.config import JwtSettings, LimitSettings, SignalApiSettings, TimeSettings
+from signal_api.config import JwtSettings, LimitSettings, PeerJsSettings, SignalApiSettings, TimeSettings
 from signal_api.ice_servers import Issuer, Urls
 from signal_api.origins import Entrance, parse_origin
 
@@ -20,6 +20,7 @@ class Policy:
     public_host: str | None
     limits: LimitSettings
     times: TimeSettings
+    peerjs: PeerJsSettings
 
     @property
     def is_demo(self) -> bool:
@@ -61,6 +62,7 @@ def read_policy(loaded: Loaded[SignalApiSettings]) -> Policy:
         public_host=shared.public_host,
         limits=section.limits,
         times=section.times,
+        peerjs=section.peerjs,
     )
 
 

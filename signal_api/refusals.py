@@ -21,6 +21,7 @@ class ErrorCode(enum.StrEnum):
     ROOM_NOT_FOUND = "room_not_found"
     PEER_NOT_FOUND = "peer_not_found"
     ALREADY_JOINED = "already_joined"
+    ID_TAKEN = "id_taken"
     ROOM_FULL = "room_full"
     WRONG_PASSWORD = "wrong_password"  # noqa: S105 - a code, not a secret
     BANNED = "banned"
@@ -60,6 +61,7 @@ _STATUS = {
     ErrorCode.ROOM_NOT_FOUND: HTTPStatus.NOT_FOUND,
     ErrorCode.PEER_NOT_FOUND: HTTPStatus.NOT_FOUND,
     ErrorCode.ALREADY_JOINED: HTTPStatus.CONFLICT,
+    ErrorCode.ID_TAKEN: HTTPStatus.CONFLICT,
     ErrorCode.ROOM_FULL: HTTPStatus.CONFLICT,
     ErrorCode.WRONG_PASSWORD: HTTPStatus.FORBIDDEN,
     ErrorCode.BANNED: HTTPStatus.FORBIDDEN,
@@ -96,6 +98,7 @@ class CloseCode(enum.IntEnum):
     NORMAL = 1000  # RFC 6455 section 7.4.1: the client asked for it
     BAD_REQUEST = 4000
     UNAUTHORIZED = 4001
+    FORBIDDEN = 4003
     UNSUPPORTED_VERSION = 4004
     KICKED = 4006
     ROOM_CLOSED = 4007

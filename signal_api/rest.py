@@ -124,7 +124,7 @@ class Rest:
             version=__version__,
             protocol=[f"sig.v{PROTOCOL}"],
             features=FEATURES,
-            transports=list(TRANSPORTS),
+            transports=[name for name in TRANSPORTS if name != "peerjs" or hub.policy.peerjs.keys],
             ice_formats=[shape.value for shape in IceFormat],
             limits={"frame_bytes": limits.frame_bytes, "rooms": limits.rooms_per_session},
             regions=[hub.policy.issuer.region] if hub.policy.issuer.region else [],

@@ -17,8 +17,9 @@ MAX_META = 2048
 
 
 class Member(msgspec.Struct, frozen=True):
-    """One session in one room. `sid` never leaves the server; `joined_at` is Unix time in milliseconds, `expires` the
-    end of the token that let it in, in Unix seconds; `turn_user` is the user id of its TURN credentials here."""
+    """One session in one room. `sid` never leaves the server, nor does `owner`, whose id this is where ids are chosen
+    by clients; `joined_at` is Unix time in milliseconds, `expires` the end of the token that let it in, in Unix
+    seconds; `turn_user` is the user id of its TURN credentials here."""
 
     id: str
     sid: str
@@ -29,6 +30,7 @@ class Member(msgspec.Struct, frozen=True):
     role: str = "member"
     expires: float | None = None
     turn_user: str = ""
+    owner: str | None = None
 
 
 class Terms(msgspec.Struct, frozen=True):

@@ -1,7 +1,9 @@
 """sig.v1 over WebSocket: raw ASGI, one task that reads and one that writes."""
 
 import asyncio
+from collections.abc import Coroutine
 from functools import partial
+from typing import Any
 
 from fairlead.log import get_logger
 from signal_api.asgi import Message, Receive, Scope, Send
@@ -50,6 +52,26 @@ class WebSocketConnection(Outgoing):
             return  # The client went away; the reader is told as well.
 
 
+async def converse(connection: WebSocketConnection, reading: Coroutine[Any, Any, None]) -> None:
+    """Writes while it reads, to the end of what is read or until the client is given up."""
+    writer = asyncio.create_task(connection.write())
+    try:
+        await reading
+        if connection.is_closing:
+            await writer
+    except asyncio.CancelledError:
+        if not connection.was_given_up:
+            raise
+    except OSError:
+        pass  # The client went away in the middle of it.
+    except Exception:
+        _log.exception("a connection failed")
+        connection.close(CloseCode.INTERNAL_ERROR)
+        await writer
+    finally:
+        writer.cancel()
+
+
 class WebSocketTransport:
     """Serves WebSockets whose Host and Origin have been judged."""
 
@@ -64,29 +86,14 @@ class WebSocketTransport:
         chosen = SUBPROTOCOL if SUBPROTOCOL in offered else None
         await send({"type": "websocket.accept", "subprotocol": chosen})
         connection = WebSocketConnection(self._hub, send)
-        writer = asyncio.create_task(connection.write())
-        try:
-            await self._read(receive, connection, visitor)
-            if connection.is_closing:
-                await writer
-        except asyncio.CancelledError:
-            if not connection.was_given_up:
-                raise
-        except OSError:
-            pass  # The client went away in the middle of it.
-        except Exception:
-            _log.exception("a connection failed")
-            connection.close(CloseCode.INTERNAL_ERROR)
-            await writer
-        finally:
-            writer.cancel()
+        await converse(connection, self._read(receive, connection, visitor))
 
     async def _read(self, receive: Receive, connection: WebSocketConnection, visitor: Visitor) -> None:
         client = await self._greet(receive, connection, visitor)
         if client is None:
             return
         try:
-            while (frame := await _next_frame(receive)) is not None:
+            while (frame := await next_frame(receive)) is not None:
                 if connection.is_closing:
                     continue
                 closing = frame if isinstance(frame, Closing) else await self._dispatch.receive(client, frame)
@@ -100,7 +107,7 @@ class WebSocketTransport:
         """The client that the first frame says it is; None when the connection ends here."""
         patience = self._hub.policy.times.hello_timeout
         timeout = self._hub.timers.after(patience, partial(connection.close, CloseCode.HELLO_TIMEOUT))
-        frame = await _next_frame(receive)
+        frame = await next_frame(receive)
         timeout.cancel()
         if frame is None or connection.is_closing:
             return None
@@ -119,7 +126,7 @@ class WebSocketTransport:
 _NO_BINARY = Closing(CloseCode.BAD_REQUEST, "frames are text")
 
 
-async def _next_frame(receive: Receive) -> bytes | Closing | None:
+async def next_frame(receive: Receive) -> bytes | Closing | None:
     """The next frame, a Closing for one that is not text, None when the connection is over."""
     message: Message = await receive()
     if message["type"] != "websocket.receive":

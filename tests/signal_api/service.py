@@ -56,7 +56,8 @@ class Service:
         self.loaded = configured(**keys)
         self.clock = ManualClock()
         self.instruments = instruments()
-        self.app = create_app(read_policy(self.loaded), self.clock, dice(), MemoryEngine(self.clock), self.instruments)
+        self.engine = MemoryEngine(self.clock)
+        self.app = create_app(read_policy(self.loaded), self.clock, dice(), self.engine, self.instruments)
         self.hub = self.app.hub
         self._sockets = open_sockets(self.loaded)
         self.authority = f"127.0.0.1:{self._sockets[0].getsockname()[1]}"

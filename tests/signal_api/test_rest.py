@@ -150,7 +150,7 @@ async def test_what_is_not_understood_is_a_problem(service: Service, query: str,
 async def test_info(service: Service) -> None:
     info = (await service.http.get("/v1/info")).json()
     assert info["protocol"] == ["sig.v1"]
-    assert info["transports"] == ["websocket", "sse", "poll"]
+    assert info["transports"] == ["websocket", "sse", "poll", "peerjs"]
     assert info["ice_formats"] == [shape.value for shape in IceFormat]
 
 
