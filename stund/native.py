@@ -20,7 +20,7 @@ class NativeListeners:
     def __init__(self, buckets: int) -> None:
         """`buckets` is how many sources of requests are told apart."""
         # No indication leaves a STUN server, so that the seed of their transaction ids is no secret.
-        self._engine = Engine([], 0, 0, threads=1, seed=b"", stun_only=True, buckets=buckets)
+        self._engine = Engine([], (0, 0), (0, 0), threads=1, seed=b"", stun_only=True, buckets=buckets)
         self._last: Totals | None = None
 
     def fileno(self) -> int:
@@ -56,7 +56,7 @@ class NativeListeners:
         return self._last or self._read_totals()
 
     def _read_totals(self) -> Totals:
-        _, dropped, panics, bindings = self._engine.totals()
+        _, dropped, panics, bindings, _ = self._engine.totals()
         answered = tuple(Answered(*row, count) for row, count in zip(_ANSWERS, bindings, strict=True))
         return Totals(answered, dict(zip(_REASONS, dropped, strict=True)), panics)
 

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -114,6 +114,13 @@ class LimitSettings(Settings):
     buckets: int = Field(default=65536, ge=1)
 
 
+class RelayBufferSettings(BufferSettings):
+    """`listeners` is SO_RCVBUF of each UDP listener, where the bursts of all clients arrive; `receive` is that of each
+    relay socket, of which there may be thousands."""
+
+    listeners: int = Field(default=4 << 20, ge=0)
+
+
 class TurndSettings(DaemonSettings):
     """All of the section."""
 
@@ -123,6 +130,8 @@ class TurndSettings(DaemonSettings):
     ops: AddressSetting = "127.0.0.1:9478"
     drain_deadline: float = Field(default=3600, ge=0)
     engine: EngineChoice = EngineChoice.AUTO
+    #: that move packets; the Python engine has one
+    threads: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = "auto"
     relay: RelaySettings = RelaySettings()
     lifetime: LifetimeSettings = LifetimeSettings()
     channel_range: ChannelRange = ChannelRange.WIDE
@@ -133,4 +142,4 @@ class TurndSettings(DaemonSettings):
     #: TCP and TLS clients; a connection is half-open until it has an allocation
     streams: StreamSettings = StreamSettings()
     #: of listeners and relay sockets
-    buffers: BufferSettings = BufferSettings()
+    buffers: RelayBufferSettings = RelayBufferSettings()

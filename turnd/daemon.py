@@ -1,6 +1,7 @@
 """turnd as the runtime sees it: started, reloaded, drained, stopped."""
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 
 from fairlead.config import Loaded, SettingError, SharedSettings
@@ -23,7 +24,7 @@ from turnd.assembly import (
     make_state,
 )
 from turnd.config import TurndSettings
-from turnd.dataplane.choice import make_engine
+from turnd.dataplane.choice import make_engine, threads_for
 from turnd.dataplane.contract import DataPlane, EngineSettings, Usage
 from turnd.journal import Journal
 from turnd.liaison import Liaison
@@ -38,7 +39,7 @@ from turnd.server import Event, TurnServer
 _log = get_logger("turnd")
 
 #: Keys that a running process cannot change: its sockets and allocations were made with them.
-FIXED = ("relay", "engine", "buffers")
+FIXED = ("relay", "engine", "threads", "buffers")
 _FIXED = ("cannot change while turnd runs", "restart turnd, or put it back")
 
 
@@ -73,7 +74,7 @@ class Turnd:
         state = make_state(shared.auth, section, self._hosts, (), clock.entropy)
         engine = self._make_engine(section)
         server = self._server = TurnServer(Relay(state), engine, section.streams, clock.now)
-        self.listening = Listening(engine, server.streams)
+        self.listening = Listening(engine, server.streams, section.buffers.listeners)
         self._take_certificate(certificate)
         self.listening.apply(_entries(section, certificate))
         state.policy = self._make_policy(section)
@@ -118,7 +119,7 @@ class Turnd:
 
     def about(self) -> Mapping[str, str | int]:
         engine = self.server.engine
-        return {"engine": engine.name, "panics": engine.counters().panics}
+        return {"engine": engine.name, "threads": engine.threads, "panics": engine.counters().panics}
 
     async def drain(self) -> None:
         """No new allocations; returns when the last one is gone."""
@@ -138,13 +139,23 @@ class Turnd:
             await self.link.stop()
 
     def _make_engine(self, section: TurndSettings) -> DataPlane:
-        buffers = section.buffers
-        told = aliases(self._hosts)
-        settings = EngineSettings(told, buffers.receive, buffers.send, buckets=section.limits.buckets)
+        buffers, cores = section.buffers, len(os.sched_getaffinity(0))
+        settings = EngineSettings(
+            aliases(self._hosts),
+            buffers.listeners,
+            buffers.receive,
+            buffers.send,
+            buckets=section.limits.buckets,
+            threads=threads_for(cores) if section.threads == "auto" else section.threads,
+        )
         try:
             engine = make_engine(section.engine, settings)
         except EngineMissingError as error:
             raise SettingError(("turnd", "engine"), str(error), error.remedy) from None
+        if section.threads not in ("auto", engine.threads):
+            engine.close()
+            text = f"the {engine.name} engine has one thread"
+            raise SettingError(("turnd", "threads"), text, "install the native engine, or write threads: auto")
         engine.limit_bindings(section.limits.bindings.as_rate)
         return engine
 
@@ -190,6 +201,7 @@ class Turnd:
         _log.info(
             "serving",
             engine=self.server.engine.name,
+            threads=self.server.engine.threads,
             listeners=[f"{target.transport}://{target.address}" for target in self.listening.targets()],
             relay=[bound if bound == told else f"{bound} as {told}" for bound, told in self._hosts.values()],
             ports=self._section.relay.ports,

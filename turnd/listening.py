@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from fairlead.config import Key
 from fairlead.datagram import Address, Transport
 from fairlead.listeners import Listener, bind, open_each
+from fairlead.log import get_logger
 from fairlead.probe import Target
 from fairlead.streams import StreamServer
 from turnd.dataplane.contract import DataPlane
+
+_log = get_logger("turnd")
 
 #: Entries with the key that they stand under.
 Entries = Iterable[tuple[Key, Listener]]
@@ -17,8 +20,9 @@ Entries = Iterable[tuple[Key, Listener]]
 class Listening:
     """What is open. `apply` is all or nothing: when one new entry cannot be opened, the old ones stay."""
 
-    def __init__(self, engine: DataPlane, streams: StreamServer) -> None:
+    def __init__(self, engine: DataPlane, streams: StreamServer, receive_buffer: int = 0) -> None:
         self._engine = engine
+        self._receive_buffer = receive_buffer
         self._streams = streams
         self._numbers = itertools.count(1)
         self._open: dict[Listener, list[tuple[int, Address]]] = {}
@@ -55,7 +59,14 @@ class Listening:
 
     def _open_udp(self, address: Address) -> tuple[int, Address]:
         number = next(self._numbers)
-        return number, self._engine.open_listener(number, address)
+        bound = self._engine.open_listener(number, address)
+        given = self._engine.receive_buffer(number)
+        if given < self._receive_buffer:
+            remedy = f"sysctl -w net.core.rmem_max={self._receive_buffer}, or a smaller turnd.buffers.listeners"
+            _log.warning(
+                "small receive buffer", listener=str(bound), bytes=given, asked=self._receive_buffer, remedy=remedy
+            )
+        return number, bound
 
     def _close_one(self, listener: Listener, bound: list[tuple[int, Address]]) -> None:
         for number, _ in bound:

@@ -119,6 +119,10 @@ def _declare_data_plane(metrics: Metrics, counters: ProtocolCounters, engine: Da
     metrics.counter("dropped", "Packets that were dropped, by reason.", dropped, ("reason",))
     text = "Faults inside a thread of the engine, each of which cost a batch of packets; any is a bug to report."
     metrics.counter("engine_panics", text, lambda: {(engine.name,): engine.counters().panics}, ("datapath",))
+    text = "Packets that one thread of the engine received and another forwarded, which has the relay socket."
+    metrics.counter("engine_handed_over", text, lambda: {(engine.name,): engine.counters().handed_over}, ("datapath",))
+    text = "Threads of the engine that move packets."
+    metrics.gauge("engine_threads", text, lambda: {(engine.name,): float(engine.threads)}, ("datapath",))
     text = "1 for the engine that moves the bytes."
     metrics.gauge("datapath", text, lambda: {(engine.name,): 1.0}, ("datapath",))
 

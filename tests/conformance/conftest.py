@@ -13,8 +13,8 @@ from tests.skipping import skip_for_lack_of
 from turnd.dataplane.choice import make_engine
 from turnd.dataplane.contract import DataPlane, EngineSettings
 
-#: By name. One that is not built into this installation skips its cases, and the skips are counted.
-ENGINES = ["python", "native"]
+#: Name and threads. One that is not built into this installation skips its cases, and the skips are counted.
+ENGINES = {"python": (EngineChoice.PYTHON, 1), "native": (EngineChoice.NATIVE, 1), "native-3": (EngineChoice.NATIVE, 3)}
 
 MakeEngine = Callable[..., DataPlane]
 
@@ -25,8 +25,9 @@ def make(request: pytest.FixtureRequest) -> Iterator[MakeEngine]:
     with ExitStack() as stack:
 
         def make(**settings: Any) -> DataPlane:
+            choice, threads = ENGINES[request.param]
             try:
-                engine = make_engine(EngineChoice(request.param), EngineSettings(**settings))
+                engine = make_engine(choice, EngineSettings(threads=threads, **settings))
             except EngineMissingError as missing:
                 skip_for_lack_of(f"the engine {request.param}", enable=missing.remedy)
             stack.callback(engine.close)

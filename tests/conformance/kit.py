@@ -15,7 +15,7 @@ from fairlead.reasons import Reason
 from fairlead.stun.attributes import DATA, XOR_PEER_ADDRESS, Attribute
 from fairlead.stun.header import Class, DecodeError, Method
 from fairlead.stun.message import decode, encode, new_mask
-from turnd.dataplane.contract import DataPlane, Direction, Framing, HandUp
+from turnd.dataplane.contract import DataPlane, Direction, Framing, HandUp, StreamData
 from turnd.routes import Channel, Permission, Ports, RelayId
 
 #: The listener of every rig, and how its clients' messages come.
@@ -151,12 +151,19 @@ class Rig:
         deadline = time.monotonic() + PATIENCE
         while True:
             settle(self.engine)
-            self.handed_up += self.engine.turn()
+            self.handed_up += map(self._whichever_thread, self.engine.turn())
             if done():
                 return
             assert time.monotonic() < deadline, f"still waiting; dropped {self.all_dropped()}"
             watched: list[int] = [self.engine.fileno(), *(each.fileno() for each in sockets)]
             select.select(watched, [], [], 0.2)
+
+    def _whichever_thread(self, item: HandUp) -> HandUp:
+        """The same, as if the first thread had handed it up: the kernel picks one for each client."""
+        if isinstance(item, StreamData) or item.five_tuple.transport is not Transport.UDP:
+            return item
+        assert 0 <= item.via.path < self.engine.threads
+        return item._replace(via=Via(item.via.listener))
 
     def next_handed_up(self) -> HandUp:
         self.work_until(lambda: bool(self.handed_up))

@@ -15,7 +15,7 @@ def test_a_panic_is_counted_and_said_and_calls_go_on(daemons: Daemons, sockets: 
     if shutil.which("cargo") is None:
         skip_for_lack_of("cargo", enable="install Rust (https://rustup.rs)")
     build()
-    configuration = relay_on_loopback(peers={"allow": ["loopback"]}, engine="native")
+    configuration = relay_on_loopback(peers={"allow": ["loopback"]}, engine="native", threads=1)
     turnd = daemons.start("tests.system.panicking_turnd", configuration)
     turnd.expected_errors = ("a thread of the engine panicked and goes on",)
     turnd.await_ready()
@@ -29,4 +29,11 @@ def test_a_panic_is_counted_and_said_and_calls_go_on(daemons: Daemons, sockets: 
     assert "asked for" in record["what"]
     status, body = turnd.get("/readyz")
     assert status == 200
-    assert json.loads(body) == {"ready": True, "draining": False, "reasons": [], "engine": "native", "panics": 2}
+    assert json.loads(body) == {
+        "ready": True,
+        "draining": False,
+        "reasons": [],
+        "engine": "native",
+        "threads": 1,
+        "panics": 2,
+    }

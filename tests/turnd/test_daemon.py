@@ -12,12 +12,16 @@ from fairlead.config import SettingError
 from fairlead.daemon import Context, SystemClock
 from fairlead.datagram import Address, Transport
 from fairlead.metrics import Metrics
+from fairlead.native import EngineChoice, EngineMissingError
 from fairlead.stun.attributes import LIFETIME, REQUESTED_TRANSPORT
 from fairlead.stun.header import Method
+from tests.skipping import skip_for_lack_of
 from tests.turnd.conftest import Settle, Sockets, Start
 from tests.turnd.kit import UDP
 from tests.turnd.wire import WAIT, WireClient, receive
 from turnd.daemon import Turnd
+from turnd.dataplane.choice import make_engine
+from turnd.dataplane.contract import EngineSettings
 
 CHANNEL = 0x4001
 UDP_RELAY = ((REQUESTED_TRANSPORT, UDP),)
@@ -44,6 +48,31 @@ async def test_a_call_goes_through(settle: Settle, start: Start, sockets: Socket
     data, _ = await receive(client.socket)
     assert data == CHANNEL.to_bytes(2) + (4).to_bytes(2) + b"pong"
     assert await daemon.readiness() == []
+
+
+async def test_packets_go_through_as_many_threads_as_are_asked_for(
+    settle: Settle, start: Start, sockets: Sockets
+) -> None:
+    try:
+        make_engine(EngineChoice.NATIVE, EngineSettings()).close()
+    except EngineMissingError as missing:
+        skip_for_lack_of("the native engine", enable=missing.remedy)
+    daemon = await start(settle(engine="native", threads=3))
+    assert daemon.about()["threads"] == 3
+    for _ in range(10):
+        client, peer = sockets.client(daemon), sockets.peer()
+        relayed = await client.allocate()
+        assert await client.bind(CHANNEL, Address(*peer.getsockname())) == 0
+        assert await relays(client, relayed, peer)
+    # The thread that a client comes in by is told, and so nothing has to change hands.
+    assert daemon.server.engine.counters().handed_over == 0
+
+
+async def test_threads_that_an_engine_does_not_have_are_refused(settle: Settle, start: Start) -> None:
+    with pytest.raises(SettingError, match="the python engine has one thread") as caught:
+        await start(settle(engine="python", threads=2))
+    assert caught.value.key == ("turnd", "threads")
+    assert "threads: auto" in caught.value.remedy
 
 
 async def test_a_drain_ends_with_the_last_allocation(settle: Settle, start: Start, sockets: Sockets) -> None:
@@ -102,6 +131,7 @@ async def test_a_reload_opens_and_closes_listeners(settle: Settle, start: Start,
     [
         ({"relay": {"address": ["127.0.0.1"], "ports": "27000-27001"}}, ("turnd", "relay")),
         ({"buffers": {"receive": 65536}}, ("turnd", "buffers")),
+        ({"threads": 7}, ("turnd", "threads")),
     ],
 )
 async def test_what_cannot_change_refuses_the_whole_reload(

@@ -1,5 +1,7 @@
 """Listeners follow the configuration, all or nothing."""
 
+from pathlib import Path
+
 import pytest
 
 from fairlead.config import SettingError
@@ -8,6 +10,8 @@ from fairlead.listeners import parse_listener
 from tests.turnd.conftest import Settle, Start
 from tests.turnd.wire import udp_socket
 from turnd.listening import Entries
+
+MOST = int(Path("/proc/sys/net/core/rmem_max").read_text())
 
 
 def entries(*texts: str) -> Entries:
@@ -36,3 +40,13 @@ async def test_one_that_cannot_be_opened_takes_the_others_back(settle: Settle, s
             listening.apply(entries("udp://127.0.0.1:0", "tcp://127.0.0.1:0", f"udp://127.0.0.1:{port}"))
     assert caught.value.key == ("turnd", "listen", 2)
     assert listening.targets() == []
+
+
+async def test_a_receive_buffer_that_the_kernel_cuts_short_is_told_with_the_remedy(
+    settle: Settle, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    listening = (await start(settle(listen=[], buffers={"listeners": 1 << 30}))).listening
+    listening.apply(entries("udp://127.0.0.1:0"))
+    (line,) = [text for record in caplog.records if "small receive buffer" in (text := record.getMessage())]
+    assert f"'bytes': {MOST}," in line
+    assert "net.core.rmem_max=1073741824" in line

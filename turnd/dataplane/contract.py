@@ -105,6 +105,8 @@ class Counters:
     panics: int = 0
     #: Binding requests that were answered
     bindings: int = 0
+    #: packets that came in at one thread of the engine and were forwarded by another, which has the relay socket
+    handed_over: int = 0
 
 
 class DataPlane(Protocol):
@@ -116,6 +118,8 @@ class DataPlane(Protocol):
 
     #: The value of the metric label `datapath`.
     name: str
+    #: How many threads move the packets, for the life of the engine.
+    threads: int
 
     def fileno(self) -> int:
         """One descriptor that is readable while turn() has something to do."""
@@ -139,6 +143,10 @@ class DataPlane(Protocol):
 
         On 0.0.0.0 and :: it hears all addresses of that family, and answers from the one that was written to.
         """
+        ...
+
+    def receive_buffer(self, listener: int) -> int:
+        """What the kernel gave of the buffer that was asked for, in bytes, for each socket of an open listener."""
         ...
 
     def close_listener(self, listener: int) -> None:
@@ -215,13 +223,16 @@ class EngineSettings(NamedTuple):
     """What an engine is made with.
 
     `aliases` maps each advertised relay host to the host that is bound (1:1 NAT); clients write and read the
-    advertised one. `receive_buffer` and `send_buffer` are SO_RCVBUF and SO_SNDBUF in bytes, 0 leaves the system's.
-    `budget` bounds the packets of one turn: those that it hands up, and where the turn does the work, all.
-    `buckets` is how many sources of Binding requests are told apart; more than this share them.
+    advertised one. `listener_buffer` and `relay_buffer` are SO_RCVBUF of each listener and each relay socket and
+    `send_buffer` SO_SNDBUF of both, in bytes; 0 leaves the system's. `budget` bounds the packets of one turn: those
+    that it hands up, and where the turn does the work, all. `buckets` is how many sources of Binding requests are told
+    apart; more than this share them. `threads` is for engines that have some.
     """
 
     aliases: Mapping[str, str] = {}
-    receive_buffer: int = 0
+    listener_buffer: int = 0
+    relay_buffer: int = 0
     send_buffer: int = 0
     budget: int = 512
     buckets: int = 4096
+    threads: int = 1

@@ -31,13 +31,14 @@ class NativeEngine:
         self._budget = settings.budget
         self._engine = Engine(
             list(settings.aliases.items()),
-            settings.receive_buffer,
-            settings.send_buffer,
-            threads=1,
+            (settings.listener_buffer, settings.send_buffer),
+            (settings.relay_buffer, settings.send_buffer),
+            threads=settings.threads,
             seed=os.urandom(_SEED_BYTES),
             stun_only=False,
             buckets=settings.buckets,
         )
+        self.threads = settings.threads
         self.limit_bindings(UNLIMITED)
 
     def fileno(self) -> int:
@@ -51,6 +52,9 @@ class NativeEngine:
 
     def open_listener(self, listener: int, address: Address) -> Address:
         return Address(*self._engine.open_listener(listener, (address.host, address.port)))
+
+    def receive_buffer(self, listener: int) -> int:
+        return self._engine.receive_buffer(listener)
 
     def close_listener(self, listener: int) -> None:
         self._engine.close_listener(listener)
@@ -96,13 +100,14 @@ class NativeEngine:
         return _usage(*self._engine.usage(relay))
 
     def counters(self) -> Counters:
-        (packets, octets), dropped, panics, bindings = self._engine.totals()
+        (packets, octets), dropped, panics, bindings, handed_over = self._engine.totals()
         return Counters(
             dict(zip(_WAYS, packets, strict=True)),
             dict(zip(_WAYS, octets, strict=True)),
             dict(zip(_REASONS, dropped, strict=True)),
             panics,
             sum(bindings),
+            handed_over,
         )
 
     def routes(self) -> frozenset[Route]:

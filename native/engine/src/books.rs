@@ -31,11 +31,19 @@ pub struct Totals {
     pub dropped: Vec<u64>,
     /// how often a thread panicked and went on
     pub panics: u64,
+    /// packets that came in at one thread and were forwarded by another
+    pub handed_over: u64,
 }
 
 impl Default for Totals {
     fn default() -> Self {
-        Totals { relayed: Tally::default(), bindings: [0; 4], dropped: vec![0; Reason::ALL.len()], panics: 0 }
+        Totals {
+            relayed: Tally::default(),
+            bindings: [0; 4],
+            dropped: vec![0; Reason::ALL.len()],
+            panics: 0,
+            handed_over: 0,
+        }
     }
 }
 
@@ -47,6 +55,7 @@ pub struct Books {
     bindings: [AtomicU64; 4],
     dropped: [AtomicU64; Reason::ALL.len()],
     panics: AtomicU64,
+    handed_over: AtomicU64,
 }
 
 fn add(counter: &AtomicU64, amount: u64) {
@@ -75,6 +84,11 @@ impl Books {
         add(&self.panics, 1);
     }
 
+    /// A packet came in here, and another thread forwards it.
+    pub fn handed_over(&self) {
+        add(&self.handed_over, 1);
+    }
+
     /// Adds all to the totals.
     pub fn add_to(&self, totals: &mut Totals) {
         let add = |sums: &mut [u64], counters: &[AtomicU64]| {
@@ -85,5 +99,6 @@ impl Books {
         add(&mut totals.bindings, &self.bindings);
         add(&mut totals.dropped, &self.dropped);
         totals.panics += self.panics.load(Relaxed);
+        totals.handed_over += self.handed_over.load(Relaxed);
     }
 }

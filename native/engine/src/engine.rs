@@ -4,28 +4,29 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Instant;
 
 use routes::{BucketTable, Channel, Client, FiveTuple, Message, Permission, Reason, RelayId, Transport};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::Socket;
 
-use crate::books::{Books, Tally, Totals};
+use crate::books::{Tally, Totals};
 use crate::mailbox::{Command, Fault, Mailbox, Up, Upstairs};
 use crate::outbox::reason;
+use crate::sockets::{Buffers, local_address, udp_socket};
 use crate::sys::{Outgoing, Piece, Sender, duplicate, report_local_address};
-use crate::worker::{Answering, Shared, Worker};
+use crate::thread::{Place, Thread};
+use crate::worker::{Answering, Shared};
 
 /// What an engine is made with.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// pairs of the host that clients are told and the one that is bound (1:1 NAT)
     pub aliases: Vec<(IpAddr, IpAddr)>,
-    /// SO_RCVBUF in bytes, 0 for the system's
-    pub receive_buffer: usize,
-    /// SO_SNDBUF in bytes, 0 for the system's
-    pub send_buffer: usize,
+    /// of each listener
+    pub listener_buffers: Buffers,
+    /// of each relay socket
+    pub relay_buffers: Buffers,
     /// how many threads share the work, for the life of the engine; at least one
     pub threads: usize,
     /// where the transaction ids of indications begin: unpredictable
@@ -45,12 +46,6 @@ pub enum Mistake {
     Unknown(u64),
 }
 
-struct Thread {
-    mailbox: Arc<Mailbox>,
-    books: Arc<Books>,
-    handle: Option<JoinHandle<()>>,
-}
-
 struct Listener {
     sockets: Vec<Arc<Socket>>,
     wildcard: bool,
@@ -58,8 +53,10 @@ struct Listener {
 
 struct Relay {
     thread: usize,
+    place: Place,
     socket: Arc<Socket>,
     address: SocketAddr,
+    client: Option<FiveTuple>,
 }
 
 /// The owner's handle. Its methods are called from one thread at a time.
@@ -76,24 +73,24 @@ impl Engine {
     /// Starts the threads.
     pub fn new(options: Options) -> io::Result<Self> {
         let upstairs = Arc::new(Upstairs::new()?);
+        let mailboxes = (0..options.threads.max(1)).map(|_| Mailbox::new().map(Arc::new));
+        let mailboxes: Arc<[Arc<Mailbox>]> = mailboxes.collect::<io::Result<_>>()?;
         let mut threads = Vec::new();
         let (sources, born) = (Arc::new(BucketTable::new(options.buckets)), Instant::now());
-        for number in 0..options.threads.max(1) {
-            let (mailbox, books) = (Arc::new(Mailbox::new()?), Arc::new(Books::default()));
+        for (number, mailbox) in mailboxes.iter().enumerate() {
             // Far apart, so that the ids of two threads never meet.
             let seed = options.seed.wrapping_add((number as u128) << 88);
             let shared = Shared {
                 thread: number as u64,
-                mailbox: Arc::clone(&mailbox),
+                mailbox: Arc::clone(mailbox),
+                mailboxes: Arc::clone(&mailboxes),
                 upstairs: Arc::clone(&upstairs),
-                books: Arc::clone(&books),
+                books: Arc::default(),
                 sources: Arc::clone(&sources),
                 born,
                 stun_only: options.stun_only,
             };
-            let worker = Worker::new(shared, &options.aliases, seed)?;
-            let handle = std::thread::Builder::new().name(format!("relay-{number}")).spawn(move || worker.run())?;
-            threads.push(Thread { mailbox, books, handle: Some(handle) });
+            threads.push(Thread::start(shared, &options.aliases, seed)?);
         }
         let (listeners, relays) = (HashMap::new(), HashMap::new());
         Ok(Engine { options, threads, upstairs, listeners, relays, sender: Sender::new() })
@@ -126,20 +123,19 @@ impl Engine {
         let mut sockets: Vec<Arc<Socket>> = Vec::new();
         let mut bound = address;
         for _ in &self.threads {
-            let socket = self.udp_socket(address)?;
-            socket.set_reuse_port(self.threads.len() > 1)?;
+            let socket = udp_socket(address, self.options.listener_buffers)?;
+            socket.set_reuse_port(!sockets.is_empty())?;
             if wildcard {
                 report_local_address(socket.as_raw_fd(), address.is_ipv4())?;
             }
             socket.bind(&bound.into())?;
             bound = local_address(&socket)?;
+            // The first one lets nobody in before it is bound, so that an address which another program has is refused.
+            socket.set_reuse_port(self.threads.len() > 1)?;
             sockets.push(Arc::new(socket));
         }
-        for (thread, socket) in self.threads.iter().zip(&sockets) {
-            let socket = Arc::clone(socket);
-            thread.mailbox.post(Command::OpenListener { listener, socket, address: bound, wildcard });
-        }
         self.listeners.insert(listener, Listener { sockets, wildcard });
+        self.read_listener(listener, bound).inspect_err(|_| self.close_listener(listener))?;
         Ok(Ok(bound))
     }
 
@@ -156,8 +152,7 @@ impl Engine {
             report_local_address(socket.as_raw_fd(), address.is_ipv4())?;
         }
         let socket = Arc::new(socket);
-        let open = Command::OpenListener { listener, socket: Arc::clone(&socket), address, wildcard };
-        self.threads[0].mailbox.post(open);
+        self.threads[0].read_listener(listener, Arc::clone(&socket), address)?;
         self.listeners.insert(listener, Listener { sockets: vec![socket], wildcard });
         Ok(Ok(address))
     }
@@ -165,6 +160,22 @@ impl Engine {
     /// What becomes of Binding requests from now on.
     pub fn set_answering(&self, answering: Answering) {
         self.tell_all(|| Command::Answering(answering));
+    }
+
+    /// The receive buffer that the kernel gave each socket of a listener, in bytes that SO_RCVBUF would ask for.
+    pub fn receive_buffer(&self, listener: u32) -> io::Result<Result<usize, Mistake>> {
+        let Some(listener) = self.listeners.get(&listener) else {
+            return Ok(Err(Mistake::Unknown(u64::from(listener))));
+        };
+        // It tells twice what was asked for: its own books are in there too (socket(7)).
+        let mut sizes = listener.sockets.iter().map(|socket| socket.recv_buffer_size());
+        sizes.try_fold(usize::MAX, |least, size| Ok(least.min(size? / 2))).map(Ok)
+    }
+
+    fn read_listener(&self, listener: u32, address: SocketAddr) -> io::Result<()> {
+        let sockets = &self.listeners[&listener].sockets;
+        let mut pairs = self.threads.iter().zip(sockets);
+        pairs.try_for_each(|(thread, socket)| thread.read_listener(listener, Arc::clone(socket), address))
     }
 
     /// Reads a listener no more; of one that is not open, nothing.
@@ -180,13 +191,13 @@ impl Engine {
         if self.relays.contains_key(&relay) {
             return Ok(Err(Mistake::Open(relay)));
         }
-        let socket = self.udp_socket(address)?;
+        let socket = udp_socket(address, self.options.relay_buffers)?;
         socket.bind(&address.into())?;
         let address = local_address(&socket)?;
         let socket = Arc::new(socket);
-        let open = Command::OpenRelay { relay, socket: Arc::clone(&socket), address, tally: Tally::default() };
-        self.threads[0].mailbox.post(open);
-        self.relays.insert(relay, Relay { thread: 0, socket, address });
+        let place = self.threads[0].reserve(&socket)?;
+        self.threads[0].read_relay(relay, &place, address, Tally::default());
+        self.relays.insert(relay, Relay { thread: 0, place, socket, address, client: None });
         self.tell_all(|| Command::Live(address));
         Ok(Ok(()))
     }
@@ -197,36 +208,60 @@ impl Engine {
         if is_datagram && !self.listeners.contains_key(&client.listener) {
             return Err(Mistake::Unknown(u64::from(client.listener)));
         }
-        let thread = if is_datagram { client.path as usize % self.threads.len() } else { 0 };
-        if self.relay(relay)?.thread != thread {
-            self.move_relay(relay, thread);
-        }
-        self.threads[thread].mailbox.post(Command::SetClient(relay, client));
+        let thread = client.path as usize % self.threads.len();
+        self.move_relay(relay, thread)?;
+        self.settle_client(relay, Some(client.five_tuple));
+        self.tell(relay, Command::SetClient(relay, client))
+    }
+
+    /// Has another thread read a relay socket. Where the kernel has no room for that it stays where it is, and what its
+    /// client sends is handed over.
+    fn move_relay(&mut self, relay: RelayId, to: usize) -> Result<(), Mistake> {
+        let from = self.relay(relay)?.thread;
+        let Some(row) = self.relays.get(&relay).filter(|_| from != to) else {
+            return Ok(());
+        };
+        let Ok(place) = self.threads[to].reserve(&row.socket) else {
+            return Ok(());
+        };
+        self.settle_client(relay, None);
+        let (permissions, channels) = self.threads[from].ask(Command::Routes).unwrap_or_default();
+        let Some(row) = self.relays.get_mut(&relay) else {
+            return Ok(());
+        };
+        let tally = self.threads[from].leave_relay(relay, &row.place);
+        (row.thread, row.place) = (to, place);
+        let (row, new) = (&self.relays[&relay], &self.threads[to]);
+        new.read_relay(relay, &row.place, row.address, tally);
+        permissions.into_iter().filter(|row| row.relay == relay).for_each(|row| new.tell(Command::Permit(row)));
+        channels.into_iter().filter(|row| row.relay == relay).for_each(|row| new.tell(Command::Bind(row)));
+        self.threads[from].tell(Command::Live(row.address));
         Ok(())
     }
 
-    fn move_relay(&mut self, relay: RelayId, thread: usize) {
+    /// Says to all other threads whose relay socket it is.
+    fn settle_client(&mut self, relay: RelayId, client: Option<FiveTuple>) {
         let Some(row) = self.relays.get_mut(&relay) else {
             return;
         };
-        let (socket, address) = (Arc::clone(&row.socket), row.address);
-        let from = std::mem::replace(&mut row.thread, thread);
-        let (permissions, channels) = self.threads[from].ask(Command::Routes).unwrap_or_default();
-        let tally = self.threads[from].ask(|answer| Command::CloseRelay(relay, answer)).unwrap_or_default();
-        let to = &self.threads[thread].mailbox;
-        to.post(Command::OpenRelay { relay, socket, address, tally });
-        permissions.into_iter().filter(|row| row.relay == relay).for_each(|row| to.post(Command::Permit(row)));
-        channels.into_iter().filter(|row| row.relay == relay).for_each(|row| to.post(Command::Bind(row)));
-        self.threads[from].mailbox.post(Command::Live(address));
+        let (home, former) = (row.thread, std::mem::replace(&mut row.client, client));
+        if former == client {
+            return;
+        }
+        for thread in self.threads.iter().enumerate().filter(|(number, _)| *number != home).map(|(_, thread)| thread) {
+            former.into_iter().for_each(|former| thread.tell(Command::NowhereElse(former)));
+            client.into_iter().for_each(|client| thread.tell(Command::Elsewhere(client, home)));
+        }
     }
 
     /// Closes a relay socket; returns what passed it. Of one that is not open, nothing.
     pub fn close_relay(&mut self, relay: RelayId) -> Tally {
+        self.settle_client(relay, None);
         let Some(row) = self.relays.remove(&relay) else {
             return Tally::default();
         };
         let address = row.address;
-        let tally = self.threads[row.thread].ask(|answer| Command::CloseRelay(relay, answer)).unwrap_or_default();
+        let tally = self.threads[row.thread].leave_relay(relay, &row.place);
         self.tell_all(|| Command::Perish(address));
         tally
     }
@@ -282,7 +317,7 @@ impl Engine {
             }
         };
         if let Err(reason) = sent {
-            self.threads[thread].books.dropped(reason);
+            self.threads[thread].books().dropped(reason);
         }
     }
 
@@ -294,7 +329,7 @@ impl Engine {
                 let command = |answer| Command::SendFromRelay { relay, peer, data, dont_fragment, answer };
                 let _ = self.threads[row.thread].ask(command);
             }
-            Err(_) => self.threads[0].books.dropped(Reason::NoAllocation),
+            Err(_) => self.threads[0].books().dropped(Reason::NoAllocation),
         }
     }
 
@@ -302,7 +337,8 @@ impl Engine {
     pub fn deliver(&self, client: Client, data: &[u8]) -> bool {
         let is_ours = !matches!(routes::read(data), Message::Junk(_) | Message::Other);
         if is_ours {
-            self.threads[0].mailbox.post(Command::Deliver { client, data: data.into() });
+            let thread = client.path as usize % self.threads.len();
+            self.threads[thread].tell(Command::Deliver { client, data: data.into() });
         }
         is_ours
     }
@@ -324,7 +360,7 @@ impl Engine {
     pub fn totals(&self) -> Totals {
         self.sync();
         let mut totals = Totals::default();
-        self.threads.iter().for_each(|thread| thread.books.add_to(&mut totals));
+        self.threads.iter().for_each(|thread| thread.books().add_to(&mut totals));
         totals
     }
 
@@ -346,17 +382,13 @@ impl Engine {
     /// Makes a thread panic.
     #[cfg(feature = "panic-injection")]
     pub fn panic(&self, thread: usize) {
-        self.threads[thread].mailbox.post(Command::Panic);
+        self.threads[thread].tell(Command::Panic);
     }
 
     /// Ends the threads; every socket is closed then.
     pub fn close(&mut self) {
         self.tell_all(|| Command::Stop);
-        for thread in &mut self.threads {
-            if let Some(handle) = thread.handle.take() {
-                let _ = handle.join();
-            }
-        }
+        self.threads.iter_mut().for_each(Thread::join);
         self.listeners.clear();
         self.relays.clear();
     }
@@ -366,26 +398,12 @@ impl Engine {
     }
 
     fn tell(&self, relay: RelayId, command: Command) -> Result<(), Mistake> {
-        self.threads[self.relay(relay)?.thread].mailbox.post(command);
+        self.threads[self.relay(relay)?.thread].tell(command);
         Ok(())
     }
 
     fn tell_all(&self, command: impl Fn() -> Command) {
-        self.threads.iter().for_each(|thread| thread.mailbox.post(command()));
-    }
-
-    fn udp_socket(&self, address: SocketAddr) -> io::Result<Socket> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        if self.options.receive_buffer > 0 {
-            socket.set_recv_buffer_size(self.options.receive_buffer)?;
-        }
-        if self.options.send_buffer > 0 {
-            socket.set_send_buffer_size(self.options.send_buffer)?;
-        }
-        Ok(socket)
+        self.threads.iter().for_each(|thread| thread.tell(command()));
     }
 }
 
@@ -393,19 +411,4 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-impl Thread {
-    /// Posts a command that is answered, and waits; None when the thread has ended.
-    fn ask<T>(&self, command: impl FnOnce(mpsc::Sender<T>) -> Command) -> Option<T> {
-        self.handle.as_ref()?;
-        let (answer, question) = mpsc::channel();
-        self.mailbox.post(command(answer));
-        question.recv().ok()
-    }
-}
-
-fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
-    let address: SockAddr = socket.local_addr()?;
-    address.as_socket().ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
 }

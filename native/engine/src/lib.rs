@@ -11,11 +11,14 @@ mod faults;
 mod framing;
 mod mailbox;
 mod outbox;
+mod sockets;
 pub mod sys;
+mod thread;
 mod worker;
 
 pub use books::{Tally, Totals};
 pub use engine::{Engine, Mistake, Options};
 pub use mailbox::{Fault, Up};
 pub use routes::{Channel, Client, FiveTuple, Permission, Ports, Rate, Reason, RelayId, Transport};
+pub use sockets::Buffers;
 pub use worker::Answering;

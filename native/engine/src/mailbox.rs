@@ -22,8 +22,8 @@ pub enum Command {
     OpenListener { listener: u32, socket: Arc<Socket>, address: SocketAddr, wildcard: bool },
     /// Read it no more.
     CloseListener(u32),
-    /// Read this relay socket and keep its books.
-    OpenRelay { relay: RelayId, socket: Arc<Socket>, address: SocketAddr, tally: Tally },
+    /// Read this relay socket, keep it at that place, and keep its books.
+    OpenRelay { relay: RelayId, place: u32, socket: Arc<Socket>, address: SocketAddr, tally: Tally },
     /// Close it; answers what passed it.
     CloseRelay(RelayId, Sender<Tally>),
     /// What has passed it?
@@ -44,6 +44,10 @@ pub enum Command {
     Deliver { client: Client, data: Box<[u8]> },
     /// What becomes of Binding requests.
     Answering(Answering),
+    /// A relay socket of this client is at another thread.
+    Elsewhere(FiveTuple, usize),
+    /// One of its relay sockets is there no more.
+    NowhereElse(FiveTuple),
     /// A relay socket is open somewhere.
     Live(SocketAddr),
     /// A relay socket is closed somewhere.
@@ -63,9 +67,21 @@ pub enum Command {
     Stop,
 }
 
+/// A client's message that came in at a thread which does not have its relay socket.
+pub struct Stray {
+    /// whose it is
+    pub client: FiveTuple,
+    /// all of it
+    pub data: Box<[u8]>,
+}
+
+/// Packets of other threads that may wait for one; the rest is dropped.
+const MOST_STRAYS: usize = 512;
+
 /// Commands for one thread.
 pub struct Mailbox {
     commands: Mutex<Vec<Command>>,
+    strays: Mutex<Vec<Stray>>,
     is_full: AtomicBool,
     bell: Bell,
 }
@@ -73,12 +89,33 @@ pub struct Mailbox {
 impl Mailbox {
     /// An empty one.
     pub fn new() -> io::Result<Self> {
-        Ok(Mailbox { commands: Mutex::new(Vec::new()), is_full: AtomicBool::new(false), bell: Bell::new()? })
+        Ok(Mailbox {
+            commands: Mutex::default(),
+            strays: Mutex::default(),
+            is_full: AtomicBool::new(false),
+            bell: Bell::new()?,
+        })
     }
 
     /// Says something and wakes the thread.
     pub fn post(&self, command: Command) {
         lock(&self.commands).push(command);
+        self.wake();
+    }
+
+    /// Gives the thread a packet that is its; false when too many wait for it.
+    pub fn hand_over(&self, stray: Stray) -> bool {
+        let mut strays = lock(&self.strays);
+        let has_room = strays.len() < MOST_STRAYS;
+        if has_room {
+            strays.push(stray);
+        }
+        drop(strays);
+        self.wake();
+        has_room
+    }
+
+    fn wake(&self) {
         if !self.is_full.swap(true, AcqRel) {
             self.bell.ring();
         }
@@ -90,11 +127,12 @@ impl Mailbox {
     }
 
     /// Takes what has been said, if anything; costs one atomic load when nothing has.
-    pub fn take(&self, into: &mut VecDeque<Command>) {
+    pub fn take(&self, commands: &mut VecDeque<Command>, strays: &mut VecDeque<Stray>) {
         if self.is_full.load(Acquire) {
-            // Before the commands are taken: what is said from here on rings again.
+            // Before anything is taken: what is said from here on rings again.
             self.is_full.store(false, Release);
-            into.extend(lock(&self.commands).drain(..));
+            commands.extend(lock(&self.commands).drain(..));
+            strays.extend(lock(&self.strays).drain(..));
         }
     }
 }
@@ -218,5 +256,29 @@ impl Upstairs {
 impl AsRawFd for Upstairs {
     fn as_raw_fd(&self) -> RawFd {
         self.bell.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use routes::Transport;
+
+    use super::*;
+
+    #[test]
+    fn only_so_many_strays_wait() {
+        let mailbox = Mailbox::new().unwrap();
+        let host = SocketAddr::from(([127, 0, 0, 1], 9));
+        let client = FiveTuple { transport: Transport::Udp, client: host, server: host };
+        let give = || mailbox.hand_over(Stray { client, data: Box::new([0x40, 0, 0, 0]) });
+        let (mut commands, mut strays) = (VecDeque::new(), VecDeque::new());
+        for _ in 0..2 {
+            assert!((0..MOST_STRAYS).all(|_| give()));
+            assert!(!give());
+            mailbox.take(&mut commands, &mut strays);
+            assert_eq!((commands.len(), strays.drain(..).len()), (0, MOST_STRAYS));
+        }
     }
 }

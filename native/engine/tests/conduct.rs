@@ -29,14 +29,19 @@ fn socket() -> UdpSocket {
 
 impl Call {
     fn new() -> Self {
-        let mut engine = Engine::new(Options { threads: 1, ..Options::default() }).unwrap();
+        Self::through(1, 0)
+    }
+
+    /// Of an engine with so many threads, which is told that the client comes in by that one.
+    fn through(threads: usize, path: u64) -> Self {
+        let mut engine = Engine::new(Options { threads, ..Options::default() }).unwrap();
         let listener = engine.open_listener(LISTENER, loopback()).unwrap().unwrap();
         let (client, peer) = (socket(), socket());
         engine.open_relay(7, loopback()).unwrap().unwrap();
         let relayed = engine.address(7).unwrap();
         let (from, to) = (client.local_addr().unwrap(), peer.local_addr().unwrap());
         let five_tuple = FiveTuple { transport: Transport::Udp, client: from, server: listener };
-        engine.set_client(7, Client { five_tuple, listener: LISTENER, path: 0 }).unwrap();
+        engine.set_client(7, Client { five_tuple, listener: LISTENER, path }).unwrap();
         engine.permit(Permission { relay: 7, host: to.ip(), ports: Ports::Any }).unwrap();
         engine.bind(Channel { relay: 7, number: NUMBER, peer: to }).unwrap();
         Call { engine, listener, client, relayed, peer }
@@ -119,6 +124,39 @@ fn a_burst_that_is_longer_than_a_share_arrives_whole_and_in_order() {
             assert_eq!(buffer[4], number);
         }
     }
+}
+
+#[test]
+fn whatever_thread_a_packet_comes_in_by_the_one_that_has_its_relay_socket_forwards_it() {
+    let calls: Vec<Call> = (0..3).map(|path| Call::through(3, path)).collect();
+    for call in &calls {
+        (0..20).for_each(|_| assert!(call.is_whole()));
+        assert_eq!(call.engine.usage(7).unwrap().packets, [20, 0, 20, 0]);
+        assert!([0, 20].contains(&call.engine.totals().handed_over));
+    }
+}
+
+#[test]
+fn a_relay_socket_moves_to_the_thread_that_its_client_comes_in_by() {
+    let mut call = Call::through(3, 0);
+    let (from, server) = (call.client.local_addr().unwrap(), call.listener);
+    let five_tuple = FiveTuple { transport: Transport::Udp, client: from, server };
+    let mut handed_over = Vec::new();
+    for path in [1, 2, 0, 0, 1, 2] {
+        let routes = call.engine.routes();
+        let before = call.engine.totals().handed_over;
+        call.engine.set_client(7, Client { five_tuple, listener: LISTENER, path }).unwrap();
+        assert!(call.is_whole());
+        assert_eq!(call.engine.routes(), routes);
+        handed_over.push(call.engine.totals().handed_over - before);
+    }
+    // The kernel picks one of three, and keeps to it.
+    assert!(handed_over[..2] == handed_over[4..] && handed_over[2] == handed_over[3]);
+    assert_eq!(handed_over[..3].iter().sum::<u64>(), 2);
+    assert_eq!(call.engine.close_relay(7).packets, [6, 0, 6, 0]);
+    call.client.send_to(&[0x40, 0, 0, 2, b'n', b'o'], server).unwrap();
+    call.engine.settle();
+    assert_eq!(call.dropped(Reason::NoAllocation), 1);
 }
 
 #[test]

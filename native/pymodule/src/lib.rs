@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::fd::RawFd;
 
 use engine::{
-    Answering, Channel, Client, FiveTuple, Mistake, Options, Permission, Ports, Rate, Reason, Tally, Transport, Up,
+    Answering, Buffers, Channel, Client, FiveTuple, Mistake, Options, Permission, Ports, Rate, Reason, Tally,
+    Transport, Up,
 };
 use pyo3::exceptions::{PyKeyError, PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -18,6 +19,8 @@ type Address = (String, u16);
 type Tuple = (String, Address, Address);
 /// Packets, then bytes: to peer by channel, by indication, to client by channel, by indication.
 type Flow = ([u64; 4], [u64; 4]);
+/// What was relayed, dropped, the panics, Binding requests, and what was handed over; see Engine.totals().
+type Sums = (Flow, Vec<u64>, u64, [u64; 4], u64);
 /// Listener, path, five tuple (None: it is for a stream), bytes.
 type Item<'py> = (u32, u64, Option<Tuple>, Bound<'py, PyBytes>);
 /// Relay, host, and whether only relayed ports are permitted.
@@ -116,8 +119,8 @@ impl Engine {
     #[new]
     fn new(
         aliases: Vec<(String, String)>,
-        receive_buffer: usize,
-        send_buffer: usize,
+        listener_buffers: (usize, usize),
+        relay_buffers: (usize, usize),
         threads: usize,
         seed: &[u8],
         stun_only: bool,
@@ -125,8 +128,16 @@ impl Engine {
     ) -> PyResult<Self> {
         let pairs = aliases.iter().map(|(told, bound)| Ok((host(told)?, host(bound)?)));
         let seed = seed.iter().fold(0u128, |number, byte| number << 8 | u128::from(*byte));
-        let aliases = pairs.collect::<PyResult<_>>()?;
-        let options = Options { aliases, receive_buffer, send_buffer, threads, seed, stun_only, buckets };
+        let buffers = |(receive, send)| Buffers { receive, send };
+        let options = Options {
+            aliases: pairs.collect::<PyResult<_>>()?,
+            listener_buffers: buffers(listener_buffers),
+            relay_buffers: buffers(relay_buffers),
+            threads,
+            seed,
+            stun_only,
+            buckets,
+        };
         Ok(Engine(Some(engine::Engine::new(options).map_err(|error| refused(&error))?)))
     }
 
@@ -165,6 +176,12 @@ impl Engine {
     fn set_answering(&self, answers: bool, classic: bool, per_second: f64, burst: f64) -> PyResult<()> {
         self.open()?.set_answering(Answering { answers, classic, rate: Rate { per_second, burst } });
         Ok(())
+    }
+
+    /// The receive buffer that the kernel gave each socket of a listener, as SO_RCVBUF would ask for it.
+    fn receive_buffer(&self, listener: u32) -> PyResult<usize> {
+        let given = self.open()?.receive_buffer(listener);
+        given.map_err(|error| refused(&error))?.map_err(mistake)
     }
 
     fn close_listener(&mut self, py: Python<'_>, listener: u32) -> PyResult<()> {
@@ -257,12 +274,13 @@ impl Engine {
         Ok((permissions.collect(), channels.collect()))
     }
 
-    /// The flow of all threads, what was dropped in the order of REASONS, how often a thread panicked, and Binding
-    /// requests that were answered: over IPv4, with a FINGERPRINT, over IPv6, with a FINGERPRINT.
-    fn totals(&self, py: Python<'_>) -> PyResult<(Flow, Vec<u64>, u64, [u64; 4])> {
+    /// The flow of all threads, what was dropped in the order of REASONS, how often a thread panicked, Binding
+    /// requests that were answered (over IPv4, with a FINGERPRINT, over IPv6, with a FINGERPRINT), and how many packets
+    /// one thread handed over to another.
+    fn totals(&self, py: Python<'_>) -> PyResult<Sums> {
         let engine = self.open()?;
         let totals = py.detach(|| engine.totals());
-        Ok((flow(totals.relayed), totals.dropped, totals.panics, totals.bindings))
+        Ok((flow(totals.relayed), totals.dropped, totals.panics, totals.bindings, totals.handed_over))
     }
 
     /// Returns when all that has arrived is dealt with, for tests: under a steady load, never.

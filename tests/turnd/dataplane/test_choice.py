@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from fairlead.native import EngineChoice, EngineMissingError
-from turnd.dataplane.choice import make_engine
+from turnd.dataplane.choice import make_engine, threads_for
 from turnd.dataplane.contract import EngineSettings
 
 
@@ -25,6 +25,11 @@ def test_auto_takes_the_native_engine_where_it_is() -> None:
     except EngineMissingError:
         fastest = "python"
     assert made(EngineChoice.AUTO) == fastest
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (3, 3), (4, 4), (64, 64)])
+def test_two_cores_are_one_for_packets_and_one_for_the_rest(cores: int, threads: int) -> None:
+    assert threads_for(cores) == threads
 
 
 def test_asked_for_and_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

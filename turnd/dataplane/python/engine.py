@@ -39,6 +39,7 @@ class PythonEngine:
     """A DataPlane on plain sockets; turnd.dataplane.contract says what its verbs promise."""
 
     name = "python"
+    threads = 1
 
     def __init__(self, settings: EngineSettings = _DEFAULTS) -> None:
         self._settings = settings
@@ -82,6 +83,10 @@ class PythonEngine:
         self._listeners[listener] = opened
         self._watch(opened.socket, opened.read)
         return opened.address
+
+    def receive_buffer(self, listener: int) -> int:
+        # The kernel tells twice what was asked for: its own books are in there too (socket(7)).
+        return self._listeners[listener].socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
 
     def close_listener(self, listener: int) -> None:
         closed = self._listeners.pop(listener, None)

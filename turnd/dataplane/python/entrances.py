@@ -170,6 +170,6 @@ def open_listener(
     listener: int, address: Address, settings: EngineSettings, switchboard: Switchboard, bindings: Bindings
 ) -> Listener:
     """Raises OSError when the address cannot be bound."""
-    bound = open_socket(address, settings.receive_buffer, settings.send_buffer)
+    bound = open_socket(address, settings.listener_buffer, settings.send_buffer)
     kind = WildcardListener if is_wildcard(address.host) else ExactListener
     return kind(listener, bound, switchboard, bindings)

@@ -42,7 +42,7 @@ class RelaySocket:
     def __init__(self, relay: RelayId, address: Address, settings: EngineSettings, switchboard: Switchboard) -> None:
         """Raises OSError when the address cannot be bound."""
         self.relay = relay
-        self.socket = open_socket(address, settings.receive_buffer, settings.send_buffer)
+        self.socket = open_socket(address, settings.relay_buffer, settings.send_buffer)
         self.tally = [0] * TALLY_LENGTH
         self._switchboard = switchboard
         self._aliases = settings.aliases

@@ -16,20 +16,32 @@ impl Epoll {
         }
     }
 
-    /// Watches a descriptor for input; `token` comes back from every wait() while there is some.
-    pub fn watch(&self, descriptor: RawFd, token: u64) -> io::Result<()> {
-        self.add(descriptor, token, libc::EPOLLIN)
+    /// Has the kernel keep room for watching a descriptor, which it may refuse; nothing of it is told yet.
+    pub fn reserve(&self, descriptor: RawFd, token: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, descriptor, token, libc::EPOLLET)
     }
 
-    /// Watches a descriptor for input; `token` comes back when some has come in since, and once for what is there.
-    pub fn watch_arrivals(&self, descriptor: RawFd, token: u64) -> io::Result<()> {
-        self.add(descriptor, token, libc::EPOLLIN | libc::EPOLLET)
+    /// Watches a reserved descriptor for input; `token` comes back from every wait() while there is some.
+    pub fn watch(&self, descriptor: RawFd, token: u64) {
+        self.change(descriptor, token, libc::EPOLLIN);
     }
 
-    fn add(&self, descriptor: RawFd, token: u64, events: libc::c_int) -> io::Result<()> {
+    /// Watches a reserved descriptor for input; `token` comes back when some has come in since, and once for what is
+    /// there.
+    pub fn watch_arrivals(&self, descriptor: RawFd, token: u64) {
+        self.change(descriptor, token, libc::EPOLLIN | libc::EPOLLET);
+    }
+
+    /// Takes no room, and so the kernel has no reason to refuse it.
+    fn change(&self, descriptor: RawFd, token: u64, events: libc::c_int) {
+        let changed = self.control(libc::EPOLL_CTL_MOD, descriptor, token, events);
+        debug_assert!(changed.is_ok(), "a descriptor is watched that was not reserved: {changed:?}");
+    }
+
+    fn control(&self, what: libc::c_int, descriptor: RawFd, token: u64, events: libc::c_int) -> io::Result<()> {
         let mut event = libc::epoll_event { events: events as u32, u64: token };
         // SAFETY: the event is read during the call only.
-        let result = unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, descriptor, &raw mut event) };
+        let result = unsafe { libc::epoll_ctl(self.0.as_raw_fd(), what, descriptor, &raw mut event) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 

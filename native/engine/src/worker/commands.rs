@@ -2,13 +2,11 @@
 
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use routes::{Client, FromClient, Reason, RelayId};
-use socket2::Socket;
+use routes::{FiveTuple, FromClient, Reason, RelayId};
 
-use super::{Listener, RELAY, RelaySocket, Worker};
+use super::{Listener, RelaySocket, Worker};
 use crate::books::Tally;
 use crate::mailbox::Command;
 use crate::outbox::{Account, Ledger, reason};
@@ -22,9 +20,12 @@ fn reply<T>(to: &Sender<T>, answer: T) {
 impl Worker {
     /// Carries out what has been said. One at a time leaves the queue, so that a panic costs no more than one.
     pub(super) fn obey(&mut self) {
-        self.shared.mailbox.take(&mut self.commands);
+        self.shared.mailbox.take(&mut self.commands, &mut self.strays);
         while let Some(command) = self.commands.pop_front() {
             self.carry_out(command);
+        }
+        while let Some(stray) = self.strays.pop_front() {
+            self.deliver(&stray.client, &stray.data);
         }
     }
 
@@ -32,19 +33,21 @@ impl Worker {
         match command {
             Command::OpenListener { listener, socket, address, wildcard } => {
                 receive_trains(socket.as_raw_fd());
-                if self.epoll.watch(socket.as_raw_fd(), u64::from(listener)).is_ok() {
-                    self.listeners.insert(listener, Listener { socket, address, wildcard });
-                }
+                self.listeners.insert(listener, Listener { socket, address, wildcard });
             }
             Command::CloseListener(listener) => self.close_listener(listener),
-            Command::OpenRelay { relay, socket, address, tally } => self.open_relay(relay, socket, address, tally),
+            Command::OpenRelay { relay, place, socket, address, tally } => {
+                self.open_relay(place, RelaySocket { id: relay, socket, address, tally });
+            }
             Command::CloseRelay(relay, answer) => reply(&answer, self.close_relay(relay)),
             Command::SendFromRelay { relay, peer, data, dont_fragment, answer } => {
                 self.send_from_relay(relay, peer, &data, dont_fragment);
                 reply(&answer, ());
             }
-            Command::Deliver { client, data } => self.deliver(&client, &data),
+            Command::Deliver { client, data } => self.deliver(&client.five_tuple, &data),
             Command::Answering(answering) => self.answering = answering,
+            Command::Elsewhere(client, thread) => self.elsewhere.add(client, thread),
+            Command::NowhereElse(client) => self.elsewhere.remove(&client),
             Command::Live(address) => self.table.live(address),
             Command::Perish(address) => self.table.perish(address),
             Command::Deny(peers) => self.table.deny(&peers),
@@ -97,20 +100,15 @@ impl Worker {
         }
     }
 
-    fn open_relay(&mut self, relay: RelayId, socket: Arc<Socket>, address: SocketAddr, tally: Tally) {
-        receive_trains(socket.as_raw_fd());
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.relays.push(None);
-            (self.relays.len() - 1) as u32
-        });
-        if self.epoll.watch_arrivals(socket.as_raw_fd(), RELAY | u64::from(place)).is_err() {
-            self.free.push(place);
-            return;
+    fn open_relay(&mut self, place: u32, opened: RelaySocket) {
+        receive_trains(opened.socket.as_raw_fd());
+        self.table.open(u64::from(place), opened.address);
+        self.table.live(opened.address);
+        self.places.insert(opened.id, place);
+        if self.relays.len() <= place as usize {
+            self.relays.resize_with(place as usize + 1, || None);
         }
-        self.relays[place as usize] = Some(RelaySocket { id: relay, socket, address, tally });
-        self.places.insert(relay, place);
-        self.table.open(u64::from(place), address);
-        self.table.live(address);
+        self.relays[place as usize] = Some(opened);
     }
 
     fn close_relay(&mut self, relay: RelayId) -> Tally {
@@ -124,7 +122,6 @@ impl Worker {
         self.epoll.forget(closed.socket.as_raw_fd());
         self.table.close(u64::from(place));
         self.table.perish(closed.address);
-        self.free.push(place);
         closed.tally
     }
 
@@ -148,9 +145,9 @@ impl Worker {
         }
     }
 
-    /// A stream client's message, which its caller has found to be ours.
-    fn deliver(&mut self, client: &Client, data: &[u8]) {
-        match self.table.judge_client(&client.five_tuple, data) {
+    /// A message of a stream client, or one that another thread has received; its caller has found it to be ours.
+    fn deliver(&mut self, client: &FiveTuple, data: &[u8]) {
+        match self.table.judge_client(client, data) {
             FromClient::Forward(forward) => {
                 self.send_now(forward.relay as u32, forward.by_channel, forward.peer, &data[forward.data]);
             }

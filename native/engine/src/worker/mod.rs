@@ -2,6 +2,7 @@
 
 mod bindings;
 mod commands;
+mod elsewhere;
 mod packets;
 
 use std::collections::{HashMap, VecDeque};
@@ -17,15 +18,16 @@ use socket2::Socket;
 
 use crate::books::{Books, Tally, way};
 use crate::faults::catch;
-use crate::mailbox::{Command, Fault, Mailbox, Up, Upstairs};
+use crate::mailbox::{Command, Fault, Mailbox, Stray, Up, Upstairs};
 use crate::outbox::{Account, Ledger, Outbox};
 use crate::sys::{Arena, Epoll};
+use elsewhere::Elsewhere;
 
 pub use bindings::Answering;
 
 // What epoll says is ready: the bell, the place of a relay socket, or the number of a listener.
 const BELL: u64 = u64::MAX;
-const RELAY: u64 = 1 << 63;
+pub const RELAY: u64 = 1 << 63;
 
 /// What a thread shares with its owner.
 pub struct Shared {
@@ -33,6 +35,8 @@ pub struct Shared {
     pub thread: u64,
     /// what it is told
     pub mailbox: Arc<Mailbox>,
+    /// what each thread is told, this one too
+    pub mailboxes: Arc<[Arc<Mailbox>]>,
     /// where it hands up
     pub upstairs: Arc<Upstairs>,
     /// what it counts
@@ -68,17 +72,19 @@ struct RelaySocket {
 /// What a thread owns. Relay sockets are kept in places, and the table knows them by their place.
 pub struct Worker {
     shared: Shared,
-    epoll: Epoll,
+    epoll: Arc<Epoll>,
     /// what is to be read in this turn
     tokens: Vec<u64>,
     /// relay sockets that hold more than their share of this turn: epoll speaks of arrivals only
     unfinished: Vec<u64>,
     commands: VecDeque<Command>,
+    /// what other threads received and this one is to forward
+    strays: VecDeque<Stray>,
+    elsewhere: Elsewhere,
     table: Table,
     listeners: HashMap<u32, Listener>,
     relays: Vec<Option<RelaySocket>>,
     places: HashMap<RelayId, u32>,
-    free: Vec<u32>,
     arena: Arena,
     outbox: Outbox,
     up: Vec<Up>,
@@ -117,20 +123,21 @@ impl Ledger for Accounts<'_> {
 
 impl Worker {
     /// A thread without sockets; `seed` is where its transaction ids begin.
-    pub fn new(shared: Shared, aliases: &[(IpAddr, IpAddr)], seed: u128) -> io::Result<Self> {
-        let epoll = Epoll::new()?;
-        epoll.watch(shared.mailbox.as_raw_fd(), BELL)?;
+    pub fn new(shared: Shared, epoll: Arc<Epoll>, aliases: &[(IpAddr, IpAddr)], seed: u128) -> io::Result<Self> {
+        epoll.reserve(shared.mailbox.as_raw_fd(), BELL)?;
+        epoll.watch(shared.mailbox.as_raw_fd(), BELL);
         Ok(Worker {
             shared,
             epoll,
             tokens: Vec::new(),
             unfinished: Vec::new(),
             commands: VecDeque::new(),
+            strays: VecDeque::new(),
+            elsewhere: Elsewhere::default(),
             table: Table::new(aliases),
             listeners: HashMap::new(),
             relays: Vec::new(),
             places: HashMap::new(),
-            free: Vec::new(),
             arena: Arena::new(),
             outbox: Outbox::default(),
             up: Vec::new(),
@@ -158,7 +165,7 @@ impl Worker {
 
     fn turn(&mut self) {
         let asked = self.waiting.len();
-        let is_idle = asked == 0 && self.commands.is_empty() && self.unfinished.is_empty();
+        let is_idle = asked == 0 && self.commands.is_empty() && self.strays.is_empty() && self.unfinished.is_empty();
         let patience = if is_idle { -1 } else { 0 };
         if self.epoll.wait(&mut self.tokens, patience).is_err() {
             // Only a descriptor that is none makes epoll fail, and this one lives as long as we do.

@@ -47,6 +47,7 @@ impl Worker {
         }
         match self.table.judge_client(&five_tuple, &self.arena.bytes()[start..end]) {
             FromClient::Forward(forward) => self.forward(&forward, start),
+            FromClient::Drop(Reason::NoAllocation) => self.pass_on(five_tuple, start, end),
             FromClient::Drop(reason) => self.shared.books.dropped(reason),
             FromClient::HandUp => self.on_request(listener, path, five_tuple, start, end),
         }
