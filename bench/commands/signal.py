@@ -1,0 +1,62 @@
+"""Signaling beside peerjs-server and centrifuge: an idle client, a connect, a relayed frame."""
+
+import argparse
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from bench.signaling.measures import Plan, Round, measure, rows
+from bench.signaling.servers import SERVERS
+from bench.topology import Cores
+from bench.trouble import BenchError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--servers", nargs="+", choices=SERVERS, default=list(SERVERS), help="what to measure")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the rows go")
+    parser.add_argument("--rounds", type=int, default=3, help="of each server, taken in turn, each a fresh process")
+    parser.add_argument("--idle", type=int, default=2000, help="clients that do nothing")
+    parser.add_argument("--pairs", type=int, default=200, help="pairs of clients that send each other frames")
+    parser.add_argument("--rate", type=float, default=2000, help="frames a second of all of them together")
+    parser.add_argument("--seconds", type=float, default=5, help="that they talk")
+
+
+def run(options: argparse.Namespace) -> int:
+    plan = Plan(options.rounds, options.idle, options.pairs, options.rate, options.seconds)
+    cores, own = Cores.choose(), os.sched_getaffinity(0)
+    if cores.generator is not None:
+        os.sched_setaffinity(0, {cores.generator})
+    try:
+        entries = _measure(options.servers, plan, cores)
+    finally:
+        os.sched_setaffinity(0, own)
+    if options.json is not None:
+        options.json.write_text(json.dumps(entries, indent=2) + "\n")
+    return 0 if entries else 1
+
+
+def _measure(servers: list[str], plan: Plan, cores: Cores) -> list[dict[str, Any]]:
+    taken: dict[str, list[Round]] = {name: [] for name in servers}
+    versions = dict.fromkeys(servers, "")
+    for number in range(plan.rounds):
+        for name in tuple(taken):
+            try:
+                one, versions[name] = _round(name, plan, cores)
+            except BenchError as error:
+                print(f"{name} is left out: {error}")
+                del taken[name]
+                continue
+            taken[name].append(one)
+            print(f"{number + 1}/{plan.rounds} {name:14} {one}", flush=True)
+    return rows(taken, versions, plan)
+
+
+def _round(name: str, plan: Plan, cores: Cores) -> tuple[Round, str]:
+    # Sessions outlive their connections, so a server may have to keep all that come in one after the other.
+    server = SERVERS[name](cores.relay, 2 * (plan.idle + 2 * plan.pairs))
+    try:
+        return asyncio.run(measure(server, plan, asyncio.sleep)), server.version
+    finally:
+        server.stop()
