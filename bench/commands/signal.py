@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from bench.signaling.measures import Plan, Round, measure, rows
+from bench.signaling.measures import WARM_UP, Plan, Round, measure, rows
 from bench.signaling.servers import SERVERS
 from bench.topology import Cores
 from bench.trouble import BenchError
@@ -55,7 +55,7 @@ def _measure(servers: list[str], plan: Plan, cores: Cores) -> list[dict[str, Any
 
 def _round(name: str, plan: Plan, cores: Cores) -> tuple[Round, str]:
     # Sessions outlive their connections, so a server may have to keep all that come in one after the other.
-    server = SERVERS[name](cores.relay, 2 * (plan.idle + 2 * plan.pairs))
+    server = SERVERS[name](cores.relay, WARM_UP + plan.idle + 2 * plan.pairs)
     try:
         return asyncio.run(measure(server, plan, asyncio.sleep)), server.version
     finally:

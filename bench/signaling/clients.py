@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from typing import Self
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
@@ -64,7 +65,7 @@ class Connection(WSListener):
 
 
 class Crowd:
-    """Clients of one server; those at 2n and 2n + 1 are a pair."""
+    """Clients of one server, until the end of a block."""
 
     def __init__(self) -> None:
         self.connections: list[Connection] = []
@@ -74,7 +75,7 @@ class Crowd:
         """Connects them all; raises ClientError."""
         at_once = asyncio.Semaphore(_AT_ONCE)
 
-        async def enter(client: Client) -> Connection:
+        async def enter(client: Client) -> None:
             async with at_once:
                 opening = client.opening()
 
@@ -83,12 +84,12 @@ class Crowd:
 
                 _, connection = await ws_connect(listener, opening.url, extra_headers=opening.headers)
                 assert isinstance(connection, Connection)  # `listener` made it.
+                self.connections.append(connection)
                 await connection.ready
-                return connection
 
         try:
             async with asyncio.timeout(_PATIENCE):
-                self.connections += await asyncio.gather(*map(enter, clients))
+                await asyncio.gather(*map(enter, clients))
         except TimeoutError:
             raise ClientError(f"{len(clients)} clients were not in after {_PATIENCE:.0f} s") from None
 
@@ -106,6 +107,9 @@ class Crowd:
             await asyncio.sleep(_TICK)
         return sent
 
-    async def leave(self) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         await asyncio.gather(*(connection.close() for connection in self.connections))
         self.connections.clear()

@@ -11,7 +11,9 @@ from bench.signaling.clients import ClientError, Crowd
 from bench.signaling.servers import Signaling
 
 _SETTLE = 1.0
-_WARM_UP = 1.0
+#: clients that come before all others, and how long they talk
+WARM_UP = 20
+_WARM_UP_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -54,33 +56,30 @@ async def measure(server: Signaling, plan: Plan, sleep: Callable[[float], Any]) 
 
 async def warm_up(server: Signaling, sleep: Callable[[float], Any]) -> None:
     """What a server loads with its first clients belongs to no client."""
-    crowd = Crowd()
-    await crowd.enter(_clients(server, 1_000_000, 10))
-    await crowd.talk(100, _WARM_UP)
-    await crowd.leave()
+    async with Crowd() as crowd:
+        await crowd.enter(_clients(server, 1_000_000, WARM_UP // 2))
+        await crowd.talk(100, _WARM_UP_SECONDS)
     await sleep(_SETTLE)
 
 
 async def idle_clients(server: Signaling, plan: Plan, sleep: Callable[[float], Any]) -> tuple[float, float, float]:
     """KiB of memory of a client that does nothing, and microseconds of CPU and the rate of connects."""
-    crowd = Crowd()
-    memory, cpu, begun = resident_kib(server.pid), cpu_seconds(server.pid), time.perf_counter()
-    await crowd.enter(_clients(server, 0, plan.idle // 2))
-    took, spent = time.perf_counter() - begun, cpu_seconds(server.pid) - cpu
-    await sleep(_SETTLE)
-    grown = resident_kib(server.pid) - memory
-    await crowd.leave()
+    async with Crowd() as crowd:
+        memory, cpu, begun = resident_kib(server.pid), cpu_seconds(server.pid), time.perf_counter()
+        await crowd.enter(_clients(server, 0, plan.idle // 2))
+        took, spent = time.perf_counter() - begun, cpu_seconds(server.pid) - cpu
+        await sleep(_SETTLE)
+        grown = resident_kib(server.pid) - memory
     await sleep(_SETTLE)
     return grown / plan.idle, 1e6 * spent / plan.idle, plan.idle / took
 
 
 async def relayed_frames(server: Signaling, plan: Plan, so_far: Round) -> Round:
-    crowd = Crowd()
-    await crowd.enter(_clients(server, 2_000_000, plan.pairs))
-    cpu, begun = cpu_seconds(server.pid), time.perf_counter()
-    sent = await crowd.talk(plan.rate, plan.seconds)
-    spent, took = cpu_seconds(server.pid) - cpu, time.perf_counter() - begun
-    await crowd.leave()
+    async with Crowd() as crowd:
+        await crowd.enter(_clients(server, 2_000_000, plan.pairs))
+        cpu, begun = cpu_seconds(server.pid), time.perf_counter()
+        sent = await crowd.talk(plan.rate, plan.seconds)
+        spent, took = cpu_seconds(server.pid) - cpu, time.perf_counter() - begun
     arrived = len(crowd.latencies)
     if not arrived:
         raise ClientError(f"{server.name} relayed no frame")
