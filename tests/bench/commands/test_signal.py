@@ -1,5 +1,6 @@
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ from bench.commands import signal
 def test_a_server_that_cannot_be_had_is_left_out_aloud(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("PATH", "")
+    taskset = shutil.which("taskset")
+    assert taskset is not None
+    (tmp_path / "taskset").symlink_to(taskset)
+    monkeypatch.setenv("PATH", str(tmp_path))  # no node there
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     parser = argparse.ArgumentParser()
     signal.add_arguments(parser)
