@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from fairlead.config import AddressSetting, DaemonSettings, Settings
+from fairlead.link import FenceMode
 from fairlead.listeners import Listener, parse_listener
 from signal_api.authorization import VerifyingKey
 from signal_api.origins import parse_origin
@@ -195,6 +196,8 @@ class SignalApiSettings(DaemonSettings):
     demo: bool = False
     ice: IceSettings = IceSettings()
     peerjs: PeerJsSettings = PeerJsSettings()
+    #: whether members may relay only to what their room has announced; needs the link to turnd
+    fence: FenceMode = FenceMode.OFF
     limits: LimitSettings = LimitSettings()
     times: TimeSettings = TimeSettings()
 

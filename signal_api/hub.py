@@ -10,6 +10,7 @@ from fairlead.log import get_logger
 from signal_api.authorization import NOT_ACCEPTED, Grants
 from signal_api.clients import Client, Connection, Visitor
 from signal_api.effects import LeaveReason
+from signal_api.fence import Fences
 from signal_api.frames import PROTOCOL, Hello, welcome
 from signal_api.ice_desk import IceDesk
 from signal_api.liveness import Liveness
@@ -49,6 +50,7 @@ class Hub:
         self.roster = Roster()
         self.sightings = Sightings()
         self.revocations = Revocations()
+        self.fences = Fences(lambda: self.policy.fence)
         self.rights = RelayRights(clock, lambda: self.policy.issuer.lifetime)
         self.draining = False
         self.farewell: Callable[[Client, LeaveReason], Coroutine[Any, Any, None]] | None = None

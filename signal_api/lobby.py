@@ -188,6 +188,7 @@ class Lobby:
             limits={"members": min(most, room.terms.capacity or most), "meta_bytes": MAX_META},
         )
         if may(room, grants, Ability.ICE):
+            hub.fences.enclose(room.name)
             given = hub.desk.for_member(client, room.name, member.turn_user, "join")
             body = msgspec.structs.replace(body, ice=webrtc(given))
         return server_frame("joined", to_json(body), re=re, room=room.name)

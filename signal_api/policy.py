@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from fairlead.buckets import Rate
 from fairlead.config import Loaded, SettingError
+from fairlead.link import FenceMode
 from signal_api.authorization import Doorkeeper, TokenRules
 from signal_api.config import JwtSettings, LimitSettings, PeerJsSettings, SignalApiSettings, TimeSettings
 from signal_api.ice_servers import Issuer, Urls
@@ -18,6 +19,7 @@ class Policy:
     entrance: Entrance
     issuer: Issuer
     public_host: str | None
+    fence: FenceMode
     limits: LimitSettings
     times: TimeSettings
     peerjs: PeerJsSettings
@@ -60,6 +62,7 @@ def read_policy(loaded: Loaded[SignalApiSettings]) -> Policy:
         entrance=Entrance(frozenset(names), frozenset(origins)),
         issuer=_issuer(loaded),
         public_host=shared.public_host,
+        fence=section.fence,
         limits=section.limits,
         times=section.times,
         peerjs=section.peerjs,

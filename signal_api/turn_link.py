@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from fairlead.credentials import parse_username
-from fairlead.link import Allocated, Draining, Ended, Event, LinkClient, Refused, Revoke, Usage
+from fairlead.link import Allocated, Command, Draining, Ended, Event, LinkClient, Refused, Usage
 from signal_api.clients import Client
 from signal_api.hub import Hub
 from signal_api.ice_servers import session_of
@@ -42,7 +42,7 @@ class TurnLink:
         self._hub = hub
         self._client = LinkClient(path, self.receive, self._standing)
         hub.sightings.is_linked = lambda: self._client.connected
-        hub.rights.command = self._client.send
+        hub.rights.command = hub.fences.command = self._client.send
 
     @property
     def connected(self) -> bool:
@@ -62,21 +62,27 @@ class TurnLink:
             self._tell(event.username, TurnNotice("refused", event.reason, event.code))
         elif isinstance(event, Ended) and event.reason not in _EXPECTED_ENDS:
             self._tell(event.username, TurnNotice("ended", event.reason))
+        elif isinstance(event, Allocated):
+            self._hub.fences.note(event, _user(event.username))
         elif isinstance(event, Draining):
             # The socket is on this machine: whatever {host} stands for leads to this turnd.
             self._hub.desk.turnd_goes(msgspec.structs.replace(event, hosts=(*event.hosts, "{host}")))
 
-    def _standing(self) -> list[Revoke]:
+    def _standing(self) -> list[Command]:
         """What a turnd has to know that may have been started anew."""
         self._hub.desk.turnd_is_back()
-        return self._hub.rights.standing()
+        return [*self._hub.rights.standing(), *self._hub.fences.standing()]
 
     def _tell(self, username: str, notice: TurnNotice) -> None:
-        parsed = parse_username(username)
-        user = parsed.user_id if parsed is not None else ""
+        user = _user(username)
         client = self._hub.roster.get(session_of(user))
         if client is not None:
             client.deliver(server_frame("turn", to_json(notice), room=_room(client, user)))
+
+
+def _user(username: str) -> str:
+    parsed = parse_username(username)
+    return parsed.user_id if parsed is not None else ""
 
 
 def _room(client: Client, turn_user: str) -> str | None:

@@ -78,6 +78,8 @@ class Verbs:
         to = recipients(room, sender, frame.to)
         if isinstance(to, Refusal):
             return to
+        if frame.type in NEGOTIATION:
+            self._hub.fences.overhear(room.name, frame.data)
         ts = round(self._hub.clock.now().wall * 1000)
         sent = server_frame(frame.type, bytes(frame.data), room=room.name, sender=sender.id, ts=ts)
         receipts = _receipts(client, frame, room, to) if frame.id is not None and frame.to != "*" else ()

@@ -11,6 +11,8 @@ from fairlead.stun.header import Method
 from turnd.dataplane.contract import Usage
 from turnd.protocol import effects as do
 from turnd.protocol.allocations import Allocation
+from turnd.protocol.fences import FenceMode, room_of
+from turnd.protocol.policy_change import announce
 from turnd.server import Event, TurnServer
 
 _log = get_logger("turnd")
@@ -98,7 +100,9 @@ class Liaison:
                 ended = relay.end(lambda row: matches(row, command.value), do.EndReason.ADMIN, now)
                 self._server.execute(ended)
             case link.Fence():
-                _log.warning("a fence is commanded, which this version does not know", user=command.username)
+                mode, now = FenceMode(command.mode), self._server.clock()
+                state = self._server.relay.state
+                self._server.execute(announce(state, command.room, mode, command.hosts, now))
 
     def _revoke(self, command: link.Revoke) -> None:
         now = self._server.clock()
@@ -115,9 +119,7 @@ class Liaison:
 
 
 def _in_room(allocation: Allocation, room: str) -> bool:
-    """User ids of a room are `<room hash>.<session>`."""
-    found, dot, _ = allocation.account.user_id.partition(".")
-    return bool(dot) and found == room
+    return room_of(allocation.account.user_id) == room
 
 
 _MATCHES: dict[link.EndBy, Callable[[Allocation, str], bool]] = {

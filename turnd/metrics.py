@@ -73,6 +73,8 @@ def _declare_refusals(metrics: Metrics, state: State) -> None:
     metrics.counter("challenges_suppressed", text, lambda: counters.challenges_suppressed)
     text = "Peers that the policy denied, by class of address."
     metrics.counter("peer_denied", text, _by(PeerClass, counters.peer_denied), ("class",))
+    text = "Peers outside of a room's fence that only logs; those that it keeps out are denied as not_announced."
+    metrics.counter("fence_logged", text, lambda: counters.fence_logged)
     text = "Allocates that a quota refused (486), by quota."
     metrics.counter("quota_rejections", text, _by(QuotaScope, counters.quota_rejections), ("scope",))
 

@@ -75,11 +75,12 @@ class FenceMode(enum.StrEnum):
 
 
 class Fence(_Message, frozen=True, tag="fence"):
-    """Which hosts a user name may be permitted to reach; replaces what was said before."""
+    """Hosts that the members of a room, named by its hash, may be permitted to reach, beside those that were said
+    before; OFF forgets them all."""
 
-    username: str
-    hosts: tuple[str, ...]
+    room: str
     mode: FenceMode
+    hosts: tuple[str, ...] = ()
 
 
 class Allocated(_Message, frozen=True, tag="allocated"):

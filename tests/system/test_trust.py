@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Daemons
-from tests.system.members import Member, Pair
+from fairlead.datagram import Address, Transport
+from tests.processes import Daemons, wait_for
+from tests.system.members import Member, Pair, Session
 from tests.turn_client import Sockets
 
 
@@ -54,3 +55,22 @@ def test_what_ended_stays_ended_when_turnd_starts_anew(pair: Pair, sockets: Sock
     pair.turnd = pair.start_turnd(daemons, listen=[f"udp://{address}"])
     pair.turnd.await_record("revoked")
     assert member.another().allocate().code == 401
+
+
+def test_a_member_reaches_what_its_room_has_announced_and_nobody_else(
+    daemons: Daemons, sockets: Sockets, tmp_path: Path
+) -> None:
+    pair = Pair(daemons, tmp_path, signal_api={"fence": "enforce"}, relay={"address": ["127.0.0.1"]})
+    caller, callee = Session(pair.signal_api, sockets), Session(pair.signal_api, sockets)
+    ice, callee_id = caller.join("r")["ice"], callee.join("r")["self"]["id"]
+    server = next(row for row in ice["iceServers"] if "username" in row)
+    client = sockets.client(pair.turnd, Transport.TCP, username=server["username"], password=server["credential"])
+    client.allocated()
+    announced, hidden = Address("127.0.0.7", 9), Address("127.0.0.8", 9)
+    assert client.permit(announced).code == 403
+    candidate = f"candidate:1 1 udp 1 {announced.host} 9 typ host"
+    caller.say("candidate", room="r", to=callee_id, data={"candidate": candidate})
+    callee.hear("candidate")
+    wait_for("the permission", lambda: client.permit(announced).code == 0 or None)
+    assert client.permit(hidden).code == 403
+    assert pair.turnd.metrics().sum("turnd_peer_denied_total", **{"class": "not_announced"}) >= 2

@@ -5,10 +5,11 @@ from fairlead.stun.attributes import CHANNEL_NUMBER, XOR_PEER_ADDRESS
 from turnd.protocol.allocations import Allocation
 from turnd.protocol.effects import SetRoute
 from turnd.protocol.outcome import Outcome
-from turnd.protocol.peers import judge
+from turnd.protocol.peers import judge_request
 from turnd.protocol.replies import Refusal, Request, success
 from turnd.protocol.settings import LOWEST_CHANNEL
 from turnd.protocol.state import State
+from turnd.routes import Ports
 
 
 def channel_bind(state: State, request: Request, allocation: Allocation) -> Outcome:
@@ -30,8 +31,8 @@ def channel_bind(state: State, request: Request, allocation: Allocation) -> Outc
         return mismatch
 
     # The peer is of the relay's family, and the policy allows it.
-    ports = judge(state, allocation, peer.host, peer.port)
-    if isinstance(ports, Refusal):
+    ports = judge_request(state, request, allocation, peer.host, peer.port)
+    if not isinstance(ports, Ports):
         return ports
 
     # There is room for the channel and for the permission that it installs.

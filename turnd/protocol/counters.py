@@ -24,6 +24,8 @@ class ProtocolCounters:
     quota_rejections: Counter[QuotaScope] = field(default_factory=Counter)
     allocations_opened: Counter[Transport] = field(default_factory=Counter)
     allocations_ended: Counter[EndReason] = field(default_factory=Counter)
+    #: hosts outside of a fence that only logs
+    fence_logged: int = 0
     challenges_sent: int = 0
     challenges_suppressed: int = 0
 

@@ -4,7 +4,7 @@ from fairlead.stun.attributes import XOR_PEER_ADDRESS
 from turnd.protocol.allocations import Allocation
 from turnd.protocol.effects import SetRoute
 from turnd.protocol.outcome import Outcome
-from turnd.protocol.peers import judge
+from turnd.protocol.peers import judge_request
 from turnd.protocol.replies import Refusal, Request, success
 from turnd.protocol.state import State
 from turnd.routes import Ports
@@ -20,8 +20,8 @@ def create_permission(state: State, request: Request, allocation: Allocation) ->
     # Every peer is of the relay's family, which is asked of all of them first, and the policy allows it.
     permitted: dict[str, Ports] = {}
     for peer in sorted(map(state.bound_peer, peers), key=lambda peer: peer.family is allocation.family):
-        ports = judge(state, allocation, peer.host, None)
-        if isinstance(ports, Refusal):
+        ports = judge_request(state, request, allocation, peer.host, None)
+        if not isinstance(ports, Ports):
             return ports
         permitted[peer.host] = ports
 

@@ -39,6 +39,8 @@ class PeerClass(enum.StrEnum):
     OWN_RELAY = "own_relay"
     #: Named by peers.deny or peers.allow.
     CUSTOM = "custom"
+    #: Outside of the fence of a room; no address is of this kind by itself.
+    NOT_ANNOUNCED = "not_announced"
 
 
 class Verdict(NamedTuple):

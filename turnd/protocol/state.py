@@ -8,6 +8,7 @@ from fairlead.datagram import Address, Family
 from turnd.protocol.allocations import Allocations
 from turnd.protocol.authentication import Authenticator
 from turnd.protocol.counters import ProtocolCounters
+from turnd.protocol.fences import Fences
 from turnd.protocol.nonces import NonceMint
 from turnd.protocol.openings import Opening
 from turnd.protocol.peer_policy import PeerPolicy
@@ -36,6 +37,7 @@ class State:
     draining: bool = False
     counters: ProtocolCounters = field(default_factory=ProtocolCounters)
     allocations: Allocations = field(default_factory=Allocations)
+    fences: Fences = field(default_factory=Fences)
     #: Allocates whose relay socket the shell has not bound yet
     openings: dict[RelayId, Opening] = field(default_factory=dict)
 

@@ -24,7 +24,7 @@ MESSAGES: list[Message] = [
     Revoke(RevokeBy.USER, "@user:example.org"),
     End(EndBy.ALLOCATION, "17", "kicked"),
     End(EndBy.ROOM, "room"),
-    Fence("1700000000:room.sid", ("192.0.2.1", "2001:db8::1"), FenceMode.ENFORCE),
+    Fence("r00mhash", FenceMode.ENFORCE, ("192.0.2.1", "2001:db8::1")),
     Allocated(17, "1700000000:room.sid", "udp", "192.0.2.1:1", "[2001:db8::1]:49152"),
     Refused("u", "192.0.2.1:1", "allocate", 486, "quota"),
     Usage(17, "u", Traffic(1, 2, 3, 4)),

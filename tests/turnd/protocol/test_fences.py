@@ -1,0 +1,131 @@
+"""The fence of a room, by itself and at the verbs of a relay."""
+
+import pytest
+
+from fairlead.credentials import mint
+from fairlead.datagram import Transport
+from fairlead.reasons import Reason
+from fairlead.stun.attributes import XOR_PEER_ADDRESS
+from fairlead.stun.header import Method
+from tests.turnd.kit import EPOCH, OTHER_PEER, PEER, Client, World
+from turnd.protocol.authentication import Secret
+from turnd.protocol.effects import ClearRoute
+from turnd.protocol.fences import FenceMode, Fences, room_of
+from turnd.protocol.peer_policy import PeerClass
+from turnd.protocol.peers import EARLY
+from turnd.protocol.policy_change import announce
+
+SECRET = Secret("current", b"secret")
+ROOM = "r00m"
+
+
+def test_who_is_in_no_room_has_no_fence() -> None:
+    fences = Fences()
+    fences.announce(ROOM, FenceMode.ENFORCE, ["20.0.0.1"])
+    assert fences.judge("r00m.s.n", "20.0.0.1") is FenceMode.OFF
+    assert fences.judge("r00m.s.n", "20.0.0.2") is FenceMode.ENFORCE
+    for other in ("alice", "", "0ther.s.n"):
+        assert fences.judge(other, "20.0.0.2") is FenceMode.OFF
+    assert [room_of(name) for name in ("r00m.s.n", "alice", "")] == ["r00m", "", ""]
+
+
+def test_hosts_are_added_and_modes_replaced() -> None:
+    fences = Fences()
+    assert not fences.announce(ROOM, FenceMode.LOG, ["a"])
+    assert fences.judge("r00m.s", "b") is FenceMode.LOG
+    assert fences.announce(ROOM, FenceMode.ENFORCE, ["b"])
+    assert not fences.announce(ROOM, FenceMode.ENFORCE, ["c"])
+    assert {fences.judge("r00m.s", host) for host in "abc"} == {FenceMode.OFF}
+    fences.announce(ROOM, FenceMode.OFF, [])
+    assert fences.judge("r00m.s", "z") is FenceMode.OFF
+    assert len(fences) == 0
+
+
+def test_rooms_and_hosts_have_bounds() -> None:
+    fences = Fences(rooms=2, hosts=2)
+    for room in "abc":
+        fences.announce(room, FenceMode.ENFORCE, "123")
+    assert len(fences) == 2
+    assert fences.judge("a.s", "9") is FenceMode.OFF, "forgotten, and with it its fence"
+    assert [fences.judge("c.s", host) for host in "123"] == [FenceMode.ENFORCE, FenceMode.OFF, FenceMode.OFF]
+
+
+def _member(world: World, transport: Transport = Transport.UDP) -> Client:
+    client = Client(world, *mint(SECRET.value, f"{ROOM}.s.n", EPOCH + 3600), transport=transport)
+    client.allocated()
+    return client
+
+
+def _fenced(mode: FenceMode, *hosts: str) -> World:
+    world = World(secrets=[SECRET])
+    world.carry_out(announce(world.state, ROOM, mode, hosts, world.now))
+    return world
+
+
+@pytest.mark.parametrize("verb", ["permit", "bind"])
+def test_only_what_was_announced_is_permitted(verb: str) -> None:
+    world = _fenced(FenceMode.ENFORCE, PEER.host)
+    member = _member(world, Transport.TCP)
+    ask = member.permit if verb == "permit" else lambda peer: member.bind(0x4000, peer)
+    assert ask(OTHER_PEER).code == 403
+    assert world.state.counters.peer_denied == {PeerClass.NOT_ANNOUNCED: 1}
+    assert not world.routes
+    assert ask(PEER).code == 0
+    assert not member.send(OTHER_PEER)
+    assert world.state.counters.dropped == {Reason.PEER_DENIED: 1}
+
+
+def test_a_datagram_that_came_before_its_candidate_is_not_refused_but_left_to_be_repeated() -> None:
+    world = _fenced(FenceMode.ENFORCE)
+    member = _member(world)
+    early = member.signed(Method.CREATE_PERMISSION, (XOR_PEER_ADDRESS, PEER))
+    assert member.say(early) == []
+    world.advance(EARLY / 2)
+    world.carry_out(announce(world.state, ROOM, FenceMode.ENFORCE, [PEER.host], world.now))
+    assert member.exchange(early).code == 0
+
+
+def test_what_is_never_announced_is_refused_in_the_end() -> None:
+    world = _fenced(FenceMode.ENFORCE)
+    member = _member(world)
+    assert member.say(member.signed(Method.CREATE_PERMISSION, (XOR_PEER_ADDRESS, PEER))) == []
+    world.advance(EARLY)
+    assert member.permit(PEER).code == 403
+    world.carry_out(announce(world.state, ROOM, FenceMode.ENFORCE, [PEER.host], world.now))
+    assert member.permit(PEER).code == 0, "who asks again is judged again"
+
+
+def test_what_waits_has_a_bound() -> None:
+    world = World(secrets=[SECRET], max_permissions=1)
+    world.carry_out(announce(world.state, ROOM, FenceMode.ENFORCE, [], world.now))
+    member = _member(world)
+    assert member.say(member.signed(Method.CREATE_PERMISSION, (XOR_PEER_ADDRESS, PEER))) == []
+    assert member.permit(OTHER_PEER).code == 403
+
+
+def test_what_the_policy_denies_is_refused_at_once() -> None:
+    world = _fenced(FenceMode.ENFORCE, "10.0.0.1")
+    assert _member(world).permit(PEER._replace(host="10.0.0.1")).code == 403
+
+
+def test_a_fence_that_logs_counts_and_lets_pass() -> None:
+    world = _fenced(FenceMode.LOG, OTHER_PEER.host)
+    member = _member(world)
+    assert member.permit(OTHER_PEER).code == 0
+    assert world.state.counters.fence_logged == 0
+    assert member.permit(PEER).code == 0
+    assert world.state.counters.fence_logged == 1
+
+
+def test_what_lives_beyond_a_new_fence_is_withdrawn() -> None:
+    world = World(secrets=[SECRET])
+    member, stranger = _member(world), Client(world)
+    stranger.allocated()
+    for client in (member, stranger):
+        assert client.bind(0x4000, PEER).code == 0
+        assert client.bind(0x4001, OTHER_PEER).code == 0
+    done = world.carry_out(announce(world.state, ROOM, FenceMode.ENFORCE, [PEER.host], world.now))
+    assert len(done) == 2
+    assert all(isinstance(effect, ClearRoute) for effect in done)
+    assert member.bind(0x4000, PEER).code == 0
+    assert stranger.bind(0x4001, OTHER_PEER).code == 0

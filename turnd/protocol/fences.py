@@ -1,0 +1,71 @@
+"""Permission fences: whom the members of a room may reach is what the room has announced to itself.
+
+signal_api sees the candidates that members send each other, and says which hosts they name. A peer outside of them has
+no part in the call. That is for turnd to know, since a credential is all that it takes to use a relay for other ends.
+The user ids of members are `<room hash>.<session>.<membership>`; all others have no fence.
+"""
+
+import enum
+from collections import OrderedDict
+from collections.abc import Iterable
+
+
+class FenceMode(enum.StrEnum):
+    """What becomes of a request for a host that was not announced."""
+
+    OFF = "off"
+    #: it is counted, and granted
+    LOG = "log"
+    ENFORCE = "enforce"
+
+
+class Fence:
+    """Of one room."""
+
+    __slots__ = ("hosts", "mode")
+
+    def __init__(self, mode: FenceMode) -> None:
+        self.mode = mode
+        self.hosts: OrderedDict[str, None] = OrderedDict()
+
+
+class Fences:
+    """At most `rooms` rooms and `hosts` hosts of each; what was named longest ago makes room."""
+
+    def __init__(self, rooms: int = 65536, hosts: int = 1024) -> None:
+        self._most_rooms = rooms
+        self._most_hosts = hosts
+        self._rooms: OrderedDict[str, Fence] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._rooms)
+
+    def announce(self, room: str, mode: FenceMode, hosts: Iterable[str]) -> bool:
+        """Adds hosts to a room; True when its fence is stricter than before, so that what lives has to be judged."""
+        fence = self._rooms.pop(room, None)
+        before = fence.mode if fence is not None else FenceMode.OFF
+        if mode is FenceMode.OFF:
+            return False
+        fence = self._rooms[room] = fence or Fence(mode)
+        fence.mode = mode
+        for host in hosts:
+            fence.hosts[host] = None
+            fence.hosts.move_to_end(host)
+        while len(fence.hosts) > self._most_hosts:
+            fence.hosts.popitem(last=False)
+        while len(self._rooms) > self._most_rooms:
+            self._rooms.popitem(last=False)
+        return mode is FenceMode.ENFORCE and before is not mode
+
+    def judge(self, user_id: str, host: str) -> FenceMode:
+        """OFF when the host may be reached, else what is to become of it."""
+        if not self._rooms:
+            return FenceMode.OFF
+        fence = self._rooms.get(room_of(user_id))
+        return FenceMode.OFF if fence is None or host in fence.hosts else fence.mode
+
+
+def room_of(user_id: str) -> str:
+    """The room of a member's user id, empty for other user ids."""
+    room, dot, _ = user_id.partition(".")
+    return room if dot else ""
