@@ -33,6 +33,7 @@ class Commits:
                 return change
             if await self._engine.commit(room, stored.version, change.room, (*before(change), *change.effects)):
                 self._see_off(change)
+                self._hub.chronicle.room_changed(room, stored.room, change)
                 return change
         raise EngineUnavailableError(f"the room changed {_ATTEMPTS} times while it was to be changed")
 

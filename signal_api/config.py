@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from typing import Annotated, Literal
 
+import httpx
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from fairlead.config import AddressSetting, DaemonSettings, Settings
@@ -12,6 +13,7 @@ from fairlead.link import FenceMode
 from fairlead.listeners import Listener, parse_listener
 from signal_api.authorization import VerifyingKey
 from signal_api.origins import parse_origin
+from signal_api.webhooks import EVENTS, Endpoint, signing_key
 
 _URI = re.compile(
     r"[a-z]+:(\{host\}|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?(\?transport=(udp|tcp))?", re.ASCII
@@ -34,6 +36,27 @@ def _key(secret: SecretStr) -> SecretStr:
     text = secret.get_secret_value()
     if len(text) < 16 or not re.fullmatch(r"[\x20-\x7e]+", text) or text != text.strip():
         raise ValueError("a join key is 16 printable ASCII characters or more; openssl rand -hex 16 makes one")
+    return secret
+
+
+def _http_url(text: str) -> str:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError(f"{text!r} is no address to send to; write https://HOST/PATH")
+    return text
+
+
+def _webhook_secret(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    try:
+        key = signing_key(text)
+    except ValueError:
+        raise ValueError("what follows whsec_ is not base64; openssl rand -base64 32 makes some") from None
+    if len(key) < 16:
+        raise ValueError("a secret of webhooks is worth 16 bytes or more; openssl rand -hex 32 makes one")
     return secret
 
 
@@ -112,6 +135,19 @@ class IceSettings(Settings):
     turns: tuple[Annotated[str, _uri("turns")], ...] = ("turns:{host}:5349?transport=tcp",)
     #: named in replies, for clients that choose
     region: str | None = None
+
+
+class WebhookSettings(Settings):
+    """A back end that is told what happens."""
+
+    url: Annotated[str, AfterValidator(_http_url)]
+    #: what signs the events; `whsec_` before base64 is read as the bytes behind it
+    secret: Annotated[SecretStr, AfterValidator(_webhook_secret)]
+    #: the events that are sent there; none: all
+    events: tuple[Literal[EVENTS], ...] = ()  # type: ignore[valid-type]  # the one list of them
+
+    def endpoint(self) -> Endpoint:
+        return Endpoint(self.url, signing_key(self.secret.get_secret_value()), frozenset(self.events))
 
 
 class LimitSettings(Settings):
@@ -198,6 +234,8 @@ class SignalApiSettings(DaemonSettings):
     peerjs: PeerJsSettings = PeerJsSettings()
     #: whether members may relay only to what their room has announced; needs the link to turnd
     fence: FenceMode = FenceMode.OFF
+    #: where events are sent
+    webhooks: tuple[WebhookSettings, ...] = ()
     limits: LimitSettings = LimitSettings()
     times: TimeSettings = TimeSettings()
 

@@ -14,7 +14,7 @@ from signal_api.sessions import ResumeFailure, Session
 PROTOCOL = 1
 FEATURES = [
     "rooms", "presence", "private", "users", "resume", "ice", "token",
-    "meta", "passwords", "roles", "kick", "undelivered",
+    "meta", "passwords", "roles", "kick", "undelivered", "report",
 ]  # fmt: skip
 
 Text = Annotated[str, msgspec.Meta(max_length=8192)]

@@ -8,6 +8,7 @@ from fairlead.buckets import BucketTable, TokenBucket
 from fairlead.clock import Entropy, Now
 from fairlead.log import get_logger
 from signal_api.authorization import NOT_ACCEPTED, Grants
+from signal_api.chronicle import Chronicle
 from signal_api.clients import Client, Connection, Visitor
 from signal_api.effects import LeaveReason
 from signal_api.fence import Fences
@@ -20,11 +21,13 @@ from signal_api.pacing import paced
 from signal_api.policy import Policy
 from signal_api.refusals import CloseCode, Closing, ErrorCode, Refusal
 from signal_api.relay_rights import RelayRights
+from signal_api.reports import Reports
 from signal_api.revocations import Revocation, RevocationKind, Revocations
 from signal_api.roster import Roster
 from signal_api.sessions import Entry, ResumeFailure, new_epoch, new_session
 from signal_api.sightings import Sightings
 from signal_api.timers import Clock, Timers
+from signal_api.webhooks import Webhooks
 
 #: rows of the table of sources that connect; each takes 16 bytes
 _SOURCES = 4096
@@ -50,6 +53,9 @@ class Hub:
         self.roster = Roster()
         self.sightings = Sightings()
         self.revocations = Revocations()
+        self.reports = Reports()
+        self.webhooks = Webhooks(clock, entropy, self._count_webhook)
+        self.chronicle = Chronicle(self.webhooks, self.timers, self.sightings, self.reports)
         self.fences = Fences(lambda: self.policy.fence)
         self.rights = RelayRights(clock, lambda: self.policy.issuer.lifetime)
         self.draining = False
@@ -237,6 +243,9 @@ class Hub:
             retry = int.from_bytes(self.entropy(4)) % _DRAIN_SPREAD
             client.answer(server_frame("drain", b'{"retry_ms":%d}' % retry))
             client.connection.close(CloseCode.DRAIN)
+
+    def _count_webhook(self, result: str) -> None:
+        self.instruments.webhooks[result,] += 1
 
     async def settled(self) -> None:
         """Waits for what was spawned so far."""

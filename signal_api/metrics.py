@@ -8,6 +8,7 @@ from signal_api.engine.contract import Census
 from signal_api.ice_servers import IceFormat
 from signal_api.messages import NEGOTIATION
 from signal_api.refusals import CloseCode, ErrorCode
+from signal_api.reports import Path, Result
 from signal_api.sessions import ResumeFailure
 
 ROUTES = ("/", "/v1/ice", "/v1/info", "/v1/openapi.json", "/v1/sessions")
@@ -20,7 +21,8 @@ TRANSPORTS = ("websocket", "sse", "poll", "peerjs")
 #: Types of frames by which they are counted; an application's own are "x", what nobody knows is "other".
 FRAME_TYPES = (
     *sorted(NEGOTIATION), "hello", "join", "leave", "message", "ok", "error", "ping", "pong", "token", "welcome",
-    "joined", "member.joined", "member.left", "meta.set", "kick", "unban", "turn", "ice", "drain", "x", "other",
+    "joined", "member.joined", "member.left", "meta.set", "kick", "unban", "turn", "ice",
+    "quota", "report", "drain", "x", "other",
 )  # fmt: skip
 #: seconds from the receipt of a frame until it is queued for every receiver on this node
 _RELAY_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
@@ -83,6 +85,10 @@ class Instruments:
         self.origins_refused = counts("origins_refused", "Requests of foreign pages or hosts.", {"what": _FOREIGN})
         answers = {"route": (*ROUTES, *SESSION_ROUTES, PEERJS_ROUTE, "other"), "code": ("2xx", "3xx", "4xx", "5xx")}
         self.http_requests = counts("http_requests", "HTTP requests, by what they were answered.", answers)
+        reports = {"outcome": Result, "path": Path}
+        self.reports = counts("reports", "Peer connections, as clients told of their outcome.", reports)
+        results = ("delivered", "failed", "retried", "dropped")
+        self.webhooks = counts("webhooks", "Events for back ends, by what became of them.", {"result": results})
         self.turn_events = counts("turn_events", "Events of the relay.", {"event": TURN_EVENTS})
         self.frame_bytes = metrics.histogram("frame_bytes", "Sizes of clients' frames.", _FRAME_BYTES)[()]
         text = "From the receipt of a frame until it is queued for its receivers."

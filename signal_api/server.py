@@ -28,7 +28,7 @@ _SLACK = 2
 #: connections beside the sessions: requests, and sockets that have not said hello
 _OTHERS = 4096
 #: Keys that a running process cannot change: its sockets were opened with them.
-_FIXED = ("listen", "trusted_proxies")
+_FIXED = ("listen", "trusted_proxies", "webhooks")
 
 _log = get_logger("signal_api")
 
@@ -58,6 +58,9 @@ class SignalApi:
         self.addresses = tuple(Address(*sock.getsockname()[:2]) for sock in sockets)
         for address in self.addresses:
             _log.info("listening", on=f"http://{address}", access="open here" if policy.is_demo else "by token")
+        app.hub.webhooks.start([webhook.endpoint() for webhook in loaded.section.webhooks])
+        text = "Events that wait for their back ends."
+        context.metrics.gauge("webhooks_waiting", text, app.hub.webhooks.waiting)
         path = loaded.shared.link.socket
         if path is not None:
             self._link = TurnLink(path, app.hub)
@@ -93,6 +96,7 @@ class SignalApi:
         if self._http is not None:
             await self._http.stop()
         if self.app is not None:
+            await self.app.hub.webhooks.stop()
             await self.app.hub.close()
 
 

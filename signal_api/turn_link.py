@@ -58,6 +58,8 @@ class TurnLink:
         """Takes one event of turnd."""
         self._hub.instruments.turn_events[_LABELS[type(event)],] += 1
         self._hub.sightings.note(event, round(self._hub.clock.now().wall * 1000))
+        if isinstance(event, Allocated | Refused | Ended):
+            self._hub.chronicle.relay(event, _user(event.username))
         if isinstance(event, Refused) and event.method == "allocate":
             self._tell(event.username, TurnNotice("refused", event.reason, event.code))
         elif isinstance(event, Ended) and event.reason not in _EXPECTED_ENDS:

@@ -19,6 +19,7 @@ from signal_api.messages import NEGOTIATION, PONG, ClientFrame, server_frame
 from signal_api.metrics import frame_type
 from signal_api.moderation import Who, change_member, may
 from signal_api.refusals import ErrorCode, Refusal
+from signal_api.reports import Report
 from signal_api.rooms import Room, recipients
 from signal_api.steward import Steward
 
@@ -40,6 +41,7 @@ _meta_set = msgspec.json.Decoder(MetaSet)
 _kick = msgspec.json.Decoder(Kick)
 _unban = msgspec.json.Decoder(Unban)
 _token = msgspec.json.Decoder(Token)
+_report = msgspec.json.Decoder(Report)
 _WHICH_ROOM = Refusal(ErrorCode.BAD_REQUEST, "say in room which room")
 _NOT_IN = Refusal(ErrorCode.ROOM_NOT_FOUND, "this session is not in that room; join it, and name it in room")
 
@@ -170,6 +172,20 @@ class Verbs:
         await self.lobby.review(client)
         return Reply.OK
 
+    async def _report(self, client: Client, frame: ClientFrame) -> Outcome:
+        """How one peer connection went; kept beside what turnd saw of the membership."""
+        body = _body(_report, frame)
+        if isinstance(body, Refusal):
+            return body
+        membership = client.session.rooms.get(frame.room or "")
+        if membership is None:
+            return _NOT_IN
+        hub = self._hub
+        hub.instruments.reports[body.outcome.value, body.path.value] += 1
+        hub.reports.note(membership.turn_user, body)
+        hub.chronicle.report(membership.room, membership.member, body)
+        return Reply.OK
+
     async def _ping(self, client: Client, frame: ClientFrame) -> Outcome:
         client.answer(PONG if frame.id is None else server_frame("pong", re=frame.id))
         return Reply.NONE
@@ -190,6 +206,7 @@ _HANDLERS: dict[str, Callable[[Verbs, Client, ClientFrame], Awaitable[Outcome]]]
     "kick": Verbs._kick,
     "unban": Verbs._unban,
     "token": Verbs._token,
+    "report": Verbs._report,
     "ping": Verbs._ping,
     "pong": Verbs._pong,
     "hello": Verbs._hello,
