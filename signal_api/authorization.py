@@ -43,6 +43,18 @@ class Ability(enum.StrEnum):
 DEFAULT_ABILITIES = frozenset(Ability) - {Ability.MODERATE}
 
 
+Amount = Annotated[int, msgspec.Meta(gt=0)]
+
+
+class RelayBudget(msgspec.Struct, frozen=True):
+    """What a token lets its user relay, in bytes of application data, both directions together: in a session, in each
+    room together with its other members, and by all of the user's sessions. None is no limit."""
+
+    session_bytes: Amount | None = None
+    room_bytes: Amount | None = None
+    total_bytes: Amount | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Grants:
     """What a client may do. `rooms` are names, or beginnings of names that end in `*`; `expires` and `issued` are Unix
@@ -55,6 +67,7 @@ class Grants:
     expires: float | None = None
     token: str | None = None
     issued: float | None = None
+    relay: RelayBudget | None = None
 
     def allow(self, ability: Ability, room: str | None = None) -> bool:
         """Whether this is granted, in this room when one is named."""
@@ -103,6 +116,7 @@ class _Grant(msgspec.Struct, frozen=True):
     rooms: list[RoomName] = []
     can: list[str] = msgspec.field(default_factory=lambda: list(DEFAULT_ABILITIES))
     role: Annotated[str, msgspec.Meta(max_length=32)] = "member"
+    relay: RelayBudget | None = None
 
 
 class _Claims(msgspec.Struct, frozen=True):
@@ -163,7 +177,8 @@ def _verify(token: str, rules: TokenRules, now: Now) -> Grants | Refusal:
     if claims.exp <= now.wall:
         return Refusal(ErrorCode.TOKEN_EXPIRED, "the token has expired; come back with a fresh one")
     grant = claims.sig
-    return Grants(claims.sub, tuple(grant.rooms), frozenset(grant.can), grant.role, claims.exp, claims.jti, claims.iat)
+    rooms, can = tuple(grant.rooms), frozenset(grant.can)
+    return Grants(claims.sub, rooms, can, grant.role, claims.exp, claims.jti, claims.iat, grant.relay)
 
 
 def _signed_claims(token: str, rules: TokenRules) -> _Claims | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -61,6 +62,11 @@ class Chronicle:
         """A client has told how one of its connections went."""
         if self.webhooks:
             self.webhooks.tell("report", {"room": room, "member": member} | msgspec.to_builtins(report))
+
+    def quota(self, room: str, member: str, quota: dict[str, Any]) -> None:
+        """A budget is nearly used, or used up."""
+        if self.webhooks:
+            self.webhooks.tell("quota", {"room": room, "member": member} | quota)
 
     def _left(self, room: str, gone: tuple[Member, ...], reason: LeaveReason, closed: bool) -> None:
         for member in gone:

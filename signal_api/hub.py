@@ -8,6 +8,7 @@ from fairlead.buckets import BucketTable, TokenBucket
 from fairlead.clock import Entropy, Now
 from fairlead.log import get_logger
 from signal_api.authorization import NOT_ACCEPTED, Grants
+from signal_api.budgets import Budgets
 from signal_api.chronicle import Chronicle
 from signal_api.clients import Client, Connection, Visitor
 from signal_api.effects import LeaveReason
@@ -58,6 +59,7 @@ class Hub:
         self.chronicle = Chronicle(self.webhooks, self.timers, self.sightings, self.reports)
         self.fences = Fences(lambda: self.policy.fence)
         self.rights = RelayRights(clock, lambda: self.policy.issuer.lifetime)
+        self.budgets = Budgets(self.rights, self.chronicle, instruments)
         self.draining = False
         self.farewell: Callable[[Client, LeaveReason], Coroutine[Any, Any, None]] | None = None
         self.review: Callable[[Client], Coroutine[Any, Any, None]] | None = None

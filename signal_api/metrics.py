@@ -85,6 +85,8 @@ class Instruments:
         self.origins_refused = counts("origins_refused", "Requests of foreign pages or hosts.", {"what": _FOREIGN})
         answers = {"route": (*ROUTES, *SESSION_ROUTES, PEERJS_ROUTE, "other"), "code": ("2xx", "3xx", "4xx", "5xx")}
         self.http_requests = counts("http_requests", "HTTP requests, by what they were answered.", answers)
+        text = "Members who were told that a relay budget is nearly used or used up."
+        self.quotas = counts("quotas", text, {"scope": ("session", "room", "total"), "state": ("nearly", "used_up")})
         reports = {"outcome": Result, "path": Path}
         self.reports = counts("reports", "Peer connections, as clients told of their outcome.", reports)
         results = ("delivered", "failed", "retried", "dropped")

@@ -42,7 +42,7 @@ class TurnLink:
         self._hub = hub
         self._client = LinkClient(path, self.receive, self._standing)
         hub.sightings.is_linked = lambda: self._client.connected
-        hub.rights.command = hub.fences.command = self._client.send
+        hub.rights.command = hub.fences.command = hub.budgets.command = self._client.send
 
     @property
     def connected(self) -> bool:
@@ -60,6 +60,8 @@ class TurnLink:
         self._hub.sightings.note(event, round(self._hub.clock.now().wall * 1000))
         if isinstance(event, Allocated | Refused | Ended):
             self._hub.chronicle.relay(event, _user(event.username))
+        if isinstance(event, Allocated | Usage | Ended):
+            self._spend(event)
         if isinstance(event, Refused) and event.method == "allocate":
             self._tell(event.username, TurnNotice("refused", event.reason, event.code))
         elif isinstance(event, Ended) and event.reason not in _EXPECTED_ENDS:
@@ -74,6 +76,19 @@ class TurnLink:
         """What a turnd has to know that may have been started anew."""
         self._hub.desk.turnd_is_back()
         return [*self._hub.rights.standing(), *self._hub.fences.standing()]
+
+    def _spend(self, event: Allocated | Usage | Ended) -> None:
+        """Holds a member who is here to what its token lets it relay."""
+        user = _user(event.username)
+        client = self._hub.roster.get(session_of(user))
+        rooms = client.session.rooms.values() if client is not None else ()
+        membership = next((row for row in rooms if row.turn_user == user), None)
+        if client is None or membership is None:
+            return
+        if isinstance(event, Allocated):
+            self._hub.budgets.allocated(event, client, membership)
+        else:
+            self._hub.budgets.relayed(event, client, membership)
 
     def _tell(self, username: str, notice: TurnNotice) -> None:
         user = _user(username)

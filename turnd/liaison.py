@@ -19,6 +19,8 @@ _log = get_logger("turnd")
 
 #: Seconds between two reports of what living allocations have relayed.
 USAGE_INTERVAL = 5.0
+#: Seconds between two looks at allocations that have a budget.
+BUDGET_INTERVAL = 0.25
 #: Seconds for which a user id stays revoked at least: longer than its credentials live that were given out before.
 REVOKED_FOR = 86400.0
 
@@ -31,18 +33,23 @@ class Liaison:
         self._publish = publish
         self._revoked_for = max(REVOKED_FOR, credential_lifetime)
         self._reported: dict[int, link.Traffic] = {}
+        self._budgeted: set[int] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._watch: asyncio.TimerHandle | None = None
         self._draining: link.Draining | None = None
 
     # Events
 
     def start(self) -> None:
         """Reports usage from now on."""
-        self._timer = asyncio.get_running_loop().call_later(USAGE_INTERVAL, self._report_again)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(USAGE_INTERVAL, self._report_again)
+        self._watch = loop.call_later(BUDGET_INTERVAL, self._watch_again)
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._watch):
+            if timer is not None:
+                timer.cancel()
 
     def watch(self, event: Event, usage: Usage | None) -> None:
         """A watcher of the server."""
@@ -74,14 +81,33 @@ class Liaison:
     def report_usage(self) -> None:
         """Tells of every living allocation what it has relayed since the last report said otherwise."""
         for allocation in self._allocations():
-            traffic = _traffic(self._server.engine.usage(allocation.relay.id))
-            if traffic != self._reported.get(allocation.id, link.Traffic()):
-                self._reported[allocation.id] = traffic
-                self._publish(link.Usage(allocation.id, allocation.account.username, traffic))
+            self._report(allocation)
+
+    def watch_budgets(self) -> None:
+        """Ends what has relayed as much as it may, and tells of the rest more often than of others."""
+        for number in tuple(self._budgeted):
+            allocation = self._server.relay.state.allocations.by_id.get(number)
+            if allocation is None or allocation.budget is None:
+                self._budgeted.discard(number)
+                continue
+            traffic = self._report(allocation)
+            if traffic.bytes_to_peer + traffic.bytes_to_client >= allocation.budget:
+                self._end(lambda row: row.id == number, do.EndReason.QUOTA)  # noqa: B023  # it is called here
+
+    def _report(self, allocation: Allocation) -> link.Traffic:
+        traffic = _traffic(self._server.engine.usage(allocation.relay.id))
+        if traffic != self._reported.get(allocation.id, link.Traffic()):
+            self._reported[allocation.id] = traffic
+            self._publish(link.Usage(allocation.id, allocation.account.username, traffic))
+        return traffic
 
     def _report_again(self) -> None:
         self.report_usage()
-        self.start()
+        self._timer = asyncio.get_running_loop().call_later(USAGE_INTERVAL, self._report_again)
+
+    def _watch_again(self) -> None:
+        self.watch_budgets()
+        self._watch = asyncio.get_running_loop().call_later(BUDGET_INTERVAL, self._watch_again)
 
     def _allocations(self) -> list[Allocation]:
         return list(self._server.relay.state.allocations.by_id.values())
@@ -96,13 +122,22 @@ class Liaison:
             case link.End():
                 _log.info("allocations ended on command", by=command.by, value=command.value, why=command.reason)
                 matches = _MATCHES[command.by]
-                relay, now = self._server.relay, self._server.clock()
-                ended = relay.end(lambda row: matches(row, command.value), do.EndReason.ADMIN, now)
-                self._server.execute(ended)
+                self._end(lambda row: matches(row, command.value), do.EndReason.ADMIN)
+            case link.Budget():
+                self._set_budget(command)
             case link.Fence():
                 mode, now = FenceMode(command.mode), self._server.clock()
                 state = self._server.relay.state
                 self._server.execute(announce(state, command.room, mode, command.hosts, now))
+
+    def _end(self, matches: Callable[[Allocation], bool], reason: do.EndReason) -> None:
+        self._server.execute(self._server.relay.end(matches, reason, self._server.clock()))
+
+    def _set_budget(self, command: link.Budget) -> None:
+        allocation = self._server.relay.state.allocations.by_id.get(command.allocation)
+        if allocation is not None and allocation.account.username == command.username:
+            allocation.budget = command.bytes
+            self._budgeted.add(allocation.id)
 
     def _revoke(self, command: link.Revoke) -> None:
         now = self._server.clock()

@@ -3,6 +3,7 @@
 from fairlead.link.client import LinkClient
 from fairlead.link.messages import (
     Allocated,
+    Budget,
     Command,
     Draining,
     End,
@@ -22,6 +23,7 @@ from fairlead.link.server import LinkServer
 
 __all__ = [
     "Allocated",
+    "Budget",
     "Command",
     "Draining",
     "End",

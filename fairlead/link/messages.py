@@ -68,6 +68,15 @@ class End(_Message, frozen=True, tag="end"):
     reason: str = ""
 
 
+class Budget(_Message, frozen=True, tag="budget"):
+    """An allocation, which must be of this user name, ends when it has relayed so many bytes of application data since
+    its beginning, both directions together; replaces what was said before."""
+
+    allocation: int
+    username: str
+    bytes: int
+
+
 class FenceMode(enum.StrEnum):
     OFF = "off"
     LOG = "log"
@@ -139,7 +148,7 @@ class Draining(_Message, frozen=True, tag="draining"):
     ports: tuple[int, ...] = ()
 
 
-Command: TypeAlias = Revoke | End | Fence
+Command: TypeAlias = Revoke | End | Fence | Budget
 Event: TypeAlias = Allocated | Refused | Usage | Ended | Draining
 Message: TypeAlias = Hello | Command | Event
 

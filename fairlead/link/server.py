@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fairlead.config import SettingError
 from fairlead.link.connection import Connection
-from fairlead.link.messages import LONGEST_LINE, Command, End, Event, Fence, LinkError, Message, Revoke
+from fairlead.link.messages import LONGEST_LINE, Budget, Command, End, Event, Fence, LinkError, Message, Revoke
 from fairlead.link.outbox import Outbox
 from fairlead.log import get_logger
 
@@ -98,7 +98,7 @@ class LinkServer:
             await connection.close()
 
     def _take(self, message: Message) -> None:
-        if not isinstance(message, Revoke | End | Fence):
+        if not isinstance(message, Revoke | End | Fence | Budget):
             raise LinkError(f"{type(message).__name__} is no command")
         self._receive(message)
 

@@ -57,9 +57,9 @@ class Session:
 class Member:
     """A session in a room, and its call through the relay with the credential that it was given."""
 
-    def __init__(self, pair: Pair, sockets: Sockets, room: str) -> None:
+    def __init__(self, pair: Pair, sockets: Sockets, room: str, token: str = JOIN_KEY) -> None:
         self._pair, self._sockets = pair, sockets
-        self.session = Session(pair.signal_api, sockets)
+        self.session = Session(pair.signal_api, sockets, token)
         self.joined = self.session.join(room)
         self.call = Call(pair.turnd, sockets, credential=self.credential)
 

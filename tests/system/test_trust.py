@@ -4,10 +4,12 @@ import signal
 import time
 from pathlib import Path
 
+import jwt
 import pytest
 
 from fairlead.datagram import Address, Transport
-from tests.processes import Daemons, wait_for
+from tests.processes import FAR_FUTURE, Daemons, wait_for
+from tests.system.calls import CHANNEL
 from tests.system.members import Member, Pair, Session
 from tests.turn_client import Sockets
 
@@ -74,3 +76,20 @@ def test_a_member_reaches_what_its_room_has_announced_and_nobody_else(
     wait_for("the permission", lambda: client.permit(announced).code == 0 or None)
     assert client.permit(hidden).code == 403
     assert pair.turnd.metrics().sum("turnd_peer_denied_total", **{"class": "not_announced"}) >= 2
+
+
+def test_a_budget_of_the_token_ends_the_relay_after_a_warning(
+    daemons: Daemons, sockets: Sockets, tmp_path: Path
+) -> None:
+    key = "a shared secret of thirty-two bytes"
+    jwt_settings = {"issuer": "us", "keys": [{"id": "k", "algorithm": "HS256", "key": key}]}
+    pair = Pair(daemons, tmp_path, signal_api={"jwt": jwt_settings})
+    claims = {"iss": "us", "aud": "signal", "sub": "alice", "exp": FAR_FUTURE}
+    token = jwt.encode(claims | {"sig": {"rooms": ["r"], "relay": {"session_bytes": 10_000}}}, key, "HS256")
+    member = Member(pair, sockets, "r", token)
+    member.call.client.send(CHANNEL, bytes(8000))
+    assert member.session.hear("quota")["data"]["exhausted"] is False
+    member.call.client.send(CHANNEL, bytes(2000))
+    assert member.session.hear("quota")["data"]["exhausted"] is True
+    assert member.session.hear("turn")["data"] == {"event": "ended", "reason": "quota"}
+    assert member.another().allocate().code == 401

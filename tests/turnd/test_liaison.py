@@ -147,6 +147,29 @@ async def test_a_revoked_credential_is_dead_at_once(
     assert await client.code(Method.ALLOCATE, (REQUESTED_TRANSPORT, UDP)) == 401
 
 
+async def test_an_allocation_ends_when_it_has_relayed_as_much_as_it_may(
+    linked: Turnd, signal_api: SignalApi, sockets: Sockets
+) -> None:
+    client, peer = member(sockets, linked), sockets.peer()
+    relayed = await client.allocate()
+    await client.permit(Address(*peer.getsockname()))
+    assert isinstance(await signal_api.next(), link.Allocated)
+    for command in (link.Budget(1, "another", 0), link.Budget(9, USERNAME, 0), link.Budget(1, USERNAME, 200)):
+        signal_api.client.send(command)
+    peer.sendto(bytes(150), relayed)
+    await receive(client.socket)
+    usage = await signal_api.next()
+    assert isinstance(usage, link.Usage), "budgets are told of without waiting for the report"
+    assert await client.code(Method.REFRESH) == 0
+    peer.sendto(bytes(50), relayed)
+    await receive(client.socket)
+    assert isinstance(await signal_api.next(), link.Usage)
+    ended = await signal_api.next()
+    assert isinstance(ended, link.Ended)
+    assert (ended.reason, ended.traffic.bytes_to_client) == ("quota", 200)
+    assert await client.code(Method.REFRESH) == 437
+
+
 async def test_older_credentials_of_a_user_are_dead_and_later_ones_are_not(
     linked: Turnd, signal_api: SignalApi, sockets: Sockets
 ) -> None:

@@ -56,6 +56,8 @@ class Allocation:
     permissions: dict[str, PermissionState] = field(default_factory=dict)
     channels: dict[int, ChannelState] = field(default_factory=dict)
     number_by_peer: dict[Address, int] = field(default_factory=dict)
+    #: bytes that it may relay, both directions together
+    budget: int | None = None
     #: hosts outside of the fence, by when they were first asked for
     asked_early: dict[str, float] = field(default_factory=dict)
 

@@ -60,6 +60,8 @@ class EndReason(enum.StrEnum):
     EXPIRED = "expired"
     DISCONNECTED = "disconnected"
     REVOKED = "revoked"
+    #: It has relayed as much as it may.
+    QUOTA = "quota"
     ADMIN = "admin"
     CREDENTIAL_EXPIRED = "credential_expired"
     SHUTDOWN = "shutdown"
