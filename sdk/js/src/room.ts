@@ -1,0 +1,180 @@
+/** A room: who is in it, what they say, and a connection to each of them once there is a call. */
+
+import { Emitter } from "./events.js";
+import type { Ice, Joined, Member, Recipients, ServerFrame } from "./frames.js";
+import { Peer, type CallOptions } from "./peer.js";
+import type { Session } from "./session.js";
+
+const NEGOTIATION = new Set(["offer", "answer", "candidate", "candidates", "restart"]);
+
+export interface JoinOptions {
+    /** What the others see of us. */
+    meta?: unknown;
+    password?: string;
+    /** A token for this room alone. */
+    token?: string;
+    /** What holds in the room, for who opens it: `{ capacity, password, meta, roles }`. */
+    create?: unknown;
+}
+
+export type RoomEvents = {
+    joined: [Member];
+    left: [Member, string];
+    updated: [Member];
+    /** A message of a member, or a frame of a type of the application's own (`x.`). */
+    message: [{ from: string; type: string; data: any }];
+    /** A connection to a member begins; its tracks and messages come later. */
+    peer: [Peer];
+    /** Every other frame of this room, also of types that this client does not know: `turn`, `quota`, ... */
+    frame: [ServerFrame];
+    closed: [string];
+};
+
+export class Room extends Emitter<RoomEvents> {
+    readonly name: string;
+    readonly members = new Map<string, Member>();
+    readonly peers = new Map<string, Peer>();
+    id = "";
+    order = 0;
+    role = "";
+    meta: unknown = null;
+    ice: Ice | null = null;
+    #session: Session;
+    #options: JoinOptions;
+    #rseq = 0;
+    #call: CallOptions | null = null;
+    #early = new Map<string, ServerFrame[]>();
+
+    /** For the Client: rooms are joined there. */
+    constructor(session: Session, name: string, options: JoinOptions) {
+        super();
+        this.#session = session;
+        this.#options = options;
+        this.name = name;
+    }
+
+    /** Connects to every member that is here, or comes: `peer` tells of each. */
+    call(options: CallOptions = {}): void {
+        this.#call = options;
+        for (const member of this.members.values()) this.#connect(member);
+    }
+
+    /** Ends the connections to all members; the room goes on. */
+    hangUp(): void {
+        this.#call = null;
+        for (const id of [...this.peers.keys()]) this.#disconnect(id);
+    }
+
+    /** Sends a message to everybody else, or to some. */
+    async send(data: unknown, to: Recipients = "*", type = "message"): Promise<void> {
+        await this.#session.request(type, { room: this.name, to, data });
+    }
+
+    async leave(): Promise<void> {
+        this.hangUp();
+        await this.#session.request("leave", { room: this.name });
+        this.end("left");
+    }
+
+    // For the Client
+
+    async enter(): Promise<void> {
+        await this.#session.request("join", { room: this.name, data: { ...this.#options } });
+    }
+
+    end(reason: string): void {
+        this.hangUp();
+        this.emit("closed", reason);
+    }
+
+    receive(frame: ServerFrame): void {
+        const { type, data, from } = frame;
+        if (type === "joined") this.#show(data);
+        else if (type === "ice") this.#renew(data);
+        else if (type.startsWith("member.") && data?.members) this.#change(frame);
+        else if (from !== undefined && NEGOTIATION.has(type)) this.#negotiate(from, frame);
+        else if (from !== undefined) this.emit("message", { from, type, data });
+        else this.emit("frame", frame);
+    }
+
+    /** The room as it is now: the difference to what we knew is told. */
+    #show(joined: Joined): void {
+        const isAnother = this.id !== "" && this.id !== joined.self.id;
+        Object.assign(this, { id: joined.self.id, order: joined.self.order, role: joined.role, meta: joined.meta ?? null });
+        this.#rseq = joined.rseq;
+        const here = new Set(joined.members.map(({ id }) => id));
+        for (const [id, member] of [...this.members]) if (isAnother || !here.has(id)) this.#remove(member, "timeout");
+        if (joined.ice) this.#renew(joined.ice);
+        for (const member of joined.members) this.#add(member);
+    }
+
+    #change({ type, data }: ServerFrame): void {
+        if (data.rseq <= this.#rseq) return; // It was in the room as we saw it.
+        this.#rseq = data.rseq;
+        for (const one of data.members) {
+            const known = this.members.get(one.id);
+            if (type === "member.left" && known) this.#remove(known, one.reason);
+            else if (type === "member.joined" && one.id !== this.id) this.#add(one);
+            else if (type === "member.updated" && known) {
+                Object.assign(known, one);
+                this.emit("updated", known);
+            }
+        }
+    }
+
+    #add(member: Member): void {
+        const isNew = !this.members.has(member.id);
+        if (isNew) {
+            this.members.set(member.id, member);
+            this.emit("joined", member);
+        } else Object.assign(this.members.get(member.id)!, member);
+        if (this.#call) this.#connect(this.members.get(member.id)!);
+    }
+
+    #remove(member: Member, reason: string): void {
+        this.members.delete(member.id);
+        this.#early.delete(member.id);
+        this.#disconnect(member.id);
+        this.emit("left", member, reason);
+    }
+
+    #connect(member: Member): void {
+        if (this.peers.has(member.id)) return;
+        const call = this.#call!;
+        const peer = new Peer({
+            member,
+            polite: this.order > member.order,
+            configuration: { iceServers: this.ice?.iceServers ?? [], ...call.configuration },
+            stream: call.stream,
+            send: (type, data) => void this.#session.request(type, { room: this.name, to: member.id, data }).catch(() => {}),
+        });
+        this.peers.set(member.id, peer);
+        // Who does not collect outcomes says that it knows no such frame, and that is all right.
+        peer.on("outcome", (told) => void this.#session
+            .request("report", { room: this.name, data: { peer: member.id, ...told } }).catch(() => {}));
+        this.emit("peer", peer);
+        for (const frame of this.#early.get(member.id) ?? []) peer.receive(frame);
+        this.#early.delete(member.id);
+    }
+
+    #disconnect(id: string): void {
+        const peer = this.peers.get(id);
+        this.peers.delete(id);
+        peer?.close();
+    }
+
+    /** What comes before our side has a call waits for it. */
+    #negotiate(from: string, frame: ServerFrame): void {
+        const peer = this.peers.get(from);
+        if (peer) peer.receive(frame);
+        else if (this.members.has(from)) this.#early.set(from, [...this.#early.get(from) ?? [], frame].slice(-64));
+    }
+
+    #renew(data: Ice & { restart?: boolean }): void {
+        if (data.iceServers) {
+            this.ice = data;
+            if (!this.#call?.configuration?.iceServers) for (const peer of this.peers.values()) peer.configure(data.iceServers);
+        }
+        if (data.restart) for (const peer of this.peers.values()) peer.restart();
+    }
+}

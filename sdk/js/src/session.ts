@@ -1,0 +1,230 @@
+/**
+ * One session that survives its connections: it resumes where it was, over whichever transport works, and sends again
+ * what got no reply, under the same id, so that it takes effect once.
+ */
+
+import { isFinal, pause, SETTLED } from "./backoff.js";
+import { Emitter } from "./events.js";
+import {
+    SignalingError, type ClientFrame, type Hello, type Recipients, type ServerFrame, type Welcome,
+} from "./frames.js";
+import { OPENERS, type Opener, type Transport, type TransportName } from "./transports.js";
+
+const WATCHDOG = 40_000; // ms without any frame; the server pings every 25 s
+const KEPT = 64; // frames that wait for their reply
+const ACK_EVERY = 64; // frames of the server without one of ours
+const VERSION = "0.1.0";
+
+export type Token = string | (() => string | undefined | Promise<string | undefined>);
+
+export interface SessionOptions {
+    /** A JWT or a join key, or a function that is asked for one whenever a connection is made. */
+    token?: Token;
+    /** Tried in this order until one of them works. */
+    transports?: TransportName[];
+}
+
+export type Status =
+    | { state: "connecting"; transport: TransportName }
+    | { state: "connected"; transport: TransportName }
+    | { state: "waiting"; delay: number; code: number; reason: string }
+    | { state: "closed"; code: number; reason: string };
+
+export type SessionEvents = {
+    status: [Status];
+    /** `anew` says that the rooms of the session are gone and have to be joined again. */
+    welcome: [Welcome, boolean];
+    /** Every frame that is no reply, ping or welcome, also of types that this client does not know. */
+    frame: [ServerFrame];
+};
+
+interface Waiting {
+    frame: ClientFrame;
+    resolve(reply: ServerFrame): void;
+    reject(error: SignalingError): void;
+}
+
+interface Edge {
+    openers: Record<TransportName, Opener>;
+    random: () => number;
+}
+
+export class Session extends Emitter<SessionEvents> {
+    #base: string;
+    #options: SessionOptions;
+    #edge: Edge;
+    #order: TransportName[];
+    #transport: Transport | null = null;
+    #known: Welcome | null = null;
+    #isUp = false;
+    #worked = new Set<TransportName>();
+    #seq = 0;
+    #acked = 0;
+    #attempts = 0;
+    #nextId = 1;
+    #waiting = new Map<string, Waiting>();
+    #drained: number | null = null;
+    #closed = false;
+    #timers: { watchdog?: any; retry?: any; settled?: any } = {};
+
+    constructor(base: string, options: SessionOptions = {}, edge: Edge = { openers: OPENERS, random: Math.random }) {
+        super();
+        this.#base = base.replace(/^ws/, "http").replace(/\/+$/, "");
+        this.#options = options;
+        this.#edge = edge;
+        this.#order = [...options.transports ?? ["websocket", "sse", "poll"] as const];
+    }
+
+    /** The id of the session, once there is one. */
+    get sid(): string | null { return this.#known?.sid ?? null; }
+
+    /** Connects, and from then on stays connected until it is closed. */
+    async open(): Promise<void> {
+        const name = this.#order[0]!;
+        this.emit("status", { state: "connecting", transport: name });
+        let token: string | undefined;
+        try {
+            token = typeof this.#options.token === "function" ? await this.#options.token() : this.#options.token;
+        } catch (error) {
+            this.#lost(4100, `no token: ${error}`);
+            return;
+        }
+        if (this.#closed) return;
+        const hello: Hello = { v: 1, client: { name: "fairlead-client", version: VERSION } };
+        if (token !== undefined) hello.token = token;
+        if (this.#known) {
+            const { sid, key, epoch } = this.#known;
+            hello.resume = { sid, key, after: `${epoch}.${this.#seq}` };
+        }
+        this.#watch();
+        // A transport may speak before its opener has returned.
+        let mine: Transport | null = null;
+        const isCurrent = () => !this.#closed && (mine === null || mine === this.#transport);
+        mine = this.#transport = this.#edge.openers[name](this.#base, hello, {
+            frame: (frame) => { if (isCurrent()) this.#receive(name, frame); },
+            closed: (code, reason) => { if (isCurrent()) this.#lost(code, reason); },
+        });
+    }
+
+    /** Sends a frame; settles with its reply, also when the connection breaks in between. */
+    request(type: string, fields: { room?: string; to?: Recipients; data?: unknown } = {}): Promise<ServerFrame> {
+        const frame: ClientFrame = { type, id: `c${this.#nextId++}`, ...fields };
+        if (this.#closed) return Promise.reject(new SignalingError("closed", "the session is closed"));
+        if (this.#waiting.size >= KEPT) {
+            return Promise.reject(new SignalingError("too_many_waiting", `${KEPT} frames wait for a connection already`));
+        }
+        const reply = new Promise<ServerFrame>((resolve, reject) => {
+            this.#waiting.set(frame.id!, { frame, resolve, reject });
+        });
+        if (this.#isUp) this.#put([frame]);
+        return reply;
+    }
+
+    /** Replaces the token within the session, before the old one ends. */
+    async renew(token: string): Promise<void> {
+        await this.request("token", { data: { token } });
+    }
+
+    /** Ends the session for good. */
+    close(): void {
+        if (this.#closed) return;
+        this.#transport?.close(true);
+        this.#finish(1000, "closed by the application");
+    }
+
+    /** What belonged to a room that is gone gets no reply any more. */
+    abandon(room: string): void {
+        for (const [id, { frame, reject }] of this.#waiting) {
+            if (frame.room !== room || frame.type === "join") continue;
+            this.#waiting.delete(id);
+            reject(new SignalingError("session_expired", "the session that this was sent in is gone"));
+        }
+    }
+
+    #put(frames: ClientFrame[]): void {
+        this.#acked = this.#seq;
+        this.#transport?.send(frames.map((frame) => ({ ...frame, ack: this.#seq })));
+    }
+
+    #receive(name: TransportName, frame: ServerFrame): void {
+        this.#watch();
+        if (frame.seq !== undefined) {
+            if (frame.type !== "welcome" && frame.seq <= this.#seq) return;
+            this.#seq = frame.seq;
+        }
+        if (frame.type === "ping") this.#put([{ type: "pong" }]);
+        else if (frame.type === "welcome") this.#welcome(name, frame.data);
+        else {
+            if (frame.type === "drain") this.#drained = frame.data.retry_ms;
+            // A room hears of its `joined` in the order of the frames, not when whoever asked comes to it.
+            if (frame.re === undefined || frame.type === "joined") this.emit("frame", frame);
+            if (frame.re !== undefined) this.#settle(frame);
+        }
+        if (this.#seq - this.#acked >= ACK_EVERY) this.#put([{ type: "pong" }]);
+    }
+
+    #welcome(name: TransportName, welcome: Welcome): void {
+        const before = this.#known;
+        if (this.#isUp && before?.sid === welcome.sid && welcome.resumed) return; // A stream says it once more.
+        const anew = before !== null && before.sid !== welcome.sid;
+        if (before?.epoch !== welcome.epoch) this.#acked = 0;
+        this.#known = welcome;
+        this.#isUp = true;
+        this.#worked.add(name);
+        clearTimeout(this.#timers.settled);
+        this.#timers.settled = setTimeout(() => { this.#attempts = 0; }, SETTLED);
+        const unanswered = [...this.#waiting.values()];
+        this.emit("status", { state: "connected", transport: name });
+        this.emit("welcome", welcome, anew);
+        // What was sent or given up just now, at this news, is none of it.
+        const frames = unanswered.map(({ frame }) => frame).filter(({ id }) => this.#waiting.has(id!));
+        if (frames.length) this.#put(frames);
+    }
+
+    #settle(frame: ServerFrame): void {
+        const entry = this.#waiting.get(frame.re!);
+        if (!entry) return;
+        this.#waiting.delete(frame.re!);
+        if (frame.type !== "error") entry.resolve(frame);
+        else entry.reject(new SignalingError(frame.data.code, frame.data.message, frame.data.retry_after_ms));
+    }
+
+    #lost(code: number, reason: string): void {
+        clearTimeout(this.#timers.watchdog);
+        clearTimeout(this.#timers.settled);
+        const neverStood = !this.#isUp;
+        this.#transport = null;
+        this.#isUp = false;
+        if (isFinal(code)) {
+            this.#finish(code, reason);
+            return;
+        }
+        // A way that never worked, such as a WebSocket behind a proxy that knows none, is tried last from now on; one
+        // that did work may try again a few times, since it may be the server that is away.
+        const mayStay = this.#worked.has(this.#order[0]!) && this.#attempts % 4 !== 3;
+        if (neverStood && code < 4000 && !mayStay) this.#order.push(...this.#order.splice(0, 1));
+        const delay = pause(this.#attempts, code, this.#drained, this.#edge.random);
+        this.#drained = null;
+        this.#attempts += 1;
+        this.emit("status", { state: "waiting", delay, code, reason });
+        this.#timers.retry = setTimeout(() => void this.open(), delay);
+    }
+
+    #finish(code: number, reason: string): void {
+        this.#closed = true;
+        this.#isUp = false;
+        for (const timer of Object.values(this.#timers)) clearTimeout(timer);
+        for (const { reject } of this.#waiting.values()) reject(new SignalingError(String(code), reason));
+        this.#waiting.clear();
+        this.emit("status", { state: "closed", code, reason });
+    }
+
+    #watch(): void {
+        clearTimeout(this.#timers.watchdog);
+        this.#timers.watchdog = setTimeout(() => {
+            const silent = this.#transport;
+            this.#lost(4105, "the server said nothing for too long");
+            silent?.close(false);
+        }, WATCHDOG);
+    }
+}
