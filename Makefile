@@ -1,14 +1,14 @@
 # Every verb a person types here. `make up` and `make test` need Python 3.11, make and a package index; nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check native bench lock clean
+.PHONY: help up test check native bench fuzz sanitize lock clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCES := fairlead fairlead_cli stund turnd signal_api
-CHECKED := $(SOURCES) $(wildcard bench) tests
+CHECKED := $(SOURCES) $(wildcard bench fuzz) tests
 
 help:  ## Lists the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -38,22 +38,29 @@ bench: $(VENV)/dev.stamp  ## Measures the relay against coturn; ARGS are those o
 	@tools/build-engine --if-possible
 	@$(BIN)/python -m bench relay --vs coturn $(ARGS)
 
+fuzz: $(VENV)/fuzz.stamp  ## Looks for bytes that break something; ARGS are those of `python -m fuzz`
+	@$(BIN)/python -m fuzz $(ARGS)
+
+sanitize:  ## Runs the native tests under AddressSanitizer, and under Miri where a nightly toolchain has it
+	@tools/sanitize
+
 # uv resolves for every platform at once. Neither the index nor a machine's wheel folder is written down.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml --group build
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 lock: $(VENV)/dev.stamp  ## Renews requirements/ from pyproject.toml; UPGRADE=--upgrade takes the newest of everything
-	$(LOCK) $(UPGRADE) --output-file requirements/run.txt
-	$(LOCK) $(UPGRADE) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --group build --output-file requirements/run.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --group build --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	$(LOCK) $(UPGRADE) --group pyproject.toml:fuzz --output-file requirements/fuzz.txt
 
 clean:  ## Removes the environment and every cache
-	rm -rf $(VENV) native/target fairlead/native/_engine.abi3.so build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) native/target fairlead/native/_engine.abi3.so build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
 	find $(CHECKED) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What Rust has its own tools for.
 IN_NATIVE := cd native && command -v cargo >/dev/null || { echo "no cargo here: native/ is not checked"; exit 0; }
 CARGO_CHECK := $(IN_NATIVE); cargo fmt --check && cargo clippy --quiet --locked --all-targets --all-features -- --deny warnings
-CARGO_TEST := $(IN_NATIVE); cargo test --quiet --locked --all-features --package routes --package engine
+CARGO_TEST := $(IN_NATIVE); cargo test --quiet --locked --all-features --package routes --package engine --package fuzz
 
 # A stamp is as new as the lock that it installed, so the second run of a verb starts at once.
 # The checkout itself is installed last: editable, from the pinned build tools, fetching nothing.
@@ -74,3 +81,8 @@ $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
 	@echo "installing what Fairlead is developed with into $(VENV)"
 	@$(call install,dev)
 	@touch $@ $(VENV)/run.stamp
+
+# Fuzzers are wheels for few machines; the replay of what they found needs none of them.
+$(VENV)/fuzz.stamp: requirements/fuzz.txt $(VENV)/dev.stamp
+	@$(PIP) install --require-hashes --requirement requirements/fuzz.txt
+	@touch $@

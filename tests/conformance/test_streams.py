@@ -7,7 +7,8 @@ from fairlead.reasons import Reason
 from fairlead.stun.attributes import DATA, REQUESTED_TRANSPORT, XOR_PEER_ADDRESS
 from fairlead.stun.header import COOKIE_BYTES, Class, Method
 from fairlead.stun.message import decode, encode, new_mask
-from tests.conformance.kit import NUMBER, End, Relay, Rig, channel_data, plain_send
+from tests.conformance.conftest import MakeRig
+from tests.conformance.kit import IPV6, NUMBER, End, Relay, Rig, channel_data, plain_send
 from turnd.dataplane.contract import Direction, Framing, StreamData
 
 #: A stream of a listener that is not the engine's.
@@ -55,6 +56,25 @@ def test_indications_go_both_ways(rig: Rig, five_tuple: FiveTuple) -> None:
     message = decode(handed_up.data)
     assert message.first(XOR_PEER_ADDRESS) == peer.address
     assert message.first(DATA) == b"down"
+
+
+def test_what_no_data_indication_holds_is_dropped(make_rig: MakeRig) -> None:
+    """IPv6 carries datagrams that are longer than what the length of a STUN message has room for."""
+    rig = make_rig(IPV6)
+    udp = rig.client()
+    over_tcp = FiveTuple(Transport.TCP, Address(IPV6, 40000), Address(IPV6, 3478))
+    most = 0xFFFC - 28  # the body is a multiple of 4; XOR-PEER-ADDRESS and the header of DATA take 28 bytes
+    stream, datagrams = rig.relay(over_tcp, STREAM), rig.relay(udp.five_tuple)
+    stream.permit(IPV6)
+    datagrams.permit(IPV6)
+    peer = rig.peer()
+    peer.send(bytes(most + 1), stream.address)
+    peer.send(bytes(most + 1), datagrams.address)
+    rig.expect_dropped(Reason.TOO_LARGE, 2)
+    peer.send(bytes(most), stream.address)
+    handed_up = rig.next_handed_up()
+    assert isinstance(handed_up, StreamData)
+    assert decode(handed_up.data).first(DATA) == bytes(most)
 
 
 #: A Send indication that ends one byte behind its attributes.

@@ -17,14 +17,15 @@ pub fn channel_header(header: &mut [u8; HEADER], number: u16, length: usize, is_
     (4, if is_stream { padding(length) } else { 0 })
 }
 
-/// Writes what stands before the data of a Data indication; returns its length and the padding behind the data.
+/// Writes what stands before the data of a Data indication; returns its length and the padding behind the data. None
+/// when the message's length has no room for them: the longest datagrams of IPv6 are longer than what fits.
 #[must_use]
 pub fn data_indication_header(
     header: &mut [u8; HEADER],
     transaction: u128,
     peer: SocketAddr,
     length: usize,
-) -> (usize, usize) {
+) -> Option<(usize, usize)> {
     let mut mask = [0; 16];
     mask[..4].copy_from_slice(&COOKIE.to_be_bytes());
     mask[4..].copy_from_slice(&transaction.to_be_bytes()[4..]);
@@ -40,7 +41,7 @@ pub fn data_indication_header(
     let end = 20 + 4 + 4 + size + 4;
     let padding = padding(length);
     header[..2].copy_from_slice(&DATA_INDICATION.to_be_bytes());
-    header[2..4].copy_from_slice(&((end - 20 + length + padding) as u16).to_be_bytes());
+    header[2..4].copy_from_slice(&u16::try_from(end - 20 + length + padding).ok()?.to_be_bytes());
     header[4..20].copy_from_slice(&mask);
     header[20..22].copy_from_slice(&XOR_PEER_ADDRESS.to_be_bytes());
     header[22..24].copy_from_slice(&(4 + size as u16).to_be_bytes());
@@ -52,7 +53,7 @@ pub fn data_indication_header(
     }
     header[28 + size..30 + size].copy_from_slice(&DATA.to_be_bytes());
     header[30 + size..end].copy_from_slice(&(length as u16).to_be_bytes());
-    (end, padding)
+    Some((end, padding))
 }
 
 fn padding(length: usize) -> usize {

@@ -22,3 +22,5 @@ pub use mailbox::{Fault, Up};
 pub use routes::{Channel, Client, FiveTuple, Permission, Ports, Rate, Reason, RelayId, Transport};
 pub use sockets::Buffers;
 pub use worker::Answering;
+#[cfg(feature = "played-kernel")]
+pub use worker::stage::{Door, Stage};

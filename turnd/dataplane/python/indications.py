@@ -32,6 +32,12 @@ _PEER_VALUE = Struct("!xBHI")
 _DATA_OVER_IPV4 = Struct("!HHIIQ HHHHI HH")
 _DATA_OVER_IPV6 = Struct("!HHIIQ HHHH16s HH")
 _LOW_PART = (1 << 64) - 1
+#: The most data that the length of a Data indication has room for, by the peer's family. A datagram of IPv6 can be
+#: longer.
+LONGEST_DATA = {
+    _IPV4: 0xFFFC + HEADER_LENGTH - _DATA_OVER_IPV4.size,
+    _IPV6: 0xFFFC + HEADER_LENGTH - _DATA_OVER_IPV6.size,
+}
 
 
 def read_send(message: Message, size: int) -> SendIndication | None:
@@ -83,7 +89,7 @@ def write_data(
 ) -> tuple[int, int]:
     """Makes a Data indication of the `size` bytes at `offset`: header in front, zeros behind; returns its two ends.
 
-    There must be room: 36 bytes in front for a peer of IPv4, 48 for one of IPv6, 3 behind.
+    There must be room: 36 bytes in front for a peer of IPv4, 48 for one of IPv6, 3 behind; and at most LONGEST_DATA.
     """
     high, low = transaction >> 64, transaction & _LOW_PART
     xor_port = port ^ _PORT_MASK

@@ -7,7 +7,7 @@ from fairlead.datagram import Address, Family, pack_host
 from fairlead.reasons import Reason
 from turnd.dataplane.contract import EngineSettings
 from turnd.dataplane.python.clients import CHANNEL_HEADER, Client, Transmit
-from turnd.dataplane.python.indications import write_data
+from turnd.dataplane.python.indications import LONGEST_DATA, write_data
 from turnd.dataplane.python.sockets import open_socket, send_unfragmented
 from turnd.dataplane.python.switchboard import (
     HEADROOM,
@@ -212,6 +212,8 @@ class RelaySocket:
     def _indicate(self, size: int, peer: SocketAddress) -> None:
         """Takes the packet of a peer without a channel to the client, as a Data indication."""
         refusal = self._refusal(peer) if self._client is not None else Reason.NO_ALLOCATION
+        if refusal is None and size > LONGEST_DATA[self._family]:
+            refusal = Reason.TOO_LARGE
         if refusal is not None:
             self._switchboard.drop(refusal)
             return

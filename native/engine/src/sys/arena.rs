@@ -5,7 +5,7 @@ use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::RawFd;
 
-use super::{CONTROL, SLOT, SLOTS, UDP_GRO};
+use super::{CONTROL, SLOT, SLOTS, UDP_GRO, kernel};
 
 /// What is known of one received datagram or train.
 #[derive(Clone, Copy, Debug)]
@@ -99,28 +99,18 @@ impl Arena {
             header.msg_controllen = CONTROL as _;
         }
         // SAFETY: the headers point into vectors of ours, which keep their length and so their place.
-        let count = unsafe {
-            libc::recvmmsg(
-                socket,
-                self.headers[start..].as_mut_ptr(),
-                most as libc::c_uint,
-                libc::MSG_DONTWAIT,
-                std::ptr::null_mut(),
-            )
-        };
-        if count < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        for slot in start..start + count as usize {
+        let count = unsafe { kernel::receive(socket, &mut self.headers[start..start + most])? };
+        for slot in start..start + count {
             let received = self.describe(slot);
             self.received.push(received);
         }
-        Ok(count as usize)
+        Ok(count)
     }
 
     fn describe(&self, slot: usize) -> Received {
         let length = self.headers[slot].msg_len as usize;
-        let mut received = Received { length, segment: length.max(1), source: address(&self.names[slot]), local: None };
+        let mut received =
+            Received { length, segment: length.max(1), source: read_address(&self.names[slot]), local: None };
         let header = &self.headers[slot].msg_hdr;
         // SAFETY: the kernel has written msg_controllen bytes of control messages into our buffer.
         unsafe {
@@ -155,7 +145,7 @@ impl Default for Arena {
     }
 }
 
-fn address(name: &libc::sockaddr_storage) -> SocketAddr {
+pub(super) fn read_address(name: &libc::sockaddr_storage) -> SocketAddr {
     // SAFETY: the kernel has written an address of the family that it says, both of which fit into the storage.
     unsafe {
         if libc::c_int::from(name.ss_family) == libc::AF_INET6 {

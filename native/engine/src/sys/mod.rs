@@ -4,6 +4,9 @@
 //! the length of the call and that are sized when they are made; nothing keeps a pointer beyond a call.
 
 mod arena;
+mod kernel;
+#[cfg(feature = "played-kernel")]
+pub mod played;
 mod poll;
 mod sender;
 
@@ -13,7 +16,7 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 pub use arena::{Arena, Received};
 pub use poll::{Bell, Epoll};
-pub use sender::{Outgoing, Piece, Sender};
+pub use sender::{Outgoing, Piece, Sender, send_to};
 
 /// The longest datagram that there is, and the longest train that UDP_GRO makes of several.
 pub const SLOT: usize = 65536;
@@ -36,6 +39,9 @@ pub fn duplicate(descriptor: RawFd) -> io::Result<OwnedFd> {
 
 /// Turns an integer socket option on or off.
 pub fn set_option(socket: RawFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    if kernel::is_played() {
+        return Ok(());
+    }
     // SAFETY: the option is an integer of the length that is given.
     let result = unsafe {
         libc::setsockopt(socket, level, option, (&raw const value).cast(), size_of::<libc::c_int>() as libc::socklen_t)

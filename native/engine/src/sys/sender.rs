@@ -5,7 +5,7 @@ use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 
-use super::{CONTROL, UDP_SEGMENT};
+use super::{CONTROL, UDP_SEGMENT, kernel};
 
 /// A piece of a datagram that is to be sent: a range of one of the slices that send() is given.
 #[derive(Clone, Copy, Debug)]
@@ -90,15 +90,7 @@ impl Sender {
             }
         }
         // SAFETY: the headers of the batch are filled above; the kernel only reads what their vectors point to.
-        let count = unsafe {
-            libc::sendmmsg(
-                socket,
-                self.headers.as_mut_ptr(),
-                batch.len() as libc::c_uint,
-                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
-            )
-        };
-        if count < 0 { Err(io::Error::last_os_error()) } else { Ok(count as usize) }
+        unsafe { kernel::send(socket, &mut self.headers[..batch.len()]) }
     }
 }
 
@@ -109,18 +101,16 @@ impl Default for Sender {
 }
 
 /// The cheapest way to send a single datagram.
-fn send_to(socket: RawFd, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
-    // SAFETY: zero bytes are an address; the kernel reads the bytes and the address during the call only.
-    let sent = unsafe {
+pub fn send_to(socket: RawFd, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
+    // SAFETY: zero bytes are an address, and the length is that of the one that is written.
+    unsafe {
         let mut name: libc::sockaddr_storage = zeroed();
         let length = write_address(&mut name, to);
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        libc::sendto(socket, bytes.as_ptr().cast(), bytes.len(), flags, (&raw const name).cast(), length)
-    };
-    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        kernel::send_to(socket, bytes, &name, length)
+    }
 }
 
-fn write_address(storage: &mut libc::sockaddr_storage, address: SocketAddr) -> libc::socklen_t {
+pub(super) fn write_address(storage: &mut libc::sockaddr_storage, address: SocketAddr) -> libc::socklen_t {
     // SAFETY: both address types fit into the storage and are aligned less strictly than it.
     unsafe {
         match address {
@@ -173,7 +163,12 @@ fn write_controls(header: &mut libc::msghdr, outgoing: &Outgoing) -> usize {
 }
 
 /// SAFETY: `control` points to room for CMSG_SPACE(size_of::<T>()) bytes.
-unsafe fn write_control<T>(control: *mut libc::cmsghdr, level: libc::c_int, kind: libc::c_int, value: T) -> usize {
+pub(super) unsafe fn write_control<T>(
+    control: *mut libc::cmsghdr,
+    level: libc::c_int,
+    kind: libc::c_int,
+    value: T,
+) -> usize {
     let size = size_of::<T>() as libc::c_uint;
     unsafe {
         (*control).cmsg_level = level;

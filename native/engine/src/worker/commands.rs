@@ -10,7 +10,7 @@ use super::{Listener, RelaySocket, Worker};
 use crate::books::Tally;
 use crate::mailbox::Command;
 use crate::outbox::{Account, Ledger, reason};
-use crate::sys::{dont_fragment, receive_trains};
+use crate::sys::{dont_fragment, receive_trains, send_to};
 
 /// Whoever asked may be gone.
 fn reply<T>(to: &Sender<T>, answer: T) {
@@ -29,7 +29,7 @@ impl Worker {
         }
     }
 
-    fn carry_out(&mut self, command: Command) {
+    pub(super) fn carry_out(&mut self, command: Command) {
         match command {
             Command::OpenListener { listener, socket, address, wildcard } => {
                 receive_trains(socket.as_raw_fd());
@@ -161,8 +161,8 @@ impl Worker {
         let Some(open) = &self.relays[relay as usize] else {
             return;
         };
-        match open.socket.send_to(data, &peer.into()) {
-            Ok(_) => {
+        match send_to(open.socket.as_raw_fd(), data, peer) {
+            Ok(()) => {
                 let account = Account::Relayed { relay, to_peer: true, by_channel };
                 self.accounts().sent(account, data.len() as u32);
             }

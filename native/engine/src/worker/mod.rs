@@ -4,6 +4,8 @@ mod bindings;
 mod commands;
 mod elsewhere;
 mod packets;
+#[cfg(feature = "played-kernel")]
+pub mod stage;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;

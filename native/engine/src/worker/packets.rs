@@ -100,12 +100,15 @@ impl Worker {
         };
         let is_stream = client.five_tuple.transport != Transport::Udp;
         let mut header = [0; HEADER];
-        let (used, padding) = match number {
-            Some(number) => channel_header(&mut header, number, end - start, is_stream),
+        let framed = match number {
+            Some(number) => Some(channel_header(&mut header, number, end - start, is_stream)),
             None => {
                 self.transaction = self.transaction.wrapping_add(1);
                 data_indication_header(&mut header, self.transaction, peer, end - start)
             }
+        };
+        let Some((used, padding)) = framed else {
+            return self.shared.books.dropped(Reason::TooLarge);
         };
         let account = Account::Relayed { relay: place, to_peer: false, by_channel: number.is_some() };
         if is_stream {

@@ -1,0 +1,71 @@
+//! One worker with a kernel that is played: what Miri can look at, pointers into the kernel included.
+#![cfg(feature = "played-kernel")]
+
+use std::net::SocketAddr;
+
+use engine::sys::played::Arrival;
+use engine::{Channel, Client, Door, FiveTuple, Permission, Ports, Reason, Stage, Transport, Up};
+
+const LISTENER: Door = Door::Listener(1);
+const RELAY: Door = Door::Relay(7);
+const NUMBER: u16 = 0x4000;
+
+fn at(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// A call on a wildcard listener, so that every datagram carries control messages both ways.
+fn call() -> Stage {
+    let mut stage = Stage::new().unwrap();
+    stage.open(LISTENER, at("0.0.0.0:3478"), true).unwrap();
+    stage.open(RELAY, at("127.0.0.1:4000"), false).unwrap();
+    let five_tuple =
+        FiveTuple { transport: Transport::Udp, client: at("127.0.0.8:5000"), server: at("127.0.0.2:3478") };
+    stage.set_client(7, Client { five_tuple, listener: 1, path: 0 });
+    stage.permit(Permission { relay: 7, host: at("127.0.0.9:0").ip(), ports: Ports::Any }, true);
+    stage.bind(Channel { relay: 7, number: NUMBER, peer: at("127.0.0.9:6000") }, true);
+    stage
+}
+
+fn arrival(source: &str, bytes: &[u8], segment: usize) -> Arrival {
+    let local = source.starts_with("127.0.0.8").then(|| at("127.0.0.2:0").ip());
+    Arrival { source: at(source), local, bytes: bytes.to_vec(), segment }
+}
+
+#[test]
+fn a_train_leaves_as_the_packets_that_it_was_made_of() {
+    let mut stage = call();
+    let frame = [&NUMBER.to_be_bytes()[..], &[0, 4], b"data"].concat();
+    stage.arrive(LISTENER, vec![arrival("127.0.0.8:5000", &frame.repeat(20), frame.len())]);
+    stage.arrive(RELAY, vec![arrival("127.0.0.9:6000", &[7; 45], 10)]);
+    let (departures, up) = stage.end_turn();
+    assert!(up.is_empty());
+    let (to_peer, to_client): (Vec<_>, Vec<_>) = departures.into_iter().partition(|(door, _)| *door == RELAY);
+    assert_eq!(to_peer.len(), 20);
+    assert!(to_peer.iter().all(|(_, packet)| packet.bytes == b"data" && packet.to == at("127.0.0.9:6000")));
+    let lengths: Vec<usize> = to_client.iter().map(|(_, packet)| packet.bytes.len()).collect();
+    assert_eq!(lengths, [14, 14, 14, 14, 9]);
+    assert!(to_client.iter().all(|(_, packet)| packet.from == Some(at("127.0.0.2:0").ip())));
+}
+
+#[test]
+fn a_train_that_is_refused_is_sent_packet_by_packet_and_the_rest_is_counted() {
+    let mut stage = call();
+    let frame = [&NUMBER.to_be_bytes()[..], &[0, 4], b"data"].concat();
+    stage.arrive(LISTENER, vec![arrival("127.0.0.8:5000", &frame.repeat(5), frame.len())]);
+    stage.refuse([libc::EINVAL, 0, libc::EMSGSIZE, libc::ENOBUFS]);
+    assert_eq!(stage.end_turn().0.len(), 3);
+    let dropped = stage.dropped();
+    assert_eq!((dropped[Reason::TooLarge as usize], dropped[Reason::SendBuffer as usize]), (1, 1));
+}
+
+#[test]
+fn more_than_the_slots_hold_is_read_in_turns() {
+    let mut stage = call();
+    let request = [&[0, 3, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], b"transactions"].concat();
+    stage.arrive(LISTENER, vec![arrival("127.0.0.8:5001", &request, 0); 150]);
+    let (departures, up) = stage.end_turn();
+    assert!(departures.is_empty());
+    assert_eq!(up.len(), 150);
+    assert!(up.iter().all(|up| matches!(up, Up::Datagram { data, .. } if data[..] == request[..])));
+}

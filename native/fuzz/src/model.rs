@@ -1,0 +1,216 @@
+//! What a worker is meant to do, said plainly: rows in lists, one packet after the other.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use engine::{Channel, Client, Door, FiveTuple, Permission, Ports, Reason, RelayId, Transport};
+
+use crate::plain::{self, Said};
+
+/// Bytes that are to leave, or an indication whose transaction id the worker chooses.
+#[derive(Clone, Debug)]
+pub enum Frame {
+    Plain(Vec<u8>),
+    Indication { peer: SocketAddr, data: Vec<u8> },
+}
+
+impl Frame {
+    /// The bytes, with the transaction id of those that left.
+    pub fn of(&self, left: &[u8]) -> Cow<'_, [u8]> {
+        match self {
+            Frame::Plain(bytes) => Cow::Borrowed(bytes),
+            Frame::Indication { peer, data } => {
+                let transaction = left.get(8..20).unwrap_or(&[0; 12]);
+                Cow::Owned(plain::indication(0x17, transaction, *peer, data).expect("a length that fits"))
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct HandedUp {
+    pub listener: u32,
+    pub five_tuple: FiveTuple,
+    pub data: Frame,
+}
+
+/// What a turn comes to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub departures: BTreeMap<(Door, SocketAddr, Option<IpAddr>), Vec<Frame>>,
+    pub up: Vec<HandedUp>,
+    pub dropped: BTreeMap<u8, (Reason, u64)>,
+}
+
+#[derive(Debug)]
+pub struct Row {
+    address: SocketAddr,
+    client: Option<Client>,
+    permissions: Vec<Permission>,
+    channels: Vec<Channel>,
+}
+
+#[derive(Debug, Default)]
+pub struct Model {
+    pub listeners: BTreeSet<u32>,
+    pub relays: BTreeMap<RelayId, Row>,
+    pub denied: Vec<SocketAddr>,
+    pub outcome: Outcome,
+}
+
+type Judged<T> = Result<T, Reason>;
+
+impl Model {
+    pub fn open(&mut self, relay: RelayId, address: SocketAddr) {
+        self.relays.insert(relay, Row { address, client: None, permissions: Vec::new(), channels: Vec::new() });
+    }
+
+    /// A client has one relay socket of each family.
+    pub fn attach(&mut self, relay: RelayId, client: Client) {
+        let Some(is_ipv4) = self.relays.get(&relay).map(|row| row.address.is_ipv4()) else { return };
+        for row in self.relays.values_mut().filter(|row| row.address.is_ipv4() == is_ipv4) {
+            row.client.take_if(|owner| owner.five_tuple == client.five_tuple);
+        }
+        self.relays.get_mut(&relay).expect("it is there").client = Some(client);
+    }
+
+    pub fn permit(&mut self, permission: Permission, is_set: bool) {
+        let Some(row) = self.relays.get_mut(&permission.relay) else { return };
+        if is_set {
+            row.permissions.retain(|old| old.host != permission.host);
+            row.permissions.push(permission);
+        } else {
+            row.permissions.retain(|old| *old != permission);
+        }
+    }
+
+    pub fn bind(&mut self, channel: Channel, is_set: bool) {
+        let Some(row) = self.relays.get_mut(&channel.relay) else { return };
+        if is_set {
+            row.channels.retain(|old| old.number != channel.number && old.peer != channel.peer);
+            row.channels.push(channel);
+        } else {
+            row.channels.retain(|old| *old != channel);
+        }
+    }
+
+    fn may(&self, row: &Row, peer: SocketAddr, by_channel: bool) -> Judged<()> {
+        let permission = row.permissions.iter().find(|permission| permission.host == peer.ip());
+        let is_living = self.relays.values().any(|row| row.address == peer);
+        match permission {
+            None => Err(Reason::NoPermission),
+            Some(_) if !by_channel && self.denied.contains(&peer) => Err(Reason::PeerDenied),
+            Some(_) if peer.port() == 0 => Err(Reason::PortZero),
+            Some(permission) if permission.ports == Ports::OwnRelayed && !is_living => Err(Reason::PeerNotAllocated),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Where a client's data is to go; None when what it says is for the core.
+    fn way<'a>(&self, five_tuple: &FiveTuple, message: &'a [u8]) -> Option<Judged<(RelayId, SocketAddr, &'a [u8])>> {
+        let owned: Vec<(&RelayId, &Row)> = self
+            .relays
+            .iter()
+            .filter(|(_, row)| row.client.is_some_and(|client| client.five_tuple == *five_tuple))
+            .collect();
+        let judged = match plain::read(message) {
+            Said::Other => return None,
+            Said::Nothing(reason) => Err(reason),
+            _ if owned.is_empty() => Err(Reason::NoAllocation),
+            Said::Channel(number, data) => {
+                // IPv4 is asked first.
+                let mut rows = owned.clone();
+                rows.sort_by_key(|(_, row)| row.address.is_ipv6());
+                let all =
+                    rows.iter().flat_map(|(relay, row)| row.channels.iter().map(move |channel| (relay, row, channel)));
+                let found = all.into_iter().find(|(_, _, channel)| channel.number == number);
+                found.ok_or(Reason::NoChannel).and_then(|(relay, row, channel)| {
+                    self.may(row, channel.peer, true).map(|()| (**relay, channel.peer, data))
+                })
+            }
+            Said::Send(peer, data) => {
+                let found = owned.iter().find(|(_, row)| row.address.is_ipv4() == peer.is_ipv4());
+                found
+                    .ok_or(Reason::PeerFamily)
+                    .and_then(|(relay, row)| self.may(row, peer, false).map(|()| (**relay, peer, data)))
+            }
+        };
+        Some(judged)
+    }
+
+    pub fn client_says(&mut self, client: Client, message: &[u8]) {
+        match self.way(&client.five_tuple, message) {
+            None if client.five_tuple.client.port() == 0 => self.drop(Reason::PortZero),
+            None => {
+                let (listener, five_tuple) = (client.listener, client.five_tuple);
+                self.outcome.up.push(HandedUp { listener, five_tuple, data: Frame::Plain(message.to_vec()) });
+            }
+            Some(judged) => self.relayed(judged),
+        }
+    }
+
+    /// What is for the core has been found to be so before.
+    pub fn stream_says(&mut self, client: Client, message: &[u8]) {
+        if let Some(judged) = self.way(&client.five_tuple, message) {
+            self.relayed(judged);
+        }
+    }
+
+    pub fn send(&mut self, relay: RelayId, peer: SocketAddr, data: &[u8]) {
+        let judged = match self.relays.get(&relay) {
+            None => Err(Reason::NoAllocation),
+            Some(row) => self.may(row, peer, false).map(|()| (relay, peer, data)),
+        };
+        self.relayed(judged);
+    }
+
+    fn relayed(&mut self, judged: Judged<(RelayId, SocketAddr, &[u8])>) {
+        match judged {
+            Ok((relay, peer, data)) => {
+                self.leaves(Door::Relay(relay), peer, None, Frame::Plain(data.to_vec()), data.len())
+            }
+            Err(reason) => self.drop(reason),
+        }
+    }
+
+    pub fn peer_says(&mut self, relay: RelayId, peer: SocketAddr, data: &[u8]) {
+        // What is not open hears nothing.
+        let Some(row) = self.relays.get(&relay) else { return };
+        let channel = row.channels.iter().find(|channel| channel.peer == peer).map(|channel| channel.number);
+        let Some(client) = row.client else { return self.drop(Reason::NoAllocation) };
+        if let Err(reason) = self.may(row, peer, channel.is_some()) {
+            return self.drop(reason);
+        }
+        let is_stream = client.five_tuple.transport != Transport::Udp;
+        let framed = match channel {
+            Some(number) => {
+                plain::channel_data(number, data, is_stream).map(|bytes| (bytes.len(), Frame::Plain(bytes)))
+            }
+            None => plain::indication(0x17, &[0; 12], peer, data)
+                .map(|bytes| (bytes.len(), Frame::Indication { peer, data: data.to_vec() })),
+        };
+        let Some((length, frame)) = framed else { return self.drop(Reason::TooLarge) };
+        if is_stream {
+            let (listener, five_tuple) = (client.listener, client.five_tuple);
+            self.outcome.up.push(HandedUp { listener, five_tuple, data: frame });
+        } else if !self.listeners.contains(&client.listener) {
+            self.drop(Reason::Unreachable);
+        } else {
+            let from = (client.listener == 2).then(|| client.five_tuple.server.ip());
+            self.leaves(Door::Listener(client.listener), client.five_tuple.client, from, frame, length);
+        }
+    }
+
+    fn leaves(&mut self, door: Door, to: SocketAddr, from: Option<IpAddr>, frame: Frame, length: usize) {
+        let longest = if to.is_ipv4() { 65_507 } else { 65_527 };
+        if length > longest {
+            return self.drop(Reason::TooLarge);
+        }
+        self.outcome.departures.entry((door, to, from)).or_default().push(frame);
+    }
+
+    fn drop(&mut self, reason: Reason) {
+        self.outcome.dropped.entry(reason as u8).or_insert((reason, 0)).1 += 1;
+    }
+}
