@@ -132,6 +132,8 @@ impl Stage {
     pub fn end_turn(&mut self) -> (Vec<(Door, Departure)>, Vec<Up>) {
         self.worker.flush();
         self.worker.arena.clear();
+        // All that arrived has been read.
+        self.worker.unfinished.clear();
         self.worker.hand_up();
         let departures = with(|kernel| std::mem::take(&mut kernel.departures)).unwrap_or_default();
         let departures = departures.into_iter().map(|departure| (self.doors[&departure.socket], departure)).collect();
