@@ -33,6 +33,9 @@ const STREAM: usize = 6;
 const PEERS: [SocketAddr; 8] =
     [ipv4(9, 6000), ipv4(9, 6001), ipv4(9, 0), ipv4(1, 4011), ipv4(2, 4012), ipv6(6000), ipv6(0), ipv6(4021)];
 const NUMBERS: [u16; 3] = [0x4000, 0x4001, 0x7fff];
+/// Binding requests without and with a FINGERPRINT.
+const BINDING: &[u8] = b"\x00\x01\x00\x00\x21\x12\xa4\x42transactions";
+const STAMPED: &[u8] = b"\x00\x01\x00\x08\x21\x12\xa4\x42transactions\x80\x28\x00\x04\x23\xd7\x25\xd5";
 /// What sends meet: nothing mostly, or a full buffer, a path too narrow, a device that cannot cut, an ICMP error.
 const ERRORS: [i32; 8] =
     [0, 0, libc::ENOBUFS, libc::EMSGSIZE, libc::EINVAL, libc::EAGAIN, libc::ECONNREFUSED, libc::EINTR];
@@ -259,7 +262,11 @@ impl Course {
         match input.byte() % 4 {
             0 => {
                 let length = usize::from(input.byte() % 64);
-                input.take(length).to_vec()
+                match length {
+                    56.. => lie(input, STAMPED.to_vec()),
+                    48.. => lie(input, BINDING.to_vec()),
+                    _ => input.take(length).to_vec(),
+                }
             }
             1 | 2 => {
                 let (number, data) = (input.pick(&NUMBERS), self.data(input));

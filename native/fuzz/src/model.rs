@@ -142,12 +142,27 @@ impl Model {
     pub fn client_says(&mut self, client: Client, message: &[u8]) {
         match self.way(&client.five_tuple, message) {
             None if client.five_tuple.client.port() == 0 => self.drop(Reason::PortZero),
+            None if self.answers(client, message) => {}
             None => {
                 let (listener, five_tuple) = (client.listener, client.five_tuple);
                 self.outcome.up.push(HandedUp { listener, five_tuple, data: Frame::Plain(message.to_vec()) });
             }
             Some(judged) => self.relayed(judged),
         }
+    }
+
+    /// Whether it is a Binding request that needs no core.
+    fn answers(&mut self, client: Client, message: &[u8]) -> bool {
+        let source = client.five_tuple.client;
+        match plain::answer(message, source) {
+            None => return false,
+            Some(Err(reason)) => self.drop(reason),
+            Some(Ok(answer)) => {
+                let length = answer.len();
+                self.leaves(Door::Listener(client.listener), source, our_address(client), Frame::Plain(answer), length);
+            }
+        }
+        true
     }
 
     /// What is for the core has been found to be so before.
@@ -197,8 +212,8 @@ impl Model {
         } else if !self.listeners.contains(&client.listener) {
             self.drop(Reason::Unreachable);
         } else {
-            let from = (client.listener == 2).then(|| client.five_tuple.server.ip());
-            self.leaves(Door::Listener(client.listener), client.five_tuple.client, from, frame, length);
+            let to = client.five_tuple.client;
+            self.leaves(Door::Listener(client.listener), to, our_address(client), frame, length);
         }
     }
 
@@ -213,4 +228,9 @@ impl Model {
     fn drop(&mut self, reason: Reason) {
         self.outcome.dropped.entry(reason as u8).or_insert((reason, 0)).1 += 1;
     }
+}
+
+/// Which of our addresses an answer leaves from: a listener that hears all of them is told.
+fn our_address(client: Client) -> Option<IpAddr> {
+    (client.listener == 2).then(|| client.five_tuple.server.ip())
 }

@@ -95,6 +95,41 @@ fn address(value: &[u8], mask: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port ^ number(&COOKIE, 0)))
 }
 
+/// The answer to a Binding request of nothing but a FINGERPRINT, or what is wrong with that; None for all else.
+pub fn answer(datagram: &[u8], source: SocketAddr) -> Option<Result<Vec<u8>, Reason>> {
+    let (header, body) = datagram.split_at_checked(20)?;
+    if header[..2] != [0, 1] {
+        return None;
+    }
+    let stamp = |message: &[u8]| (checksum(message) ^ 0x5354_554e).to_be_bytes();
+    let is_stamped = match body {
+        [] => false,
+        [0x80, 0x28, 0, 4, said @ ..] if said.len() == 4 && *said == stamp(header) => true,
+        [0x80, 0x28, 0, 4, said @ ..] if said.len() == 4 => return Some(Err(Reason::BadFingerprint)),
+        _ => return None,
+    };
+    let mut answer = [&[1, 1, 0, 0], &header[4..], &0x0020u16.to_be_bytes()].concat();
+    let value = xored(source, &header[4..]);
+    answer.extend((value.len() as u16).to_be_bytes());
+    answer.extend(value);
+    answer[3] = (answer.len() - 20) as u8 + if is_stamped { 8 } else { 0 };
+    if is_stamped {
+        let said = stamp(&answer);
+        answer.extend([0x80, 0x28, 0, 4]);
+        answer.extend(said);
+    }
+    Some(Ok(answer))
+}
+
+fn xored(address: SocketAddr, mask: &[u8]) -> Vec<u8> {
+    let (family, host) = match address.ip() {
+        IpAddr::V4(ip) => (1u16, ip.octets().to_vec()),
+        IpAddr::V6(ip) => (2, ip.octets().to_vec()),
+    };
+    let host: Vec<u8> = host.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect();
+    [&family.to_be_bytes()[..], &(address.port() ^ number(&COOKIE, 0)).to_be_bytes(), &host].concat()
+}
+
 fn checksum(bytes: &[u8]) -> u32 {
     let mut sum = u32::MAX;
     for byte in bytes {
@@ -119,13 +154,7 @@ pub fn channel_data(number: u16, data: &[u8], is_stream: bool) -> Option<Vec<u8>
 /// An indication (0x16 Send, 0x17 Data) of a peer and data; None when the length has no room for it.
 pub fn indication(kind: u16, transaction: &[u8], peer: SocketAddr, data: &[u8]) -> Option<Vec<u8>> {
     let mask = [&COOKIE[..], transaction].concat();
-    let (family, host) = match peer.ip() {
-        IpAddr::V4(ip) => (1u16, ip.octets().to_vec()),
-        IpAddr::V6(ip) => (2, ip.octets().to_vec()),
-    };
-    let xored: Vec<u8> = host.iter().zip(&mask).map(|(byte, mask)| byte ^ mask).collect();
-    let port = peer.port() ^ number(&COOKIE, 0);
-    let value = [&family.to_be_bytes()[..], &port.to_be_bytes(), &xored].concat();
+    let value = xored(peer, &mask);
     let mut body = Vec::new();
     for (kind, value) in [(0x0012u16, &value[..]), (0x0013, data)] {
         body.extend(kind.to_be_bytes());

@@ -6,12 +6,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, mpsc};
+use std::time::Instant;
 
-use routes::{Channel, Client, Permission, RelayId};
+use routes::{BucketTable, Channel, Client, Permission, RelayId};
 use socket2::{Domain, Socket, Type};
 
 use super::{Shared, Worker};
-use crate::books::{Books, Tally};
+use crate::books::{Books, Tally, Totals};
 use crate::mailbox::{Command, Mailbox, Up, Upstairs};
 use crate::sys::played::{Arrival, Departure, Kernel, play, with};
 
@@ -40,8 +41,12 @@ impl Stage {
             mailbox: Arc::new(Mailbox::new()?),
             upstairs: Arc::new(Upstairs::new()?),
             books: Arc::new(Books::default()),
+            sources: Arc::new(BucketTable::new(1)),
+            born: Instant::now(),
+            stun_only: false,
         };
-        let worker = Worker::new(shared, &[], 0)?;
+        let mut worker = Worker::new(shared, &[], 0)?;
+        worker.answering.answers = true;
         Ok(Stage { worker, sockets: HashMap::new(), doors: HashMap::new() })
     }
 
@@ -145,7 +150,9 @@ impl Stage {
     /// How much has been dropped, by the number of its reason, since the stage was made.
     #[must_use]
     pub fn dropped(&self) -> Vec<u64> {
-        self.worker.shared.books.read().1
+        let mut totals = Totals::default();
+        self.worker.shared.books.add_to(&mut totals);
+        totals.dropped
     }
 
     /// A descriptor for a door, which nothing is ever sent to.
