@@ -1,0 +1,60 @@
+"""A soak of seconds; the long one is `python -m bench soak --packets 1e8`."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairlead.native import EngineChoice, EngineMissingError, is_native
+from tests.architecture.house import ROOT
+from tests.conformance.conftest import ENGINES
+from tests.skipping import skip_for_lack_of
+
+pytestmark = [pytest.mark.requires("gcc"), pytest.mark.requires("ip")]
+
+#: Short lives, so that many end.
+SHORT = ["--seed", "7", "--seconds", "0.3", "--clients", "20", "--minutes", "0.5"]
+
+
+def soak(folder: Path, engine: str, *words: str) -> tuple[int, dict[str, Any]]:
+    """Exit status and report."""
+    file = folder / "report.json"
+    command = [sys.executable, "-m", "bench", "soak", "--engine", engine, "--json", str(file), *SHORT, *words]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert file.exists(), run.stdout + run.stderr
+    return run.returncode, json.loads(file.read_text())
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    name = str(request.param)
+    try:
+        is_native(EngineChoice(name))
+    except EngineMissingError as missing:
+        skip_for_lack_of(f"the engine {name}", enable=missing.remedy)
+    return name
+
+
+def test_nothing_goes_astray(tmp_path: Path, engine: str) -> None:
+    status, report = soak(tmp_path, engine, "--packets", "1e5")
+    assert status == 0, report
+    assert (report["findings"], report["deaf"], report["troubles"]) == (0, 0, {})
+    assert report["sent"] >= 1e5
+    assert report["delivered_to_peer"] + report["delivered_to_client"] > 0.9e5
+    assert report["flows_ended"] > 20
+    assert report["tried_after_end"] > 0
+    assert {"refresh", "revoke", "close"} <= set(report["ended_by"])
+
+
+@pytest.mark.parametrize(
+    ("plant", "packets", "words"),
+    [("wrong", "2e4", "gets a packet of flow"), ("altered", "2e4", "altered"), ("late", "1e5", "after the end")],
+)
+def test_a_planted_fault_is_found(tmp_path: Path, plant: str, packets: str, words: str) -> None:
+    status, report = soak(tmp_path, "auto", "--packets", packets, "--plant", plant)
+    assert status == 1
+    assert report["findings"] > 0
+    assert any(words in found for found in report["found"])
