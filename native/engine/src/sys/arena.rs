@@ -5,7 +5,7 @@ use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::RawFd;
 
-use super::{CONTROL, SLOT, SLOTS, UDP_GRO, kernel};
+use super::{CONTROL, Controls, NO_CONTROLS, SLOT, SLOTS, UDP_GRO, kernel};
 
 /// What is known of one received datagram or train.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ pub struct Arena {
     bytes: Vec<u8>,
     received: Vec<Received>,
     names: Vec<libc::sockaddr_storage>,
-    controls: Vec<[u8; CONTROL]>,
+    controls: Vec<Controls>,
     vectors: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
 }
@@ -43,18 +43,25 @@ impl Arena {
             bytes: vec![0; SLOT * SLOTS],
             received: Vec::with_capacity(SLOTS),
             names: vec![name; SLOTS],
-            controls: vec![[0; CONTROL]; SLOTS],
+            controls: vec![NO_CONTROLS; SLOTS],
             vectors: vec![vector; SLOTS],
             headers: vec![header; SLOTS],
         };
-        for slot in 0..SLOTS {
-            let start = arena.bytes[slot * SLOT..].as_mut_ptr();
-            arena.vectors[slot] = libc::iovec { iov_base: start.cast(), iov_len: SLOT };
-            let header = &mut arena.headers[slot].msg_hdr;
-            header.msg_name = (&raw mut arena.names[slot]).cast();
-            header.msg_iov = &raw mut arena.vectors[slot];
+        // One pointer to each vector, from which those of the slots are made: an index would borrow the vector anew, and
+        // what was made before would point into a borrow that has ended.
+        let (bytes, names, controls) =
+            (arena.bytes.as_mut_ptr(), arena.names.as_mut_ptr(), arena.controls.as_mut_ptr());
+        let vectors = arena.vectors.as_mut_ptr();
+        for (slot, header) in arena.headers.iter_mut().enumerate() {
+            let header = &mut header.msg_hdr;
+            // SAFETY: each vector has SLOTS elements, and the bytes SLOT for each.
+            unsafe {
+                *vectors.add(slot) = libc::iovec { iov_base: bytes.add(slot * SLOT).cast(), iov_len: SLOT };
+                header.msg_name = names.add(slot).cast();
+                header.msg_iov = vectors.add(slot);
+                header.msg_control = controls.add(slot).cast();
+            }
             header.msg_iovlen = 1;
-            header.msg_control = arena.controls[slot].as_mut_ptr().cast();
         }
         arena
     }

@@ -11,7 +11,7 @@ mod poll;
 mod sender;
 
 use std::io;
-use std::mem::size_of;
+use std::mem::{align_of, size_of};
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 pub use arena::{Arena, Received};
@@ -27,6 +27,15 @@ pub const MOST_SEGMENTS: usize = 64;
 
 /// Bytes for the control messages of one datagram: more than both that there may be.
 const CONTROL: usize = 128;
+
+/// Room for control messages, where their headers may stand.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Controls([u8; CONTROL]);
+
+const NO_CONTROLS: Controls = Controls([0; CONTROL]);
+const _: () = assert!(align_of::<Controls>() >= align_of::<libc::cmsghdr>() && size_of::<Controls>() == CONTROL);
+
 // linux/udp.h; libc has no names for them on every target.
 const UDP_SEGMENT: libc::c_int = 103;
 const UDP_GRO: libc::c_int = 104;

@@ -5,7 +5,7 @@ use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 
-use super::{CONTROL, UDP_SEGMENT, kernel};
+use super::{CONTROL, Controls, NO_CONTROLS, UDP_SEGMENT, kernel};
 
 /// A piece of a datagram that is to be sent: a range of one of the slices that send() is given.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ pub struct Outgoing {
 /// What the kernel wants in order to send a batch.
 pub struct Sender {
     names: Vec<libc::sockaddr_storage>,
-    controls: Vec<[u8; CONTROL]>,
+    controls: Vec<Controls>,
     vectors: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
 }
@@ -72,16 +72,20 @@ impl Sender {
         // SAFETY: plain C structures for which zero bytes are a value.
         let (name, header) = unsafe { (zeroed(), zeroed()) };
         self.names.resize(batch.len().max(self.names.len()), name);
-        self.controls.resize(batch.len().max(self.controls.len()), [0; CONTROL]);
+        self.controls.resize(batch.len().max(self.controls.len()), NO_CONTROLS);
         self.headers.resize(batch.len().max(self.headers.len()), header);
-        for (slot, outgoing) in batch.iter().enumerate() {
-            let length = write_address(&mut self.names[slot], outgoing.to);
-            let header = &mut self.headers[slot].msg_hdr;
-            header.msg_name = (&raw mut self.names[slot]).cast();
-            header.msg_namelen = length;
-            header.msg_iov = self.vectors[outgoing.first..][..outgoing.pieces].as_mut_ptr();
+        // As in Arena::new: one pointer to each vector.
+        let (names, controls) = (self.names.as_mut_ptr(), self.controls.as_mut_ptr());
+        for ((slot, outgoing), header) in batch.iter().enumerate().zip(&mut self.headers) {
+            let header = &mut header.msg_hdr;
+            // SAFETY: both vectors have been made at least as long as the batch.
+            unsafe {
+                header.msg_namelen = write_address(&mut *names.add(slot), outgoing.to);
+                header.msg_name = names.add(slot).cast();
+                header.msg_control = controls.add(slot).cast();
+            }
+            header.msg_iov = self.vectors[outgoing.first..][..outgoing.pieces].as_ptr().cast_mut();
             header.msg_iovlen = outgoing.pieces as _;
-            header.msg_control = self.controls[slot].as_mut_ptr().cast();
             header.msg_controllen = CONTROL as _;
             let used = write_controls(header, outgoing);
             header.msg_controllen = used as _;
