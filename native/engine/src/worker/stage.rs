@@ -14,6 +14,7 @@ use socket2::{Domain, Socket, Type};
 use super::{Shared, Worker};
 use crate::books::{Books, Tally, Totals};
 use crate::mailbox::{Command, Mailbox, Up, Upstairs};
+use crate::sys::Epoll;
 use crate::sys::played::{Arrival, Departure, Kernel, play, with};
 
 /// Where packets come in, and where they leave.
@@ -36,16 +37,18 @@ impl Stage {
     /// A worker that has nothing yet.
     pub fn new() -> io::Result<Self> {
         play(Some(Kernel::default()));
+        let mailbox = Arc::new(Mailbox::new()?);
         let shared = Shared {
             thread: 0,
-            mailbox: Arc::new(Mailbox::new()?),
+            mailbox: Arc::clone(&mailbox),
+            mailboxes: Arc::new([mailbox]),
             upstairs: Arc::new(Upstairs::new()?),
             books: Arc::new(Books::default()),
             sources: Arc::new(BucketTable::new(1)),
             born: Instant::now(),
             stun_only: false,
         };
-        let mut worker = Worker::new(shared, &[], 0)?;
+        let mut worker = Worker::new(shared, Arc::new(Epoll::new()?), &[], 0)?;
         worker.answering.answers = true;
         Ok(Stage { worker, sockets: HashMap::new(), doors: HashMap::new() })
     }
@@ -58,7 +61,9 @@ impl Stage {
         };
         self.worker.carry_out(match door {
             Door::Listener(listener) => Command::OpenListener { listener, socket, address, wildcard },
-            Door::Relay(relay) => Command::OpenRelay { relay, socket, address, tally: Tally::default() },
+            Door::Relay(relay) => {
+                Command::OpenRelay { relay, place: relay as u32, socket, address, tally: Tally::default() }
+            }
         });
         Ok(())
     }
