@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from signal_api.effects import Effect
+from signal_api.effects import Effect, LeaveReason
 from signal_api.engine.contract import Engine
 from signal_api.hub import Hub
 from signal_api.refusals import EngineUnavailableError, Refusal
@@ -32,13 +32,17 @@ class Commits:
             if isinstance(change, Refusal):
                 return change
             if await self._engine.commit(room, stored.version, change.room, (*before(change), *change.effects)):
-                self._see_off(change)
+                self._see_off(room, change)
                 self._hub.chronicle.room_changed(room, stored.room, change)
                 return change
         raise EngineUnavailableError(f"the room changed {_ATTEMPTS} times while it was to be changed")
 
-    def _see_off(self, change: Change) -> None:
-        """The one way out of every room: whoever is gone for good may not relay for it any more."""
-        if change.reason.is_final:
-            for member in change.gone:
-                self._hub.rights.withdraw(member.turn_user, change.reason)
+    def _see_off(self, room: str, change: Change) -> None:
+        """The one way out of every room: whoever is gone for good may not relay for it any more. What is relayed for a
+        room that was closed ends, whoever it was that had lost its way just then."""
+        if not change.reason.is_final:
+            return
+        for member in change.gone:
+            self._hub.rights.withdraw(member.turn_user, change.reason)
+        if change.gone and change.room is None and change.reason is LeaveReason.SHUTDOWN:
+            self._hub.rights.end_room(room, change.reason)

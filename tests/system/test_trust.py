@@ -3,6 +3,7 @@
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
@@ -12,6 +13,14 @@ from tests.processes import FAR_FUTURE, Daemons, wait_for
 from tests.system.calls import CHANNEL
 from tests.system.members import Member, Pair, Session
 from tests.turn_client import Sockets
+
+KEY = "a shared secret of thirty-two bytes"
+JWT = {"issuer": "us", "keys": [{"id": "k", "algorithm": "HS256", "key": KEY}]}
+
+
+def _token(user: str, **grant: Any) -> str:
+    claims = {"iss": "us", "aud": "signal", "sub": user, "exp": FAR_FUTURE, "sig": {"rooms": ["r"]} | grant}
+    return jwt.encode(claims, KEY, "HS256")
 
 
 @pytest.fixture
@@ -81,15 +90,23 @@ def test_a_member_reaches_what_its_room_has_announced_and_nobody_else(
 def test_a_budget_of_the_token_ends_the_relay_after_a_warning(
     daemons: Daemons, sockets: Sockets, tmp_path: Path
 ) -> None:
-    key = "a shared secret of thirty-two bytes"
-    jwt_settings = {"issuer": "us", "keys": [{"id": "k", "algorithm": "HS256", "key": key}]}
-    pair = Pair(daemons, tmp_path, signal_api={"jwt": jwt_settings})
-    claims = {"iss": "us", "aud": "signal", "sub": "alice", "exp": FAR_FUTURE}
-    token = jwt.encode(claims | {"sig": {"rooms": ["r"], "relay": {"session_bytes": 10_000}}}, key, "HS256")
-    member = Member(pair, sockets, "r", token)
+    pair = Pair(daemons, tmp_path, signal_api={"jwt": JWT})
+    member = Member(pair, sockets, "r", _token("alice", relay={"session_bytes": 10_000}))
     member.call.client.send(CHANNEL, bytes(8000))
     assert member.session.hear("quota")["data"]["exhausted"] is False
     member.call.client.send(CHANNEL, bytes(2000))
     assert member.session.hear("quota")["data"]["exhausted"] is True
     assert member.session.hear("turn")["data"] == {"event": "ended", "reason": "quota"}
     assert member.another().allocate().code == 401
+
+
+def test_who_is_kicked_loses_token_credential_and_relay(daemons: Daemons, sockets: Sockets, tmp_path: Path) -> None:
+    pair = Pair(daemons, tmp_path, signal_api={"jwt": JWT})
+    moderator = Session(pair.signal_api, sockets, _token("mod", can=["join", "create", "moderate"]))
+    moderator.join("r")
+    member = Member(pair, sockets, "r", _token("eve"))
+    moderator.say("kick", room="r", data={"user": "eve"}, id="k")
+    moderator.hear("ok")
+    _assert_dead(member)
+    with pytest.raises(AssertionError, match="banned"):
+        Session(pair.signal_api, sockets, _token("eve")).join("r")
