@@ -39,6 +39,10 @@ class RelayRights:
         if self.command is not None:
             self.command(End(EndBy.ROOM, room_hash(room), why))
 
+    def has_withdrawn(self, turn_user: str) -> bool:
+        """Whether this node has, of late."""
+        return turn_user in self._withdrawn
+
     def standing(self) -> list[Revoke]:
         """What has been withdrawn and might still be tried, the oldest first."""
         self._forget()

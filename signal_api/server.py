@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from fairlead.config import Loaded, SettingError
 from fairlead.daemon import Context, HttpServer
 from fairlead.datagram import Address
+from fairlead.link import Remote
 from fairlead.listeners import BufferSettings, bind
 from fairlead.log import get_logger
 from signal_api.app import App, create_app
@@ -61,9 +62,10 @@ class SignalApi:
         app.hub.webhooks.start([webhook.endpoint() for webhook in loaded.section.webhooks])
         text = "Events that wait for their back ends."
         context.metrics.gauge("webhooks_waiting", text, app.hub.webhooks.waiting)
-        path = loaded.shared.link.socket
-        if path is not None:
-            self._link = TurnLink(path, app.hub)
+        way = loaded.shared.link
+        place = Remote(way.redis.get_secret_value(), way.prefix) if way.redis is not None else way.socket
+        if place is not None:
+            self._link = TurnLink(place, app.hub)
             self._link.start()
         link = self._link
         text = "1 while the link to turnd stands."

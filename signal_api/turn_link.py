@@ -9,7 +9,18 @@ from pathlib import Path
 import msgspec
 
 from fairlead.credentials import parse_username
-from fairlead.link import Allocated, Command, Draining, Ended, Event, LinkClient, Refused, Usage
+from fairlead.link import (
+    Allocated,
+    Command,
+    Draining,
+    Ended,
+    Event,
+    LinkClient,
+    Refused,
+    Remote,
+    RemoteLinkClient,
+    Usage,
+)
 from signal_api.clients import Client
 from signal_api.hub import Hub
 from signal_api.ice_servers import session_of
@@ -38,9 +49,14 @@ class TurnNotice(msgspec.Struct, frozen=True, omit_defaults=True):
 class TurnLink:
     """The end of the link at signal_api."""
 
-    def __init__(self, path: Path, hub: Hub) -> None:
+    def __init__(self, place: Path | Remote, hub: Hub) -> None:
         self._hub = hub
-        self._client = LinkClient(path, self.receive, self._standing)
+        self._is_local = isinstance(place, Path)
+        self._client = (
+            RemoteLinkClient(place, self.receive, self._standing)
+            if isinstance(place, Remote)
+            else LinkClient(place, self.receive, self._standing)
+        )
         hub.sightings.is_linked = lambda: self._client.connected
         hub.rights.command = hub.fences.command = hub.budgets.command = self._client.send
 
@@ -58,7 +74,7 @@ class TurnLink:
         """Takes one event of turnd."""
         self._hub.instruments.turn_events[_LABELS[type(event)],] += 1
         self._hub.sightings.note(event, round(self._hub.clock.now().wall * 1000))
-        if isinstance(event, Allocated | Refused | Ended):
+        if isinstance(event, Allocated | Refused | Ended) and self._is_ours(_user(event.username)):
             self._hub.chronicle.relay(event, _user(event.username))
         if isinstance(event, Allocated | Usage | Ended):
             self._spend(event)
@@ -69,13 +85,20 @@ class TurnLink:
         elif isinstance(event, Allocated):
             self._hub.fences.note(event, _user(event.username))
         elif isinstance(event, Draining):
-            # The socket is on this machine: whatever {host} stands for leads to this turnd.
-            self._hub.desk.turnd_goes(msgspec.structs.replace(event, hosts=(*event.hosts, "{host}")))
+            self._hub.desk.turnd_goes(msgspec.structs.replace(event, hosts=(*event.hosts, *self._aliases(event))))
 
     def _standing(self) -> list[Command]:
         """What a turnd has to know that may have been started anew."""
         self._hub.desk.turnd_is_back()
         return [*self._hub.rights.standing(), *self._hub.fences.standing()]
+
+    def _aliases(self, event: Draining) -> tuple[str, ...]:
+        """Whether whatever {host} stands for leads to that turnd: it does on this machine, and under one name."""
+        return ("{host}",) if self._is_local or self._hub.policy.public_host in event.hosts else ()
+
+    def _is_ours(self, user: str) -> bool:
+        """Of several nodes one speaks of a member: where its session is, or has ended."""
+        return self._hub.roster.get(session_of(user)) is not None or self._hub.rights.has_withdrawn(user)
 
     def _spend(self, event: Allocated | Usage | Ended) -> None:
         """Holds a member who is here to what its token lets it relay."""

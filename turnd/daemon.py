@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from fairlead.config import Loaded, SettingError, SharedSettings
 from fairlead.daemon import Context
 from fairlead.datagram import Address
-from fairlead.link import Draining, LinkServer
+from fairlead.link import Draining, LinkServer, Remote, RemoteLinkServer
 from fairlead.listeners import Listener
 from fairlead.log import get_logger
 from fairlead.native import EngineMissingError
@@ -54,7 +54,7 @@ class Turnd:
         self._server: TurnServer | None = None
         self._empty = asyncio.Event()
         self._certificate: Certificate | None = None
-        self.link: LinkServer | None = None
+        self.link: LinkServer | RemoteLinkServer | None = None
         self.liaison: Liaison | None = None
 
     @property
@@ -160,12 +160,20 @@ class Turnd:
         return engine
 
     async def _open_link(self, shared: SharedSettings) -> None:
-        """The link to signal_api, where a socket is configured."""
-        if shared.link.socket is None:
+        """The link to signal_api, where there is one."""
+        socket, redis = shared.link.socket, shared.link.redis
+        if socket is None and redis is None:
             return
         server = self.server
         liaison = self.liaison = Liaison(server, lambda event: link.publish(event), shared.auth.credential_lifetime)
-        link = self.link = LinkServer(shared.link.socket, liaison.receive, liaison.living)
+        link: LinkServer | RemoteLinkServer
+        if redis is not None:
+            remote, entropy = Remote(redis.get_secret_value(), shared.link.prefix), self._context.clock.entropy
+            link = RemoteLinkServer(remote, liaison.receive, liaison.living, entropy)
+        else:
+            assert socket is not None  # One of them is set.
+            link = LinkServer(socket, liaison.receive, liaison.living)
+        self.link = link
         await link.start()
         server.watchers.append(liaison.watch)
         liaison.start()

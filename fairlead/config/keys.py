@@ -72,9 +72,26 @@ class TlsSettings(Settings):
 
 
 class LinkSettings(Settings):
-    """The Unix socket that joins turnd and signal_api on one machine."""
+    """What joins turnd and signal_api: a Unix socket on one machine, Redis beyond it."""
 
     socket: PathSetting | None = None
+    #: of Redis or Valkey: redis://, rediss:// (TLS) or unix://
+    redis: SecretStr | None = None
+    #: what the names of its streams in Redis begin with
+    prefix: str = Field(default="fairlead", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+
+    @field_validator("redis")
+    @classmethod
+    def _is_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("no URL of Redis; write redis://USER:PASSWORD@HOST:6379/0, rediss:// for TLS")
+        return url
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "LinkSettings":
+        if self.socket is not None and self.redis is not None:
+            raise ValueError("socket and redis are both set; keep the socket where both daemons are on one machine")
+        return self
 
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")

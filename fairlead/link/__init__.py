@@ -1,4 +1,4 @@
-"""The link between turnd and signal_api on one machine: typed lines over a Unix socket."""
+"""The link between turnd and signal_api: typed messages, over a Unix socket on one machine, through Redis beyond it."""
 
 from fairlead.link.client import LinkClient
 from fairlead.link.messages import (
@@ -19,6 +19,7 @@ from fairlead.link.messages import (
     Traffic,
     Usage,
 )
+from fairlead.link.remote import Remote, RemoteLinkClient, RemoteLinkServer
 from fairlead.link.server import LinkServer
 
 __all__ = [
@@ -36,6 +37,9 @@ __all__ = [
     "LinkError",
     "LinkServer",
     "Refused",
+    "Remote",
+    "RemoteLinkClient",
+    "RemoteLinkServer",
     "Revoke",
     "RevokeBy",
     "Traffic",

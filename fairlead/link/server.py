@@ -17,7 +17,7 @@ from fairlead.log import get_logger
 _log = get_logger("fairlead.link")
 
 _KEY = ("link", "socket")
-_CONNECTIONS = 16
+_CONNECTIONS = 128
 _OUTBOX = 4096
 
 

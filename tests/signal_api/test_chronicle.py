@@ -52,15 +52,21 @@ async def test_relays_are_told_of_when_they_are_a_members(tmp_path: Any) -> None
         link = TurnLink(tmp_path / "link", node.hub)
         for user in ("alice", "1763798700:alice"):
             link.receive(Allocated(1, user, "udp", "198.51.100.7:1", "203.0.113.5:2"))
-        username = "1763798700:r00m.s_1.n"
+        seat = await node.enter()
+        username = (await seat.join("r"))["ice"]["username"]
+        for kind in ("room.created", "member.joined"):
+            await _next(receiver, kind)
+        link.receive(Allocated(1, "1763798700:r00m.s_1.n", "udp", "198.51.100.7:1", "203.0.113.5:2"))
         link.receive(Allocated(1, username, "udp", "198.51.100.7:1", "203.0.113.5:2"))
         link.receive(Refused(username, "198.51.100.7:1", "create_permission", 403, "denied"))
         link.receive(Refused(username, "198.51.100.7:1", "allocate", 486, "quota"))
+        await seat.say("leave", room="r")
+        node.hub.end(seat.client)
         link.receive(Ended(1, username, "client", 3.0, Traffic(1, 2, 3, 4)))
         assert (await _next(receiver, "allocation.created"))["relayed"] == "203.0.113.5:2"
         assert (await _next(receiver, "allocation.refused"))["code"] == 486
         ended = await _next(receiver, "allocation.ended")
-        assert (ended["session"], ended["reason"], ended["traffic"]["bytes_to_peer"]) == ("s_1", "client", 2)
+        assert (ended["session"], ended["reason"], ended["traffic"]["bytes_to_peer"]) == (seat.client.sid, "client", 2)
 
 
 async def test_reports_are_told() -> None:

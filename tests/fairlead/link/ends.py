@@ -36,6 +36,6 @@ async def linked(path: Path) -> AsyncIterator[Ends]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Waits for what the other end is about to bring about."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110  # the other end sets no event
             await asyncio.sleep(0.005)

@@ -63,7 +63,7 @@ async def test_there_is_a_bound_to_connections(tmp_path: Path) -> None:
     path = tmp_path / "link.sock"
     ends = server(path)
     await ends.start()
-    opened = [await asyncio.open_unix_connection(path) for _ in range(16)]
+    opened = [await asyncio.open_unix_connection(path) for _ in range(128)]
     async with asyncio.timeout(5):
         for reader, _ in opened:
             await reader.readline()
