@@ -3,6 +3,7 @@
 import enum
 import ipaddress
 import socket
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -16,7 +17,10 @@ class Transport(enum.StrEnum):
 
     @property
     def is_stream(self) -> bool:
-        return self in (Transport.TCP, Transport.TLS)
+        return self in _STREAMS
+
+
+_STREAMS = frozenset({Transport.TCP, Transport.TLS})
 
 
 class Family(enum.IntEnum):
@@ -46,8 +50,10 @@ class Address(NamedTuple):
         return pack_host(self.host)
 
 
+@lru_cache(maxsize=1024)
 def pack_host(host: str) -> bytes:
-    """The 4 or 16 bytes of an IP address in text; raises OSError when it is none."""
+    """The 4 or 16 bytes of an IP address in text; raises OSError when it is none. One request asks for the same few
+    hosts many times."""
     if ":" in host:
         return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
     return socket.inet_pton(socket.AF_INET, host)

@@ -66,9 +66,13 @@ class TurnServer:
 
     def execute(self, effects: Iterable[Effect]) -> None:
         """Carries effects out in their order, those that they lead to included, and sets the timer anew."""
-        for effect in effects:
-            self._carry_out[type(effect)](effect)
+        self._carry_out_all(effects)
         self._arm_timer()
+
+    def _carry_out_all(self, effects: Iterable[Effect]) -> None:
+        carry_out = self._carry_out
+        for effect in effects:
+            carry_out[type(effect)](effect)
 
     # For the streams
 
@@ -90,11 +94,14 @@ class TurnServer:
         self._take(self.engine.turn())
 
     def _take(self, handed_up: Iterable[HandUp]) -> None:
+        """What came in together is of one moment, and sets the timer once."""
+        now = self.clock()
         for item in handed_up:
             if isinstance(item, StreamData):
                 self._write(item.via, item.data)
             else:
-                self.execute(self.relay.receive(item, self.clock()))
+                self._carry_out_all(self.relay.receive(item, now))
+        self._arm_timer()
 
     def _write(self, via: Via, data: bytes) -> None:
         stream = self.streams.find(via)
@@ -137,7 +144,7 @@ class TurnServer:
             answer = self.relay.relay_socket_failed(effect.relay, error.errno == errno.EADDRINUSE)
         else:
             answer = self.relay.relay_socket_opened(effect.relay)
-        self.execute(answer)
+        self._carry_out_all(answer)
 
     def _close_relay_socket(self, effect: do.CloseRelaySocket) -> None:
         self._usage = self.engine.close_relay(effect.relay)

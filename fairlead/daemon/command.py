@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +45,8 @@ def run(daemon: Daemon[S], arguments: Sequence[str] | None = None, environ: Mapp
     except ModuleNotFoundError:
         sys.stderr.write(f"{daemon.name}: uvloop is asked for and not installed; install it, or use --loop auto\n")
         return EXIT_USAGE
+    # What is imported by now lives as long as the process: the collector need not walk through it again and again.
+    gc.freeze()
     with asyncio.Runner(loop_factory=factory) as runner:
         served = runner.run(Runtime(daemon, loaded, load_again, environ).serve())
     return EXIT_OK if served else EXIT_PROBLEM

@@ -150,7 +150,10 @@ def _read_xor_address(value: bytes, mask: Mask) -> Address:
 
 
 def _write_xor_address(value: Address, mask: Mask) -> bytes:
-    return _apply_mask(_write_address(value, mask), mask)
+    host = value.packed_host
+    size = len(host)
+    masked = (int.from_bytes(host) ^ int.from_bytes(mask[:size])).to_bytes(size)
+    return bytes((0, value.family)) + (value.port ^ (mask[0] << 8 | mask[1])).to_bytes(2) + masked
 
 
 def _read_code(value: bytes) -> tuple[int, str]:

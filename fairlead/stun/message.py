@@ -131,7 +131,8 @@ def _visible(data: bytes) -> tuple[RawAttribute, ...]:
         if stop > end:
             raise DecodeError(Reason.MALFORMED)
         if seen is None or kind in seen:
-            found.append(RawAttribute(kind, offset, data[start:stop]))
+            # What RawAttribute(...) does, without the call into Python for each attribute of each message.
+            found.append(tuple.__new__(RawAttribute, (kind, offset, data[start:stop])))
             if kind in _SEEN_BEHIND:
                 seen = _SEEN_BEHIND[kind]
                 if kind == FINGERPRINT.type:

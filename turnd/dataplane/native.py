@@ -19,6 +19,7 @@ _WAYS = (
 )
 _REASONS = tuple(map(Reason, REASONS))
 _SEED_BYTES = 12
+_TRANSPORTS = {transport.value: transport for transport in Transport}
 _DEFAULTS = EngineSettings()
 
 
@@ -132,7 +133,7 @@ def _item(listener: int, path: int, client: tuple[str, tuple[str, int], tuple[st
     if client is None:
         return StreamData(via, data)
     transport, source, server = client
-    return Datagram(data, FiveTuple(Transport(transport), Address(*source), Address(*server)), via)
+    return Datagram(data, FiveTuple(_TRANSPORTS[transport], Address(*source), Address(*server)), via)
 
 
 def _usage(packets: list[int], octets: list[int]) -> Usage:

@@ -5,12 +5,14 @@ Up to the moment that a request is authenticated nothing is remembered of it but
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from fairlead.clock import Now
 from fairlead.datagram import Address, Datagram
 from fairlead.reasons import Reason
 from fairlead.sources import source_prefix
 from fairlead.stun import attributes as stun
+from fairlead.stun.attributes import Attribute
 from fairlead.stun.header import Class, Method
 from fairlead.stun.message import Message
 from turnd.protocol.allocations import Allocation
@@ -93,11 +95,10 @@ def _challenge(
         return drop(state, Reason.RATE_LIMITED)
     counters.challenges_sent += 1
     counters.count_reply(message.method, datagram.five_tuple.transport, challenge.code)
-    refusal = Refusal(challenge.code, challenge.failure)
+    better: tuple[tuple[Attribute[Any], Any], ...] = ()
     if challenge.code != 400:
-        nonce = state.nonces.mint(client, now)
-        refusal = refusal._replace(attributes=((stun.REALM, state.settings.realm), (stun.NONCE, nonce)))
-    answer = reply(datagram, message, Class.ERROR, error_values(refusal))
+        better = ((stun.REALM, state.settings.realm), (stun.NONCE, state.nonces.mint(client, now)))
+    answer = reply(datagram, message, Class.ERROR, error_values(Refusal(challenge.code, challenge.failure, better)))
     if challenge.username is None:
         return (answer,)
     return (answer, Challenged(challenge.username, datagram.five_tuple, challenge.failure))

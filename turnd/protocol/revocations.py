@@ -30,7 +30,7 @@ class Revocations:
 
     def covers(self, name: str, now: Now) -> bool:
         """Whether the name is refused at this time."""
-        return now.wall < self.until(name)
+        return name in self._until and now.wall < self._until[name]
 
     def until(self, name: str) -> float:
         """Until when the name is refused, minus infinity for one that is not."""
