@@ -88,13 +88,14 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Medians of timed rounds, in microseconds, at so many round trips a second."""
+    """Medians of timed rounds, in microseconds, at so many round trips a second, and what a packet costs there."""
 
     rate: float
     median: float
     most_of_90: float
     most_of_99: float
     loss: float
+    cpu_us_per_packet: float
 
 
 def summarize(name: str, rounds: Sequence[Round]) -> Summary:
@@ -115,7 +116,7 @@ def summarize(name: str, rounds: Sequence[Round]) -> Summary:
 def summarize_latency(rate: float, rounds: Sequence[Round]) -> Latency:
     p50, p90, p99 = (statistics.median(each.round_trip_us[place] for each in rounds) for place in range(3))
     loss = max(0.0, sum(each.lost for each in rounds) / sum(each.sent for each in rounds))
-    return Latency(rate, p50, p90, p99, loss)
+    return Latency(rate, p50, p90, p99, loss, statistics.median(each.cpu_us_per_packet for each in rounds))
 
 
 def row(case: Case, server: str, peer: str, topology: str, ours: Summary, theirs: Summary) -> dict[str, Any]:
@@ -139,6 +140,7 @@ def latency_entry(latency: Latency) -> dict[str, Any]:
         "p90_us": round(latency.most_of_90, 1),
         "p99_us": round(latency.most_of_99, 1),
         "loss": round(latency.loss, 6),
+        "cpu_us_per_packet": round(latency.cpu_us_per_packet, 3),
     }
 
 

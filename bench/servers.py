@@ -21,7 +21,7 @@ from fairlead.datagram import Address
 
 ACCOUNT = Account("bench", "benchpassword")
 REALM = "bench.invalid"
-_START_SECONDS = 15.0
+_START_SECONDS = 60.0
 _OFF = {"rate": 0, "burst": 1}
 
 

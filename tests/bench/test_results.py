@@ -94,8 +94,15 @@ def test_what_the_kernel_does_for_a_relay_counts_as_its_own() -> None:
 
 def test_round_trips_are_medians_of_their_rounds() -> None:
     rounds = [
-        Round(1.0, 1000, 500, 500, lost, 0, 1, 0, 1, (p50, 2 * p50, 900.0))
+        Round(1.0, 1000, 500, 500, lost, 0, 1000, 0, 1, (p50, 2 * p50, 900.0))
         for lost, p50 in ((0, 50.0), (2, 90.0), (1, 70.0))
     ]
     entry = latency_entry(summarize_latency(5000.0, rounds))
-    assert entry == {"round_trips_per_second": 5000, "p50_us": 70.0, "p90_us": 140.0, "p99_us": 900.0, "loss": 0.001}
+    assert entry == {
+        "round_trips_per_second": 5000,
+        "p50_us": 70.0,
+        "p90_us": 140.0,
+        "p99_us": 900.0,
+        "loss": 0.001,
+        "cpu_us_per_packet": 0.001,
+    }

@@ -60,13 +60,16 @@ class PythonEngine:
     def turn(self) -> Sequence[HandUp]:
         switchboard, readers, poll = self._switchboard, self._readers, self._epoll.poll
         budget = self._settings.budget
+        # On a quiet wire a wake-up is for one packet, and to ask its socket for a second is to be told no. Whoever is
+        # ready again after the first has a burst.
+        share = 1
         while budget > 0 and not switchboard.is_full:
             ready = poll(0, min(budget, _MOST_EVENTS))
             if not ready:
                 break
-            share = budget // len(ready)
             for descriptor, _ in ready:
                 budget -= readers[descriptor](1 if switchboard.is_full else share)
+            share = max(1, budget // len(ready))
         return switchboard.take_handed_up()
 
     def faults(self) -> Sequence[Fault]:
