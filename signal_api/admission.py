@@ -29,10 +29,10 @@ class Entry(NamedTuple):
 class Admission:
     """Judges what clients say when they join."""
 
-    def __init__(self, hub: Hub, engine: Engine) -> None:
+    def __init__(self, hub: Hub, engine: Engine, passwords: Passwords) -> None:
         self._hub = hub
         self._engine = engine
-        self._passwords = Passwords(hub.clock, hub.entropy)
+        self._passwords = passwords
 
     async def judge(self, client: Client, membership: Membership, wish: Join) -> Entry | Refusal:
         """Everything that can be said before the room itself decides."""

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from fairlead import __version__
 from fairlead.clock import Entropy
+from signal_api.admin.routes import admin_router
 from signal_api.asgi import Receive, Scope, Send
 from signal_api.dispatch import Dispatch
 from signal_api.engine.contract import Engine
@@ -21,7 +22,7 @@ from signal_api.policy import Policy
 from signal_api.problems import RefusedError, problem_reply
 from signal_api.refusals import ErrorCode, Refusal
 from signal_api.registry import Registry
-from signal_api.rest import Rest
+from signal_api.rest import PROBLEMS, Rest
 from signal_api.timers import Clock
 from signal_api.transports.http import HttpTransport
 from signal_api.transports.peerjs import PeerJsTransport
@@ -55,10 +56,11 @@ def create_app(policy: Policy, clock: Clock, entropy: Entropy, engine: Engine, i
     dispatch = Dispatch(hub, engine)
     sessions = HttpTransport(hub, dispatch)
     peerjs = PeerJsTransport(hub, dispatch, Registry(hub, engine))
-    return App(hub, Gate(hub, WebSocketTransport(hub, dispatch), peerjs, sessions, _rest_app(hub)))
+    admin = admin_router(hub, engine, dispatch.verbs.steward, PROBLEMS)
+    return App(hub, Gate(hub, WebSocketTransport(hub, dispatch), peerjs, sessions, _rest_app(hub, admin)))
 
 
-def _rest_app(hub: Hub) -> FastAPI:
+def _rest_app(hub: Hub, admin: APIRouter) -> FastAPI:
     title, about = "Fairlead signal_api", "ICE servers for WebRTC; the signaling protocol sig.v1 is at /v1/ws."
     app = FastAPI(
         title=title,
@@ -93,6 +95,7 @@ def _rest_app(hub: Hub) -> FastAPI:
     app.add_exception_handler(RequestValidationError, not_understood)
     app.add_exception_handler(Exception, failed)
     app.include_router(Rest(hub).router)
+    app.include_router(admin)
     described = app.openapi
 
     def openapi() -> dict[str, Any]:

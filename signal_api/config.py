@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator, model_va
 from fairlead.config import AddressSetting, DaemonSettings, Settings
 from fairlead.link import FenceMode
 from fairlead.listeners import Listener, parse_listener
+from signal_api.api_keys import ApiKey, Scope, digest_of
 from signal_api.authorization import VerifyingKey
 from signal_api.origins import parse_origin
 from signal_api.webhooks import EVENTS, Endpoint, signing_key
@@ -123,6 +124,33 @@ class JwtSettings(Settings):
         return keys
 
 
+def _api_key(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if len(text) < 24 or not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise ValueError("an API key is 24 printable ASCII characters or more; openssl rand -hex 24 makes one")
+    return secret
+
+
+class ApiKeySettings(Settings):
+    """A key of a back end: itself, or the SHA-256 of it, and what it is good for."""
+
+    name: str = Field(pattern=r"^[a-z0-9_-]{1,32}$")
+    value: Annotated[SecretStr, AfterValidator(_api_key)] | None = None
+    #: SHA-256 of the key in hexadecimal digits, for a configuration that others may read
+    hash: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    scopes: tuple[Scope, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "ApiKeySettings":
+        if (self.value is None) == (self.hash is None):
+            raise ValueError("give value (or value_file), or hash, and not both")
+        return self
+
+    def api_key(self) -> ApiKey:
+        digest = bytes.fromhex(self.hash or "") or digest_of(self.value.get_secret_value() if self.value else "")
+        return ApiKey(self.name, digest, frozenset(self.scopes))
+
+
 class IceSettings(Settings):
     """The servers that clients are told; {host} is public_host, or the name under which the client came."""
 
@@ -228,6 +256,8 @@ class SignalApiSettings(DaemonSettings):
     jwt: JwtSettings | None = None
     #: whoever has this key may join any room and relay
     join_key: Annotated[SecretStr, AfterValidator(_key)] | None = None
+    #: back ends that may use /v1/admin
+    api_keys: tuple[ApiKeySettings, ...] = ()
     #: lets whoever sits at this machine in without a token
     demo: bool = False
     ice: IceSettings = IceSettings()
@@ -238,6 +268,14 @@ class SignalApiSettings(DaemonSettings):
     webhooks: tuple[WebhookSettings, ...] = ()
     limits: LimitSettings = LimitSettings()
     times: TimeSettings = TimeSettings()
+
+    @field_validator("api_keys")
+    @classmethod
+    def _names_differ(cls, keys: tuple[ApiKeySettings, ...]) -> tuple[ApiKeySettings, ...]:
+        twice = [name for name, times in Counter(key.name for key in keys).items() if times > 1]
+        if twice:
+            raise ValueError(f"the name {twice[0]!r} stands twice; give each key its own")
+        return keys
 
     @property
     def listener(self) -> Listener:

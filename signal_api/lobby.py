@@ -15,6 +15,7 @@ from signal_api.hub import Hub
 from signal_api.ice_servers import member_id, webrtc
 from signal_api.messages import ServerFrame, server_frame, to_json
 from signal_api.moderation import IN_ROOMS, change_member, may
+from signal_api.passwords import Passwords
 from signal_api.refusals import ErrorCode, Refusal
 from signal_api.rooms import MAX_META, Change, Member, Room, view
 from signal_api.rooms import join as joined_by
@@ -28,11 +29,11 @@ _ATTEMPTS = 3
 class Lobby:
     """Brings the clients of one node into rooms and out of them."""
 
-    def __init__(self, hub: Hub, engine: Engine, commits: Commits) -> None:
+    def __init__(self, hub: Hub, engine: Engine, commits: Commits, passwords: Passwords) -> None:
         self._hub = hub
         self._engine = engine
         self._commits = commits
-        self._admission = Admission(hub, engine)
+        self._admission = Admission(hub, engine, passwords)
 
     async def join(self, client: Client, room: str, wish: Join, re: str | None) -> Refusal | None:
         """Makes a client a member; what it is answered with `re` is the snapshot of the room."""

@@ -134,13 +134,17 @@ def server_frame(
     room: str | None = None,
     sender: str | None = None,
     ts: int | None = None,
+    by_server: bool = False,
 ) -> ServerFrame:
-    """Writes a frame; `data` is JSON as it stands, `ts` milliseconds of Unix time."""
+    """Writes a frame; `data` is JSON as it stands, `ts` milliseconds of Unix time. What would otherwise be a member's
+    is marked as said by the server: it is from null."""
     tail = b"" if re is None else b',"re":' + to_json(re)
     if room is not None:
         tail += b',"room":' + to_json(room)
     if sender is not None:
         tail += b',"from":' + to_json(sender)
+    elif by_server:
+        tail += b',"from":null'
     if ts is not None:
         tail += b',"ts":%d' % ts
     if data is not None:

@@ -16,6 +16,8 @@ ROUTES = ("/", "/v1/ice", "/v1/info", "/v1/openapi.json", "/v1/sessions")
 SESSION_VERBS = ("events", "messages", "close", "relay")
 #: what PeerJS asks for, at the path that is configured
 PEERJS_ROUTE = "peerjs"
+#: all of the admin API, whose paths carry names
+ADMIN = "/v1/admin"
 _SESSION = "/v1/sessions/{sid}"
 TRANSPORTS = ("websocket", "sse", "poll", "peerjs")
 #: Types of frames by which they are counted; an application's own are "x", what nobody knows is "other".
@@ -43,6 +45,8 @@ def route_label(path: str) -> str:
     """The label of a request's path; ids of sessions are left out."""
     if path in ROUTES:
         return path
+    if path.startswith(f"{ADMIN}/"):
+        return ADMIN
     before, _, rest = path.partition("/v1/sessions/")
     sid, slash, verb = rest.partition("/")
     if before or not sid or (slash and verb not in SESSION_VERBS):
@@ -83,7 +87,8 @@ class Instruments:
         self.rate_limited = counts("rate_limited", "Requests above a rate.", {"limit": limits})
         self.ice_issued = counts("ice_issued", "TURN credentials.", {"format": ("join", "push", *IceFormat)})
         self.origins_refused = counts("origins_refused", "Requests of foreign pages or hosts.", {"what": _FOREIGN})
-        answers = {"route": (*ROUTES, *SESSION_ROUTES, PEERJS_ROUTE, "other"), "code": ("2xx", "3xx", "4xx", "5xx")}
+        routes = (*ROUTES, *SESSION_ROUTES, ADMIN, PEERJS_ROUTE, "other")
+        answers = {"route": routes, "code": ("2xx", "3xx", "4xx", "5xx")}
         self.http_requests = counts("http_requests", "HTTP requests, by what they were answered.", answers)
         text = "Members who were told that a relay budget is nearly used or used up."
         self.quotas = counts("quotas", text, {"scope": ("session", "room", "total"), "state": ("nearly", "used_up")})

@@ -9,9 +9,9 @@ import msgspec
 
 from signal_api.authorization import Ability, Grants
 from signal_api.effects import ClosedReason, Deliver, Effect, Expel, LeaveReason
-from signal_api.messages import server_frame, to_json
+from signal_api.messages import NULL, server_frame, to_json
 from signal_api.refusals import ErrorCode, Refusal
-from signal_api.rooms import UNSAID, Ban, Change, Member, Room, announce, member_of, remains, without
+from signal_api.rooms import UNSAID, Ban, Change, Member, Room, Terms, announce, member_of, remains, without
 
 #: bans that one room remembers; beyond it the one that ends first gives way
 MAX_BANS = 1024
@@ -35,6 +35,20 @@ class Verdict(NamedTuple):
     until: float
     by: str
     within: tuple[str, ...]
+
+
+class Alteration(msgspec.Struct, frozen=True):
+    """What is to hold in a room, and what is attached to it; what is not said stays as it is."""
+
+    capacity: int | msgspec.UnsetType | None = msgspec.UNSET
+    password: str | msgspec.UnsetType | None = msgspec.UNSET
+    roles: dict[str, tuple[str, ...]] | msgspec.UnsetType = msgspec.UNSET
+    kept: bool | msgspec.UnsetType = msgspec.UNSET
+    meta: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+    def applied_to(self, terms: Terms) -> Terms:
+        said = {name: getattr(self, name) for name in Terms.__struct_fields__}
+        return msgspec.structs.replace(terms, **{name: it for name, it in said.items() if it is not msgspec.UNSET})
 
 
 class MemberUpdate(msgspec.Struct, frozen=True):
@@ -108,6 +122,26 @@ def describe(room: Room, meta: msgspec.Raw, by: str | None = None) -> Change:
     told = tuple(member.sid for member in room.members.values())
     frame = server_frame("room.updated", update, room=room.name, sender=by)
     return Change(changed, (Deliver(told, frame),) if told else ())
+
+
+def establish(room: Room | None, name: str, alteration: Alteration) -> Change | Refusal:
+    """Opens a room before anybody is in it."""
+    if room is not None and room.is_open:
+        return Refusal(ErrorCode.CONFLICT, "there is such a room already")
+    opened = msgspec.structs.replace(room or Room(name, {}), terms=alteration.applied_to(UNSAID))
+    meta = NULL if isinstance(alteration.meta, msgspec.UnsetType) else alteration.meta
+    return Change(remains(msgspec.structs.replace(opened, meta=meta)), ())
+
+
+def alter(room: Room | None, alteration: Alteration) -> Change | Refusal:
+    """Changes what holds in a room; members who are in it stay."""
+    if room is None or not room.is_open:
+        return Refusal(ErrorCode.ROOM_NOT_FOUND, "there is no such room")
+    altered = msgspec.structs.replace(room, terms=alteration.applied_to(room.terms))
+    if isinstance(alteration.meta, msgspec.UnsetType):
+        return Change(remains(altered), ())
+    change = describe(altered, alteration.meta)
+    return change._replace(room=remains(change.room) if change.room is not None else None)
 
 
 def change_member(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fairlead.buckets import Rate
 from fairlead.config import Loaded, SettingError
 from fairlead.link import FenceMode
+from signal_api.api_keys import Keyring
 from signal_api.authorization import Doorkeeper, TokenRules
 from signal_api.config import JwtSettings, LimitSettings, PeerJsSettings, SignalApiSettings, TimeSettings
 from signal_api.ice_servers import Issuer, Urls
@@ -23,6 +24,7 @@ class Policy:
     limits: LimitSettings
     times: TimeSettings
     peerjs: PeerJsSettings
+    keyring: Keyring
 
     @property
     def is_demo(self) -> bool:
@@ -66,6 +68,7 @@ def read_policy(loaded: Loaded[SignalApiSettings]) -> Policy:
         limits=section.limits,
         times=section.times,
         peerjs=section.peerjs,
+        keyring=Keyring(tuple(key.api_key() for key in section.api_keys)),
     )
 
 

@@ -75,7 +75,7 @@ class Info(BaseModel):
 
 
 _PROBLEM = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
+PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": description, "content": _PROBLEM}
     for status, description in (
         ("4XX", "The request is not understood."),
@@ -96,7 +96,7 @@ class Rest:
         self._hub = hub
         self._buckets = BucketTable(_ROWS, hub.entropy(16))
         self.router = APIRouter(prefix="/v1")
-        ice: dict[str, Any] = {"response_model": IceServers, "responses": _PROBLEMS, "tags": ["ICE"]}
+        ice: dict[str, Any] = {"response_model": IceServers, "responses": PROBLEMS, "tags": ["ICE"]}
         self.router.add_api_route("/ice", self.get_ice, methods=["GET"], summary="ICE servers", **ice)
         self.router.add_api_route("/ice", self.post_ice, methods=["POST"], summary="ICE servers", **ice)
         self.router.add_api_route("/info", self.info, methods=["GET"], summary="This service", tags=["Service"])

@@ -5,9 +5,9 @@ import msgspec
 from signal_api.authorization import Ability
 from signal_api.clients import Client
 from signal_api.commits import Commits
-from signal_api.engine.contract import Engine
 from signal_api.hub import Hub
-from signal_api.moderation import Verdict, Who, close, describe, kick, lift, may
+from signal_api.moderation import Alteration, Verdict, Who, alter, close, describe, establish, kick, lift, may
+from signal_api.passwords import Passwords
 from signal_api.refusals import ErrorCode, Refusal
 from signal_api.rooms import Change, Room, member_of
 
@@ -19,10 +19,10 @@ class Steward:
     """Changes rooms at the wish of those who may. A Client that is given is the member who wants it; without one it
     is a back end, which has shown its right already."""
 
-    def __init__(self, hub: Hub, engine: Engine, commits: Commits) -> None:
+    def __init__(self, hub: Hub, commits: Commits, passwords: Passwords) -> None:
         self._hub = hub
-        self._engine = engine
         self._commits = commits
+        self._passwords = passwords
 
     async def kick(self, room: str, who: Who, seconds: float | None, by: Client | str) -> Change | Refusal:
         """Sends members out of a room and keeps their users out, for `seconds` or as long as is configured."""
@@ -63,6 +63,26 @@ class Steward:
             return describe(stored, meta, member.id if member is not None else None)
 
         return await self._commits.change(room, step)
+
+    async def establish(self, room: str, alteration: Alteration) -> Change | Refusal:
+        """Opens a room before anybody is in it; the password is given as it is typed."""
+        sealed = await self._sealed(alteration)
+        if isinstance(sealed, Refusal):
+            return sealed
+        return await self._commits.change(room, lambda stored: establish(stored, room, sealed))
+
+    async def alter(self, room: str, alteration: Alteration) -> Change | Refusal:
+        """Changes what holds in a room; the password is given as it is typed."""
+        sealed = await self._sealed(alteration)
+        if isinstance(sealed, Refusal):
+            return sealed
+        return await self._commits.change(room, lambda stored: alter(stored, sealed))
+
+    async def _sealed(self, alteration: Alteration) -> Alteration | Refusal:
+        if not isinstance(alteration.password, str):
+            return alteration
+        hashed = await self._passwords.hash(alteration.password)
+        return hashed if isinstance(hashed, Refusal) else msgspec.structs.replace(alteration, password=hashed)
 
     async def close(self, room: str) -> Change | Refusal:
         """Ends a room and every membership of it."""

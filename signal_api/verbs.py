@@ -18,6 +18,7 @@ from signal_api.lobby import Lobby
 from signal_api.messages import NEGOTIATION, PONG, ClientFrame, server_frame
 from signal_api.metrics import frame_type
 from signal_api.moderation import Who, change_member, may
+from signal_api.passwords import Passwords
 from signal_api.refusals import ErrorCode, Refusal
 from signal_api.reports import Report
 from signal_api.rooms import Room, recipients
@@ -53,8 +54,9 @@ class Verbs:
         self._hub = hub
         self._engine = engine
         self._commits = Commits(hub, engine)
-        self.lobby = Lobby(hub, engine, self._commits)
-        self.steward = Steward(hub, engine, self._commits)
+        passwords = Passwords(hub.clock, hub.entropy)
+        self.lobby = Lobby(hub, engine, self._commits, passwords)
+        self.steward = Steward(hub, self._commits, passwords)
 
     async def handle(self, client: Client, frame: ClientFrame) -> Outcome:
         """Does what a frame asks for."""

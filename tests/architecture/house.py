@@ -23,6 +23,7 @@ PURE = (
     "turnd.dataplane.contract",
     "turnd.protocol",
     "turnd.routes",
+    "signal_api.api_keys",
     "signal_api.authorization",
     "signal_api.claims",
     "signal_api.effects",

@@ -1,0 +1,1 @@
+"""The admin API: what back ends may see and do, by keys of their own."""

@@ -1,0 +1,69 @@
+"""Who asks, and whether their key is good for it; and POSTs that come twice."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Response
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from signal_api.api_keys import ApiKey, Scope
+from signal_api.hub import Hub
+from signal_api.idempotency import HEADER, Repeats, read_key
+from signal_api.problems import RefusedError
+from signal_api.refusals import EngineUnavailableError, ErrorCode, Refusal
+
+_bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="A key of signal_api.api_keys.")
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+_UNKNOWN = Refusal(ErrorCode.UNAUTHORIZED, "this needs an API key")
+
+
+def needs(hub: Hub, scope: Scope) -> Callable[[Bearer], ApiKey]:
+    """A dependency that lets in keys with this scope."""
+
+    def guard(bearer: Bearer) -> ApiKey:
+        key = hub.policy.keyring.find(bearer.credentials) if bearer is not None else None
+        if key is None:
+            hub.instruments.auth_failures[ErrorCode.UNAUTHORIZED.value,] += 1
+            raise RefusedError(_UNKNOWN)
+        if scope not in key.scopes:
+            raise RefusedError(Refusal(ErrorCode.FORBIDDEN, "the key has not this scope", details={"needs": scope}))
+        return key
+
+    return guard
+
+
+def granted(outcome: Any) -> None:
+    """Ends the request when the outcome is a refusal."""
+    if isinstance(outcome, Refusal):
+        raise RefusedError(outcome)
+
+
+def route_class(repeats: Repeats[Response]) -> type[APIRoute]:
+    """Routes that answer a POST with a known Idempotency-Key as before, and say when the store does not answer."""
+
+    class AdminRoute(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handler = super().get_route_handler()
+
+            async def handle(request: Request) -> Response:
+                try:
+                    return await _once(repeats, request, handler)
+                except EngineUnavailableError as error:
+                    wrong = f"rooms cannot be changed just now: {error}"
+                    raise RefusedError(Refusal(ErrorCode.ENGINE_UNAVAILABLE, wrong, 1.0)) from None
+
+            return handle
+
+    return AdminRoute
+
+
+async def _once(
+    repeats: Repeats[Response], request: Request, handler: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    key = read_key(request.headers.get(HEADER)) if request.method == "POST" else None
+    if key is None:
+        return await handler(request)
+    who = hashlib.sha256(request.headers.get("authorization", "").encode()).hexdigest()
+    return await repeats.once((who, request.url.path, key), await request.body(), lambda: handler(request))
