@@ -30,9 +30,9 @@ class TokenBucket:
     def __init__(self) -> None:
         self._full_at = 0.0
 
-    def take(self, rate: Rate, now: float) -> float:
-        """Takes a token and returns 0.0, or takes none and returns the seconds until there is one."""
-        self._full_at, wait = _draw(rate, self._full_at, now)
+    def take(self, rate: Rate, now: float, tokens: int = 1) -> float:
+        """Takes so many tokens and returns 0.0, or takes none and returns the seconds until there are as many."""
+        self._full_at, wait = _draw(rate, self._full_at, now, tokens)
         return wait
 
 
@@ -67,13 +67,13 @@ class BucketTable:
         return int.from_bytes(digest) % len(self._full_at)
 
 
-def _draw(rate: Rate, full_at: float, now: float) -> tuple[float, float]:
+def _draw(rate: Rate, full_at: float, now: float, tokens: int = 1) -> tuple[float, float]:
     """When the bucket will be full, and the wait."""
     if not rate.per_second:
         return full_at, 0.0
     cost = 1 / rate.per_second
     full_at = max(full_at, now)
     missing = (full_at - now) * rate.per_second
-    if missing > rate.burst - _SLACK:
-        return full_at, (missing - rate.burst + 1) * cost
-    return full_at + cost, 0.0
+    if missing + tokens > rate.burst + _SLACK:
+        return full_at, (missing + tokens - rate.burst) * cost
+    return full_at + tokens * cost, 0.0

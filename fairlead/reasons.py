@@ -29,6 +29,8 @@ class Reason(enum.StrEnum):
     PEER_NOT_ALLOCATED = "peer_not_allocated"
     PORT_ZERO = "port_zero"
     RATE_LIMITED = "rate_limited"
+    BANDWIDTH = "bandwidth"
+    USER_BANDWIDTH = "user_bandwidth"
     # What the machine could not do
     SEND_BUFFER = "send_buffer"
     TOO_LARGE = "too_large"

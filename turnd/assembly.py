@@ -14,6 +14,7 @@ from turnd.protocol.ports import PortPool
 from turnd.protocol.quotas import Limits, Quotas
 from turnd.protocol.settings import RelayHost, Settings
 from turnd.protocol.state import State
+from turnd.routes import Bandwidth
 
 _KEY_BYTES = 32
 
@@ -42,6 +43,7 @@ def make_state(
 
 
 def make_settings(auth: AuthSettings, settings: TurndSettings, hosts: Mapping[Family, RelayHost]) -> Settings:
+    bandwidth = settings.quotas.bandwidth
     return Settings(
         realm=auth.realm,
         hosts=hosts,
@@ -53,6 +55,7 @@ def make_settings(auth: AuthSettings, settings: TurndSettings, hosts: Mapping[Fa
         max_channels=settings.quotas.channels,
         challenge_rate=settings.limits.challenges.as_rate,
         failure_rate=settings.limits.failures.as_rate,
+        bandwidth=Bandwidth(bandwidth.allocation.as_rate, bandwidth.user.as_rate),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from fairlead.buckets import Rate
 from fairlead.config import AddressSetting, DaemonSettings, Settings
 from fairlead.listeners import BufferSettings, ListenerSetting, parse_listener
 from fairlead.native import EngineChoice
@@ -89,6 +90,27 @@ class PeerSettings(Settings):
         return entries
 
 
+class BytesSettings(Settings):
+    """A token bucket of bytes; rate 0 switches it off."""
+
+    #: a second
+    rate: float = Field(default=0, ge=0)
+    #: at once; the largest packet has to fit
+    burst: int = Field(default=1048576, ge=65536)
+
+    @property
+    def as_rate(self) -> Rate:
+        return Rate(self.rate, self.burst)
+
+
+class BandwidthSettings(Settings):
+    """Bytes of application data, both directions together; packets above are dropped."""
+
+    allocation: BytesSettings = BytesSettings()
+    #: all allocations of a user
+    user: BytesSettings = BytesSettings()
+
+
 class QuotaSettings(Settings):
     """How much there may be; 0 is no limit for the first three."""
 
@@ -101,6 +123,7 @@ class QuotaSettings(Settings):
     #: per allocation
     permissions: int = Field(default=256, ge=1)
     channels: int = Field(default=256, ge=1)
+    bandwidth: BandwidthSettings = BandwidthSettings()
 
 
 class LimitSettings(Settings):

@@ -30,6 +30,7 @@ from turnd.journal import Journal
 from turnd.liaison import Liaison
 from turnd.listening import Entries, Listening
 from turnd.metrics import declare
+from turnd.protocol.bandwidth_change import apply_bandwidth
 from turnd.protocol.effects import Ended
 from turnd.protocol.peer_policy import PeerPolicy
 from turnd.protocol.policy_change import change_policy
@@ -106,7 +107,9 @@ class Turnd:
         self.listening.apply(_entries(section, certificate))
         self._take_certificate(certificate)
         state.authenticator = authenticator
+        bandwidth = state.settings.bandwidth
         state.settings = make_settings(auth, section, self._hosts)
+        server.execute(apply_bandwidth(state, bandwidth))
         state.quotas.limits = make_limits(section)
         server.engine.limit_bindings(section.limits.bindings.as_rate)
         server.streams.settings = section.streams

@@ -3,6 +3,7 @@
 import enum
 from typing import NamedTuple, NewType
 
+from fairlead.buckets import UNLIMITED, Rate
 from fairlead.datagram import Address
 
 #: One relay socket. An allocation has one per address family; a reserved port has one before it has an allocation.
@@ -34,3 +35,14 @@ class Channel(NamedTuple):
 
 
 Route = Permission | Channel
+
+
+class Bandwidth(NamedTuple):
+    """Bytes of application data a second, both directions together: of one relay socket, and of all that a user has."""
+
+    allocation: Rate = UNLIMITED
+    user: Rate = UNLIMITED
+
+    @property
+    def is_limit(self) -> bool:
+        return bool(self.allocation.per_second or self.user.per_second)

@@ -41,6 +41,7 @@ class TurnServer:
             do.Send: self._send,
             do.OpenRelaySocket: self._open_relay_socket,
             do.AttachClient: lambda effect: engine.set_client(*effect),
+            do.Limit: lambda effect: engine.limit(*effect),
             do.CloseRelaySocket: self._close_relay_socket,
             do.SetRoute: lambda effect: engine.set_route(effect.route),
             do.ClearRoute: lambda effect: engine.clear_route(effect.route),

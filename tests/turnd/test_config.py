@@ -38,6 +38,7 @@ def test_the_port_range_is_read_as_two_numbers(tmp_path: Path) -> None:
         ({"expiry": "never"}, "allocate"),
         ({"listen": ["3478"]}, "write TRANSPORT://HOST:PORT"),
         ({"quotas": {"permissions": 0}}, "write 1 or more"),
+        ({"quotas": {"bandwidth": {"user": {"burst": 1500}}}}, "write 65536 or more"),
     ],
 )
 def test_a_wrong_value_is_refused_with_a_remedy(tmp_path: Path, section: dict[str, Any], said: str) -> None:

@@ -13,6 +13,7 @@ from fairlead.daemon import Context, SystemClock
 from fairlead.datagram import Address, Transport
 from fairlead.metrics import Metrics
 from fairlead.native import EngineChoice, EngineMissingError
+from fairlead.reasons import Reason
 from fairlead.stun.attributes import LIFETIME, REQUESTED_TRANSPORT
 from fairlead.stun.header import Method
 from tests.skipping import skip_for_lack_of
@@ -103,6 +104,28 @@ async def test_a_reloaded_policy_withdraws_what_it_denies(settle: Settle, start:
     assert not await relays(client, relayed, peer)
     assert await client.permit(Address(*peer.getsockname())) == 403
     assert await client.code(Method.REFRESH) == 0
+
+
+async def test_bandwidth_is_limited_and_a_reload_lifts_the_limit(
+    settle: Settle, start: Start, sockets: Sockets
+) -> None:
+    """By allocation, and by what a user has over all of them; counted under its own word."""
+    slow = {"rate": 1, "burst": 65536}
+    daemon = await start(settle(quotas={"bandwidth": {"user": slow}}))
+    client, other, peer = sockets.client(daemon), sockets.client(daemon), sockets.peer()
+    for each in (client, other):
+        relayed = await each.allocate()
+        await each.bind(CHANNEL, Address(*peer.getsockname()))
+    client.send(CHANNEL.to_bytes(2) + (65500).to_bytes(2) + bytes(65500))
+    await receive(peer)
+    other.send(CHANNEL.to_bytes(2) + (100).to_bytes(2) + bytes(100))
+    async with asyncio.timeout(WAIT):
+        while not daemon.server.engine.counters().dropped[Reason.USER_BANDWIDTH]:  # noqa: ASYNC110  # no event tells
+            await asyncio.sleep(0.01)
+    await daemon.reload(settle(quotas={"bandwidth": {"allocation": slow}}))
+    assert await relays(other, relayed, peer)
+    await daemon.reload(settle())
+    assert await relays(client, relayed, peer)
 
 
 async def test_a_reload_takes_users_over_and_keeps_living_allocations(

@@ -32,6 +32,8 @@ What is not forwarded is dropped and counted, under the first of these that fits
   NO_PERMISSION       the host of the peer has none
   PEER_DENIED         deny() names the peer: judged for each packet, whatever permissions say
   PORT_ZERO           the port of the peer, or of a client whose message would be handed up, is 0
+  BANDWIDTH           the relay socket has used up the bytes that limit() gives it
+  USER_BANDWIDTH      its user has used up the bytes that limit() gives all relay sockets of that name
   RATE_LIMITED        a Binding request of a source that has sent too many
   PEER_NOT_ALLOCATED  the permission says Ports.OWN_RELAYED, and no open relay socket has the peer's address: judged
                       for each packet, in both directions
@@ -49,7 +51,7 @@ from typing import NamedTuple, Protocol
 from fairlead.buckets import Rate
 from fairlead.datagram import Address, Datagram, FiveTuple, Via
 from fairlead.reasons import Reason
-from turnd.routes import RelayId, Route
+from turnd.routes import Bandwidth, RelayId, Route
 
 
 class StreamData(NamedTuple):
@@ -171,6 +173,14 @@ class DataPlane(Protocol):
 
     def limit_bindings(self, rate: Rate) -> None:
         """How many Binding requests a second each source may send from now on (fairlead.sources); at first any."""
+        ...
+
+    def limit(self, relay: RelayId, user: str, bandwidth: Bandwidth) -> None:
+        """Bounds what passes an open relay socket from now on; at first nothing does.
+
+        All relay sockets of one user share what that user has. A packet that does not fit is dropped whole. With other
+        limits a bucket stays as full as it is.
+        """
         ...
 
     def close_relay(self, relay: RelayId) -> Usage:

@@ -8,7 +8,7 @@ from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
 from fairlead.native._engine import REASONS, Engine
 from fairlead.reasons import Reason
 from turnd.dataplane.contract import Counters, Direction, EngineSettings, Fault, Framing, HandUp, StreamData, Usage
-from turnd.routes import Channel, Permission, Ports, RelayId, Route
+from turnd.routes import Bandwidth, Channel, Permission, Ports, RelayId, Route
 
 #: The order in which the extension counts: what goes to peers, then what goes to clients.
 _WAYS = (
@@ -71,6 +71,9 @@ class NativeEngine:
 
     def limit_bindings(self, rate: Rate) -> None:
         self._engine.set_answering(True, False, *rate)
+
+    def limit(self, relay: RelayId, user: str, bandwidth: Bandwidth) -> None:
+        self._engine.limit(relay, user, bandwidth.allocation, bandwidth.user)
 
     def close_relay(self, relay: RelayId) -> Usage:
         return _usage(*self._engine.close_relay(relay))

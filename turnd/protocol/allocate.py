@@ -17,7 +17,7 @@ from fairlead.stun.attributes import (
 )
 from fairlead.stun.message import Message
 from turnd.protocol.allocations import Allocation, RelaySocket, Reservation
-from turnd.protocol.effects import Allocated, AttachClient, CloseRelaySocket, Effect, OpenRelaySocket, Send
+from turnd.protocol.effects import Allocated, AttachClient, CloseRelaySocket, Effect, Limit, OpenRelaySocket, Send
 from turnd.protocol.lifetimes import granted_lifetime
 from turnd.protocol.openings import MOST_OTHERS, Opening
 from turnd.protocol.outcome import Outcome, conclude
@@ -216,7 +216,10 @@ def _create(
     )
     allocations.add(allocation)
     state.counters.allocations_opened[datagram.five_tuple.transport] += 1
+    bandwidth = state.settings.bandwidth
+    limits = (Limit(relay.id, request.account.user_id, bandwidth),) if bandwidth.is_limit else ()
     return (
+        *limits,
         AttachClient(relay.id, datagram.five_tuple, datagram.via),
         reply,
         Allocated(allocation.id, request.account.username, datagram.five_tuple, datagram.via, told),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from fairlead.datagram import Address, FiveTuple, Via
 from turnd.protocol.authentication import AuthFailure
-from turnd.routes import RelayId, Route
+from turnd.routes import Bandwidth, RelayId, Route
 
 
 class Send(NamedTuple):
@@ -30,6 +30,14 @@ class AttachClient(NamedTuple):
     relay: RelayId
     five_tuple: FiveTuple
     via: Via
+
+
+class Limit(NamedTuple):
+    """From now on no more than this passes the relay socket, and all relay sockets of its user together."""
+
+    relay: RelayId
+    user: str
+    bandwidth: Bandwidth
 
 
 class CloseRelaySocket(NamedTuple):
@@ -112,6 +120,7 @@ Effect = (
     Send
     | OpenRelaySocket
     | AttachClient
+    | Limit
     | CloseRelaySocket
     | SetRoute
     | ClearRoute

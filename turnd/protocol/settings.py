@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from fairlead.buckets import UNLIMITED, Rate
 from fairlead.datagram import Family
+from turnd.routes import Bandwidth
 
 LOWEST_CHANNEL = 0x4000
+NO_BANDWIDTH_LIMIT = Bandwidth()
 
 
 class Expiry(enum.StrEnum):
@@ -57,3 +59,4 @@ class Settings:
     #: unauthenticated replies to one source, and to one user name from it
     challenge_rate: Rate = UNLIMITED
     failure_rate: Rate = UNLIMITED
+    bandwidth: Bandwidth = NO_BANDWIDTH_LIMIT

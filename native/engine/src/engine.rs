@@ -7,10 +7,11 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use routes::{BucketTable, Channel, Client, FiveTuple, Message, Permission, Reason, RelayId, Transport};
+use routes::{BucketTable, Channel, Client, FiveTuple, Message, Permission, Rate, Reason, RelayId, Transport};
 use socket2::Socket;
 
 use crate::books::{Tally, Totals};
+use crate::limits::{Limits, Users};
 use crate::mailbox::{Command, Fault, Mailbox, Up, Upstairs};
 use crate::outbox::reason;
 use crate::sockets::{Buffers, local_address, udp_socket};
@@ -57,6 +58,7 @@ struct Relay {
     socket: Arc<Socket>,
     address: SocketAddr,
     client: Option<FiveTuple>,
+    limits: Option<Limits>,
 }
 
 /// The owner's handle. Its methods are called from one thread at a time.
@@ -66,6 +68,7 @@ pub struct Engine {
     upstairs: Arc<Upstairs>,
     listeners: HashMap<u32, Listener>,
     relays: HashMap<RelayId, Relay>,
+    users: Users,
     sender: Sender,
 }
 
@@ -93,7 +96,7 @@ impl Engine {
             threads.push(Thread::start(shared, &options.aliases, seed)?);
         }
         let (listeners, relays) = (HashMap::new(), HashMap::new());
-        Ok(Engine { options, threads, upstairs, listeners, relays, sender: Sender::new() })
+        Ok(Engine { options, threads, upstairs, listeners, relays, users: Users::new(), sender: Sender::new() })
     }
 
     /// The descriptor that is readable while take() has something.
@@ -197,7 +200,7 @@ impl Engine {
         let socket = Arc::new(socket);
         let place = self.threads[0].reserve(&socket)?;
         self.threads[0].read_relay(relay, &place, address, Tally::default());
-        self.relays.insert(relay, Relay { thread: 0, place, socket, address, client: None });
+        self.relays.insert(relay, Relay { thread: 0, place, socket, address, client: None, limits: None });
         self.tell_all(|| Command::Live(address));
         Ok(Ok(()))
     }
@@ -233,6 +236,7 @@ impl Engine {
         (row.thread, row.place) = (to, place);
         let (row, new) = (&self.relays[&relay], &self.threads[to]);
         new.read_relay(relay, &row.place, row.address, tally);
+        new.tell(Command::Limit(relay, row.limits.clone()));
         permissions.into_iter().filter(|row| row.relay == relay).for_each(|row| new.tell(Command::Permit(row)));
         channels.into_iter().filter(|row| row.relay == relay).for_each(|row| new.tell(Command::Bind(row)));
         self.threads[from].tell(Command::Live(row.address));
@@ -252,6 +256,14 @@ impl Engine {
             former.into_iter().for_each(|former| thread.tell(Command::NowhereElse(former)));
             client.into_iter().for_each(|client| thread.tell(Command::Elsewhere(client, home)));
         }
+    }
+
+    /// Bounds the bytes that pass a relay socket, and those of all that its user has; see Rate.
+    pub fn limit(&mut self, relay: RelayId, user: &str, own: Rate, shared: Rate) -> Result<(), Mistake> {
+        let row = self.relays.get_mut(&relay).ok_or(Mistake::Unknown(relay))?;
+        row.limits = self.users.limits(user, own, shared, row.limits.as_ref());
+        let told = Command::Limit(relay, row.limits.clone());
+        self.tell(relay, told)
     }
 
     /// Closes a relay socket; returns what passed it. Of one that is not open, nothing.

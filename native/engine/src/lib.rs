@@ -9,6 +9,7 @@ mod books;
 mod engine;
 mod faults;
 mod framing;
+mod limits;
 mod mailbox;
 mod outbox;
 mod sockets;

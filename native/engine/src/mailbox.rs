@@ -13,6 +13,7 @@ use routes::{Channel, Client, FiveTuple, Permission, RelayId};
 use socket2::Socket;
 
 use crate::books::Tally;
+use crate::limits::Limits;
 use crate::sys::Bell;
 use crate::worker::Answering;
 
@@ -28,6 +29,8 @@ pub enum Command {
     CloseRelay(RelayId, Sender<Tally>),
     /// What has passed it?
     Usage(RelayId, Sender<Tally>),
+    /// What may pass a relay socket; None is no limit.
+    Limit(RelayId, Option<Limits>),
     /// Whose relay socket it is.
     SetClient(RelayId, Client),
     /// Sets a permission.

@@ -211,6 +211,12 @@ impl Engine {
         py.detach(|| engine.usage(relay)).map(flow).map_err(mistake)
     }
 
+    /// Rates as (bytes a second, burst): of the relay socket, and of all that the user has.
+    fn limit(&mut self, relay: u64, user: &str, own: (f64, f64), shared: (f64, f64)) -> PyResult<()> {
+        let rate = |(per_second, burst)| Rate { per_second, burst };
+        self.open_mut()?.limit(relay, user, rate(own), rate(shared)).map_err(mistake)
+    }
+
     fn permit(&self, relay: u64, to: &str, own_relayed: bool) -> PyResult<()> {
         let permission = Permission { relay, host: host(to)?, ports: ports(own_relayed) };
         self.require_family(relay, permission.host)?;

@@ -9,6 +9,7 @@ from fairlead.datagram import Address, Datagram, FiveTuple, Via
 from fairlead.reasons import Reason
 from turnd.dataplane.contract import Counters, Direction, EngineSettings, Fault, Framing, HandUp, Usage
 from turnd.dataplane.python.bindings import Bindings
+from turnd.dataplane.python.budgets import Budgets
 from turnd.dataplane.python.entrances import Entrance, Listener, Streams, open_listener
 from turnd.dataplane.python.relays import RelaySocket
 from turnd.dataplane.python.switchboard import (
@@ -20,7 +21,7 @@ from turnd.dataplane.python.switchboard import (
     Switchboard,
     socket_address,
 )
-from turnd.routes import Permission, RelayId, Route
+from turnd.routes import Bandwidth, Permission, RelayId, Route
 
 #: Sockets that are looked at in one go.
 _MOST_EVENTS = 64
@@ -50,6 +51,7 @@ class PythonEngine:
         self._listeners: dict[int, Listener] = {}
         self._streams = Streams(self._switchboard)
         self._relays: dict[RelayId, RelaySocket] = {}
+        self._budgets = Budgets()
         self._owners: dict[RelayId, tuple[Entrance, FiveTuple]] = {}
         #: What closed relay sockets have passed.
         self._past = [0] * TALLY_LENGTH
@@ -107,6 +109,10 @@ class PythonEngine:
 
     def limit_bindings(self, rate: Rate) -> None:
         self._bindings.rate = rate
+
+    def limit(self, relay: RelayId, user: str, bandwidth: Bandwidth) -> None:
+        limited = self._relays[relay]
+        limited.limit(self._budgets.of(user, bandwidth, limited.budget) if bandwidth.is_limit else None)
 
     def close_relay(self, relay: RelayId) -> Usage:
         closed = self._relays.pop(relay, None)

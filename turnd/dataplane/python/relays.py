@@ -6,6 +6,7 @@ from typing import NamedTuple
 from fairlead.datagram import Address, Family, pack_host
 from fairlead.reasons import Reason
 from turnd.dataplane.contract import EngineSettings
+from turnd.dataplane.python.budgets import Budget
 from turnd.dataplane.python.clients import CHANNEL_HEADER, Client, Transmit
 from turnd.dataplane.python.indications import LONGEST_DATA, write_data
 from turnd.dataplane.python.sockets import open_socket, send_unfragmented
@@ -49,6 +50,9 @@ class RelaySocket:
         self._address = socket_address(address)
         self._flow_and_scope = (0, 0) if address.family is Family.IPV6 else ()
         self._family = address.family
+        #: What may pass; None is no limit.
+        self.budget: Budget | None = None
+        self._sendto: Transmit = self.socket.sendto
         self._client: Client | None = None
         #: The way to the client, once there is one.
         self._transmit: Transmit
@@ -67,6 +71,22 @@ class RelaySocket:
         client.relays[self._family] = self.send_indicated
         for number in self._channels:
             self._refresh(number)
+
+    def limit(self, budget: Budget | None) -> None:
+        """Bounds what passes from now on, in both directions."""
+        self.budget = budget
+        self._sendto = self.socket.sendto if budget is None else self._send_within(budget)
+        for number in self._channels:
+            self._refresh(number)
+
+    def _send_within(self, budget: Budget) -> Transmit:
+        spend, sendto = budget.spend, self.socket.sendto
+
+        def transmit(data: bytes | memoryview, peer: SocketAddress) -> None:
+            spend(len(data))
+            sendto(data, peer)
+
+        return transmit
 
     def detach(self) -> None:
         if self._client is None:
@@ -143,7 +163,7 @@ class RelaySocket:
             self._client.channels[number] = None
         else:
             self._open_channels[address] = number, permitted.own
-            self._client.channels[number] = self.socket.sendto, address, permitted.own, self.tally
+            self._client.channels[number] = self._sendto, address, permitted.own, self.tally
 
     def send_indicated(self, host: int, port: int, data: memoryview) -> None:
         """Sends the data of a Send indication to the host and port that stand in it."""
@@ -160,10 +180,12 @@ class RelaySocket:
             self._switchboard.drop(refusal)
             return
         try:
-            if dont_fragment:
-                send_unfragmented(self.socket, data, peer)
+            if not dont_fragment:
+                self._sendto(data, peer)
             else:
-                self.socket.sendto(data, peer)
+                if self.budget is not None:
+                    self.budget.spend(len(data))
+                send_unfragmented(self.socket, data, peer)
         except OSError as error:
             self._switchboard.drop_refused(error)
             return
@@ -225,6 +247,8 @@ class RelaySocket:
         """Sends what stands in the buffer to the client, and counts `size` bytes of application data."""
         switchboard = self._switchboard
         try:
+            if self.budget is not None:
+                self.budget.spend(size)
             self._transmit(switchboard.view[start:end], self._destination)
         except OSError as error:
             switchboard.drop_refused(error)

@@ -27,6 +27,14 @@ TO_PEER_CHANNEL, TO_PEER_INDICATION, TO_CLIENT_CHANNEL, TO_CLIENT_INDICATION = r
 TALLY_LENGTH = 8
 
 
+class NotTakenError(OSError):
+    """A packet that we did not want to give to the kernel, and why."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__()
+        self.reason = reason
+
+
 class Switchboard:
     """Where the sockets of an engine meet."""
 
@@ -73,8 +81,8 @@ class Switchboard:
         self.dropped[reason] += 1
 
     def drop_refused(self, error: OSError) -> None:
-        """Counts a packet that the kernel did not take."""
-        self.dropped[why_refused(error)] += 1
+        """Counts a packet that was not taken."""
+        self.dropped[error.reason if isinstance(error, NotTakenError) else why_refused(error)] += 1
 
 
 def _transactions() -> Iterator[int]:

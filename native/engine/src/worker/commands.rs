@@ -37,7 +37,7 @@ impl Worker {
             }
             Command::CloseListener(listener) => self.close_listener(listener),
             Command::OpenRelay { relay, place, socket, address, tally } => {
-                self.open_relay(place, RelaySocket { id: relay, socket, address, tally });
+                self.open_relay(place, RelaySocket { id: relay, socket, address, tally, limits: None });
             }
             Command::CloseRelay(relay, answer) => reply(&answer, self.close_relay(relay)),
             Command::SendFromRelay { relay, peer, data, dont_fragment, answer } => {
@@ -45,6 +45,12 @@ impl Worker {
                 reply(&answer, ());
             }
             Command::Deliver { client, data } => self.deliver(&client.five_tuple, &data),
+            Command::Limit(relay, limits) => {
+                let place = self.places.get(&relay).copied();
+                if let Some(open) = place.and_then(|place| self.relays[place as usize].as_mut()) {
+                    open.limits = limits;
+                }
+            }
             Command::Answering(answering) => self.answering = answering,
             Command::Elsewhere(client, thread) => self.elsewhere.add(client, thread),
             Command::NowhereElse(client) => self.elsewhere.remove(&client),
@@ -161,6 +167,9 @@ impl Worker {
         let Some(open) = &self.relays[relay as usize] else {
             return;
         };
+        if let Err(reason) = open.spend(data.len()) {
+            return self.shared.books.dropped(reason);
+        }
         match send_to(open.socket.as_raw_fd(), data, peer) {
             Ok(()) => {
                 let account = Account::Relayed { relay, to_peer: true, by_channel };

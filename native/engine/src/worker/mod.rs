@@ -20,6 +20,7 @@ use socket2::Socket;
 
 use crate::books::{Books, Tally, way};
 use crate::faults::catch;
+use crate::limits::Limits;
 use crate::mailbox::{Command, Fault, Mailbox, Stray, Up, Upstairs};
 use crate::outbox::{Account, Ledger, Outbox};
 use crate::sys::{Arena, Epoll};
@@ -69,6 +70,14 @@ struct RelaySocket {
     socket: Arc<Socket>,
     address: SocketAddr,
     tally: Tally,
+    limits: Option<Limits>,
+}
+
+impl RelaySocket {
+    /// Whether so many bytes may pass; they are spent then.
+    fn spend(&self, bytes: usize) -> Result<(), Reason> {
+        self.limits.as_ref().map_or(Ok(()), |limits| limits.spend(bytes as u32))
+    }
 }
 
 /// What a thread owns. Relay sockets are kept in places, and the table knows them by their place.

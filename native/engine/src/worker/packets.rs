@@ -56,6 +56,9 @@ impl Worker {
     fn forward(&mut self, forward: &Forward, start: usize) {
         let place = forward.relay as u32;
         if let Some(relay) = &self.relays[place as usize] {
+            if let Err(reason) = relay.spend(forward.data.len()) {
+                return self.shared.books.dropped(reason);
+            }
             self.outbox.push(Packet {
                 socket: relay.socket.as_raw_fd(),
                 to: forward.peer,
@@ -98,6 +101,9 @@ impl Worker {
         let Some(&client) = self.table.client(u64::from(place)) else {
             return;
         };
+        if let Some(Err(reason)) = self.relays[place as usize].as_ref().map(|relay| relay.spend(end - start)) {
+            return self.shared.books.dropped(reason);
+        }
         let is_stream = client.five_tuple.transport != Transport::Udp;
         let mut header = [0; HEADER];
         let framed = match number {
