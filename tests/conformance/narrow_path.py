@@ -8,7 +8,7 @@ from fcntl import ioctl
 
 from fairlead.native import EngineChoice
 from fairlead.reasons import Reason
-from tests.conformance.kit import Rig
+from tests.conformance.kit import Rig, channel_data, plain_send
 from turnd.dataplane.choice import make_engine
 from turnd.dataplane.contract import EngineSettings
 
@@ -34,6 +34,27 @@ def main(engine: str, host: str) -> None:
             assert peer.receive() == (data, relay.address)
         made.send_from_relay(relay.number, peer.address, bytes(2000), True)
         rig.expect_dropped(Reason.TOO_LARGE)
+        starve(engine, host, stack)
+
+
+def starve(engine: str, host: str, stack: ExitStack) -> None:
+    """The kernel gives no room for the fragments of a long packet (ENOBUFS): counted, and shorter ones pass."""
+    made = make_engine(EngineChoice(engine), EngineSettings(send_buffer=1))
+    stack.callback(made.close)
+    rig = Rig(made, host, stack)
+    client, relay, peer = rig.call()
+    client.say(channel_data(bytes(40000)))
+    rig.expect_dropped(Reason.SEND_BUFFER, 1)
+    client.say(plain_send(peer.address, bytes(40000)))
+    rig.expect_dropped(Reason.SEND_BUFFER, 2)
+    made.send_from_relay(relay.number, peer.address, bytes(40000), False)
+    rig.expect_dropped(Reason.SEND_BUFFER, 3)
+    peer.send(bytes(40000), relay.address)
+    rig.expect_dropped(Reason.SEND_BUFFER, 4)
+    client.say(channel_data(b"up"))
+    assert peer.receive() == (b"up", relay.address)
+    peer.send(b"down", relay.address)
+    assert client.receive() == (channel_data(b"down"), rig.listener)
 
 
 if __name__ == "__main__":

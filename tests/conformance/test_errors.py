@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.datagram import Address
+from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
 from fairlead.reasons import Reason
 from tests.conformance.kit import IPV4, IPV6, NUMBER, Rig, channel_data, plain_send
 from tests.skipping import skip_for_lack_of
@@ -58,6 +58,18 @@ def test_a_peer_that_cannot_be_reached_is_counted_and_no_matter(rig: Rig) -> Non
     rig.engine.send_from_relay(relay.number, elsewhere, b"up", True)
     rig.expect_dropped(Reason.UNREACHABLE, 3)
     client.say(channel_data(b"up"))
+    assert peer.receive() == (b"up", relay.address)
+
+
+def test_data_of_a_stream_that_no_datagram_can_hold_is_counted_and_no_matter(rig: Rig) -> None:
+    """ChannelData may be longer than what IP can carry behind its own headers (EMSGSIZE)."""
+    stream, via = FiveTuple(Transport.TCP, Address(rig.host, 40000), Address(rig.host, 3478)), Via(70, 7)
+    relay, peer = rig.relay(stream, via), rig.peer()
+    relay.permit(peer.address.host)
+    relay.bind(NUMBER, peer.address)
+    assert not rig.engine.deliver(Datagram(channel_data(bytes(65535)), stream, via))
+    rig.expect_dropped(Reason.TOO_LARGE)
+    assert not rig.engine.deliver(Datagram(channel_data(b"up"), stream, via))
     assert peer.receive() == (b"up", relay.address)
 
 
