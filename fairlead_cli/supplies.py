@@ -50,7 +50,8 @@ def _way_in(configuration: Configuration, state: StateDirectory) -> Variables:
 
 
 def _link(configuration: Configuration, state: StateDirectory) -> Variables:
-    if configuration.shared.link.socket is not None:
+    link = configuration.shared.link
+    if link.socket is not None or link.redis is not None:
         return {}
     return {"FAIRLEAD__LINK__SOCKET": str(state.link)}
 

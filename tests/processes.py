@@ -269,6 +269,10 @@ class Daemons:
         daemon.await_ready()
         return daemon
 
+    def keep(self, end: Callable[[], object]) -> None:
+        """Ends something else with the daemons, after them."""
+        self._stack.callback(end)
+
     def close(self) -> None:
         self._stack.close()
 

@@ -154,6 +154,11 @@ const FRAMES = {
   }),
   offer: called, answer: fromPeer, candidate: fromPeer,
   restart: ({ from }) => { if (state.peers[from]?.polite) replace(state.peers[from]); },
+  // Fresh credentials, and at times the wish to leave a server that is about to stop.
+  ice: ({ data }) => {
+    if (data.iceServers) takeServers(data);
+    if (data.restart) for (const peer of Object.values(state.peers)) peer.restart();
+  },
   turn: ({ data }) => chat.line(data.event === "refused" ? `The relay refused us: ${data.reason}${data.code ? ` (${data.code})` : ""}` : `The relay ended our allocation: ${data.reason}`),
   drain: () => chat.line("The server is about to restart; the call goes on."),
   "room.closed": ({ data }) => { leaveRoom(); note(`The room is closed: ${data.reason}.`); },

@@ -38,6 +38,11 @@ export class Peer extends EventTarget {
     this.pc.setConfiguration(configuration);
   }
 
+  // Gathers anew, over the servers that are configured now, while what is connected goes on.
+  restart() {
+    this.pc.restartIce();
+  }
+
   close() {
     clearTimeout(this.#restart);
     this.pc.close();

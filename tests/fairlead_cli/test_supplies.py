@@ -76,3 +76,8 @@ def test_uris_of_tls_follow_the_ports(tmp_path: Path, state: StateDirectory) -> 
 def test_written_uris_are_left_alone(tmp_path: Path, state: StateDirectory) -> None:
     text = 'turnd: {listen: ["udp://*:4000"]}\nsignal_api: {ice: {turn: ["turn:{host}:3478"]}}'
     assert together(tmp_path, state, text).signal_api.ice.turn == ("turn:{host}:3478",)
+
+
+def test_a_link_through_redis_needs_no_socket(tmp_path: Path, state: StateDirectory) -> None:
+    found = together(tmp_path, state, "link: {redis: 'redis://127.0.0.1:6379/0'}\n")
+    assert found.shared.link.socket is None

@@ -15,8 +15,16 @@ from tests.turn_client import Sockets, TurnClient
 class Pair:
     """A turnd that relays to loopback, and a signal_api whose credentials it takes; the link between them stands."""
 
-    def __init__(self, daemons: Daemons, folder: Path, signal_api: dict[str, Any] | None = None, **turnd: Any) -> None:
-        self._link = {"link": {"socket": str(folder / "link")}}
+    def __init__(
+        self,
+        daemons: Daemons,
+        folder: Path,
+        signal_api: dict[str, Any] | None = None,
+        redis: str | None = None,
+        **turnd: Any,
+    ) -> None:
+        """`redis` is the URL of a link that is no socket."""
+        self._link = {"link": {"redis": redis} if redis else {"socket": str(folder / "link")}}
         self.turnd = self.start_turnd(daemons, **turnd)
         self.signal_api = daemons.signal_api(f"turn:{self.turnd.address('udp')}", own=signal_api, **self._link)
         self.signal_api.await_record("link connected")

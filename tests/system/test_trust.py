@@ -10,6 +10,7 @@ import pytest
 
 from fairlead.datagram import Address, Transport
 from tests.processes import FAR_FUTURE, Daemons, wait_for
+from tests.redis_server import RedisServer
 from tests.system.calls import CHANNEL
 from tests.system.members import Member, Pair, Session
 from tests.turn_client import Sockets
@@ -110,3 +111,17 @@ def test_who_is_kicked_loses_token_credential_and_relay(daemons: Daemons, socket
     _assert_dead(member)
     with pytest.raises(AssertionError, match="banned"):
         Session(pair.signal_api, sockets, _token("eve")).join("r")
+
+
+def test_all_of_it_holds_through_redis(daemons: Daemons, sockets: Sockets, tmp_path: Path) -> None:
+    (folder := tmp_path / "redis").mkdir()
+    redis = RedisServer(folder)
+    daemons.keep(redis.kill)
+    pair = Pair(daemons, tmp_path, redis=redis.url)
+    leaver, stayer = Member(pair, sockets, "r"), Member(pair, sockets, "r")
+    leaver.session.say("leave", room="r", id="l")
+    leaver.session.hear("ok")
+    _assert_dead(leaver)
+    stayer.call.assert_goes_on()
+    redis.kill()
+    stayer.call.assert_goes_on()
