@@ -5,6 +5,7 @@ import json
 import pytest
 
 from fairlead.config import ConfigError
+from signal_api.webhooks import Endpoint
 from tests.signal_api.worlds import SIGNING_KEY, configured
 
 
@@ -29,6 +30,12 @@ from tests.signal_api.worlds import SIGNING_KEY, configured
         ("jwt__keys", [{"id": "k", "algorithm": "RS256", "key": SIGNING_KEY}], "public key in PEM"),
         ("jwt__keys", [{"id": "k", "algorithm": "HS256", "key": SIGNING_KEY}] * 2, "stands twice"),
         ("jwt__keys", [], "no token could be accepted"),
+        ("webhooks", [{"url": "app.example/hook", "secret": SIGNING_KEY}], "write https://HOST/PATH"),
+        ("webhooks", [{"url": "ftp://app.example/hook", "secret": SIGNING_KEY}], "write https://HOST/PATH"),
+        ("webhooks", [{"url": "https://app.example/", "secret": "short"}], "16 bytes or more"),
+        ("webhooks", [{"url": "https://app.example/", "secret": "whsec_short!"}], "is not base64"),
+        ("webhooks", [{"url": "https://app.example/", "secret": SIGNING_KEY, "events": ["rain"]}], "is not known"),
+        ("fence", "barbed", "is not known"),
         ("limits__sessions", 0, "is too small"),
         ("limits__frames", 1, "unknown key"),
     ],
@@ -59,3 +66,9 @@ def test_defaults() -> None:
     assert (section.listen, section.ops) == ("*:8080", "127.0.0.1:9480")
     assert not section.demo
     assert json.loads(section.limits.model_dump_json())["frame_bytes"] == 65536
+
+
+def test_a_webhook_is_an_endpoint() -> None:
+    hook = {"url": "https://app.example/hook", "secret": "whsec_" + "QUJD" * 8, "events": ["quota"]}
+    (webhook,) = configured(webhooks=[hook]).section.webhooks
+    assert webhook.endpoint() == Endpoint("https://app.example/hook", b"ABC" * 8, frozenset({"quota"}))

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from fairlead.config import AuthSettings, SharedSettings, TlsSettings
+from fairlead.config import AuthSettings, LinkSettings, SharedSettings, TlsSettings
 
 
 def test_nothing_needs_to_be_set() -> None:
@@ -60,3 +60,21 @@ def test_a_public_host_is_a_name_or_an_address(host: str) -> None:
 def test_what_would_break_a_uri_is_no_public_host(host: str) -> None:
     with pytest.raises(ValidationError, match="write the bare name or address"):
         SharedSettings(public_host=host)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"socket": "/run/link", "redis": "redis://127.0.0.1"}, "both set"),
+        ({"redis": "http://127.0.0.1"}, "rediss:// for TLS"),
+        ({"prefix": "a b"}, "pattern"),
+    ],
+)
+def test_a_link_leads_one_way(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        LinkSettings.model_validate(given)
+
+
+def test_the_password_of_a_link_does_not_show() -> None:
+    link = LinkSettings.model_validate({"redis": "redis://u:hidden@127.0.0.1"})
+    assert "hidden" not in repr(link)
