@@ -1,7 +1,9 @@
 """turnd's side of the link to signal_api: what happens here is told, what is commanded is carried out."""
 
 import asyncio
+import operator
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from fairlead import link
 from fairlead.credentials import parse_username
@@ -92,7 +94,7 @@ class Liaison:
                 continue
             traffic = self._report(allocation)
             if traffic.bytes_to_peer + traffic.bytes_to_client >= allocation.budget:
-                self._end(lambda row: row.id == number, do.EndReason.QUOTA)  # noqa: B023  # it is called here
+                self._end(partial(operator.is_, allocation), do.EndReason.QUOTA)
 
     def _report(self, allocation: Allocation) -> link.Traffic:
         traffic = _traffic(self._server.engine.usage(allocation.relay.id))

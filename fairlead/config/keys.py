@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections import Counter
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
@@ -83,7 +84,12 @@ class LinkSettings(Settings):
     @field_validator("redis")
     @classmethod
     def _is_url(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        text = url.get_secret_value() if url is not None else "redis://"
+        try:
+            is_one = urlsplit(text).scheme in ("redis", "rediss", "unix") and urlsplit(text).port != 0
+        except ValueError:
+            is_one = False
+        if not is_one:
             raise ValueError("no URL of Redis; write redis://USER:PASSWORD@HOST:6379/0, rediss:// for TLS")
         return url
 

@@ -67,6 +67,7 @@ def test_what_would_break_a_uri_is_no_public_host(host: str) -> None:
     [
         ({"socket": "/run/link", "redis": "redis://127.0.0.1"}, "both set"),
         ({"redis": "http://127.0.0.1"}, "rediss:// for TLS"),
+        ({"redis": "redis://127.0.0.1:many/0"}, "rediss:// for TLS"),
         ({"prefix": "a b"}, "pattern"),
     ],
 )
