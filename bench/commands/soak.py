@@ -40,6 +40,7 @@ _PEERS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--packets", type=float, default=1e6, help="as in 1e8")
     parser.add_argument("--engine", default="native", help="of turnd")
+    parser.add_argument("--threads", type=int, default=0, help="of the native engine; 0 leaves that to turnd")
     parser.add_argument(
         "--seed", type=int, default=random.SystemRandom().getrandbits(32), help="of clients and packets"
     )
@@ -79,7 +80,7 @@ async def _soak(options: argparse.Namespace, families: list[Family]) -> dict[str
         taken.bind(("127.0.0.1", 0))
         port, folder = int(taken.getsockname()[1]), Path(name)
         taken.close()
-        (folder / "soak.yaml").write_text(json.dumps(_configuration(options.engine, port, folder / "link", families)))
+        (folder / "soak.yaml").write_text(json.dumps(_configuration(options, port, folder / "link", families)))
         server = await asyncio.create_subprocess_exec(
             Path(sys.executable).with_name("turnd"), "--config", folder / "soak.yaml", stdout=sys.stderr
         )
@@ -127,7 +128,13 @@ async def _measure(options: argparse.Namespace, port: int, link: Path, families:
     finally:
         await program.stop()
         await commands.stop()
-    what = {"case": "soak", "engine": options.engine, "seed": options.seed, "plant": options.plant}
+    what = {
+        "case": "soak",
+        "engine": options.engine,
+        "threads": options.threads,
+        "seed": options.seed,
+        "plant": options.plant,
+    }
     said = {
         "ended_by": dict(ground.ends),
         "troubles": dict(ground.troubles),
@@ -144,7 +151,7 @@ def _servers(port: int) -> list[tuple[Transport, Address]]:
     return [*udp, (Transport.TCP, Address("127.0.0.1", port)), (Transport.TCP, Address("::1", port))]
 
 
-def _configuration(engine: str, port: int, link: Path, families: list[Family]) -> dict[str, Any]:
+def _configuration(options: argparse.Namespace, port: int, link: Path, families: list[Family]) -> dict[str, Any]:
     everybody = {"connections_per_source": 4096, "half_open_per_source": 256}
     return {
         "log": {"level": "warning"},
@@ -156,7 +163,8 @@ def _configuration(engine: str, port: int, link: Path, families: list[Family]) -
             "listen": [f"{scheme}://{host}:{port}" for scheme in ("udp", "tcp") for host in _LISTENERS],
             "ops": "127.0.0.1:0",
             "drain_deadline": 0,
-            "engine": engine,
+            "engine": options.engine,
+            "threads": options.threads or "auto",
             "relay": {
                 "address": [_RELAYS[family] for family in families],
                 "ports": "20000-29999",
