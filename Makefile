@@ -1,7 +1,7 @@
 # Every verb a person types here. `make up` and `make test` need Python 3.11, make and a package index; nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check native bench fuzz sanitize lock clean
+.PHONY: help up test check native bench figures wheels fuzz sanitize lock clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -43,6 +43,14 @@ fuzz: $(VENV)/fuzz.stamp  ## Looks for bytes that break something; ARGS are thos
 
 sanitize:  ## Runs the native tests under AddressSanitizer, and under Miri where a nightly toolchain has it
 	@tools/sanitize
+
+figures: $(VENV)/dev.stamp  ## Measures and draws what README shows; root, coturn and five quiet minutes
+	@tools/install-programs tests/programs.txt
+	@tools/build-engine
+	@tools/measure-figures $(ARGS)
+
+wheels: $(VENV)/dev.stamp  ## Builds what is published into dist/; ARGS=--manylinux for other machines, in containers
+	@tools/build-wheels $(ARGS)
 
 # uv resolves for every platform at once. Neither the index nor a machine's wheel folder is written down.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -2,6 +2,7 @@
 
 import argparse
 import resource
+import signal
 import sys
 
 from bench.commands import commands
@@ -25,6 +26,8 @@ def main() -> int:
     # A socket for each client here, and one for each allocation in the servers, which inherit the limit.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    # Whoever ends a run ends its servers and takes its namespaces away too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         return int(options.run(options))
     except BenchError as error:
