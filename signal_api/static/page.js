@@ -3,7 +3,7 @@
 import { Signaling } from "./signaling.js";
 import { Peer, sessionOf } from "./peer.js";
 import { EXPLANATIONS, openMedia } from "./media.js";
-import { describe, verdict } from "./paths.js";
+import { describe, verdict, why } from "./paths.js";
 import { Chat } from "./chat.js";
 import { showPath, showTrack, tileOf } from "./tile.js";
 
@@ -302,8 +302,9 @@ const lower = (text) => text[0].toLowerCase() + text.slice(1);
 async function look() {
   for (const peer of Object.values(state.peers)) {
     if (peer.pc.connectionState === "closed") continue;
-    const before = peer.path;
-    peer.path = describe(await peer.pc.getStats(), before);
+    const before = peer.path, report = await peer.pc.getStats();
+    peer.path = describe(report, before);
+    if (peer.path) peer.path.why = why(report, peer.path, state.relayOnly);
     if (peer.path && before?.relayed !== peer.path.relayed) chat.line(`${nameOf(peer.member)}: ${lower(verdict(peer.path))}`);
     showPath(peer);
   }

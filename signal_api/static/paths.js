@@ -54,6 +54,19 @@ export function verdict(path) {
   return kinds.includes("prflx") ? "Direct" : "Direct, on one network";
 }
 
+// Why a call goes through the relay, from what became of the other ways.
+export function why(report, path, relayOnly) {
+  if (!path.relayed) return null;
+  if (path.local.type === "relay" && relayOnly) return "Relay only is switched on here.";
+  const direct = [...report.values()].filter((entry) => entry.type === "candidate-pair"
+    && ![entry.localCandidateId, entry.remoteCandidateId].some((id) => report.get(id)?.candidateType === "relay"));
+  if (!direct.length) return "The other side offered no address but its relay.";
+  const ways = direct.length === 1 ? "The one direct way was tried and gave" : `${direct.length} direct ways were tried and gave`;
+  return direct.some(({ responsesReceived }) => responsesReceived > 0)
+    ? "A direct way exists, but this one was nominated."
+    : `${ways} no answer: a NAT or a firewall is in between.`;
+}
+
 // The candidate pair in the words of ICE, and the relay with its port.
 export function pairOf(path) {
   const over = PROTOCOLS[path.protocol] ?? path.protocol;
@@ -63,6 +76,7 @@ export function pairOf(path) {
 export function details(path) {
   const side = (end) => `${KINDS[end.type] ?? end.type} ${end.address}`;
   const rows = [["From here", side(path.local)], ["To there", side(path.remote)]];
+  if (path.why) rows.unshift(["Why", path.why]);
   if (path.local.url) rows.push(["Server", path.local.url]);
   const rates = [path.sending, path.receiving];
   if (rates.every((value) => value !== null)) rows.push(["Up, down", rates.map(bits).join(", ")]);
