@@ -22,7 +22,8 @@ NEGOTIATION = frozenset({"offer", "answer", "candidate", "candidates", "restart"
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 RoomName = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-FrameType = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9._-]{0,31}\Z")]
+# Of what ends a text in Python, the lookahead is what the schemas' readers in other languages know as well.
+FrameType = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9._-]{0,31}(?![\s\S])")]
 NULL = msgspec.Raw(b"null")
 
 

@@ -11,7 +11,7 @@ from signal_api.refusals import CloseCode, ErrorCode
 from signal_api.reports import Path, Result
 from signal_api.sessions import ResumeFailure
 
-ROUTES = ("/", "/v1/ice", "/v1/info", "/v1/openapi.json", "/v1/sessions")
+ROUTES = ("/", "/v1/ice", "/v1/info", "/v1/openapi.json", "/v1/asyncapi.json", "/v1/sessions")
 #: what follows the id of a session in a path
 SESSION_VERBS = ("events", "messages", "close", "relay")
 #: what PeerJS asks for, at the path that is configured

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from fairlead import __version__
 from fairlead.buckets import BucketTable
+from signal_api.asyncapi import asyncapi
 from signal_api.authorization import Ability, Grants
 from signal_api.clients import VISITOR, Client, Visitor
 from signal_api.frames import FEATURES, PROTOCOL
@@ -99,6 +100,7 @@ class Rest:
         ice: dict[str, Any] = {"response_model": IceServers, "responses": PROBLEMS, "tags": ["ICE"]}
         self.router.add_api_route("/ice", self.get_ice, methods=["GET"], summary="ICE servers", **ice)
         self.router.add_api_route("/ice", self.post_ice, methods=["POST"], summary="ICE servers", **ice)
+        self.router.add_api_route("/asyncapi.json", self.asyncapi, methods=["GET"], include_in_schema=False)
         self.router.add_api_route("/info", self.info, methods=["GET"], summary="This service", tags=["Service"])
 
     async def get_ice(self, request: Request, bearer: Bearer, shape: Shape = IceFormat.WEBRTC) -> Response:
@@ -114,6 +116,10 @@ class Rest:
     ) -> Response:
         """As GET; with a session and a room, the credential of that membership, made anew."""
         return self._ice(request, bearer, shape, asked)
+
+    async def asyncapi(self) -> Response:
+        """The frames of sig.v1."""
+        return JSONResponse(asyncapi())
 
     async def info(self, request: Request) -> Info:
         """What this service speaks."""

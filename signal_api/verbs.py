@@ -60,7 +60,7 @@ class Verbs:
 
     async def handle(self, client: Client, frame: ClientFrame) -> Outcome:
         """Does what a frame asks for."""
-        handler = _HANDLERS.get(frame.type)
+        handler = HANDLERS.get(frame.type)
         if handler is not None:
             return await handler(self, client, frame)
         if frame.type.startswith("x."):
@@ -199,7 +199,7 @@ class Verbs:
         return Refusal(ErrorCode.BAD_REQUEST, "hello is only the first frame of a connection")
 
 
-_HANDLERS: dict[str, Callable[[Verbs, Client, ClientFrame], Awaitable[Outcome]]] = {
+HANDLERS: dict[str, Callable[[Verbs, Client, ClientFrame], Awaitable[Outcome]]] = {
     **dict.fromkeys(NEGOTIATION, Verbs._relay),
     "message": Verbs._relay,
     "join": Verbs._join,
