@@ -60,6 +60,12 @@ def create_app(policy: Policy, clock: Clock, entropy: Entropy, engine: Engine, i
     return App(hub, Gate(hub, WebSocketTransport(hub, dispatch), peerjs, sessions, _rest_app(hub, admin)))
 
 
+def _allowed(app: FastAPI, path: str, error: HTTPException) -> str | None:
+    """What a path takes (RFC 9110 section 10.2.1). The framework names the methods of one of its routes alone."""
+    described = app.openapi()["paths"].get(path)
+    return ", ".join(map(str.upper, described)) if described else (error.headers or {}).get("Allow")
+
+
 def _rest_app(hub: Hub, admin: APIRouter) -> FastAPI:
     title, about = "Fairlead signal_api", "ICE servers for WebRTC; the signaling protocol sig.v1 is at /v1/ws."
     app = FastAPI(
@@ -71,9 +77,9 @@ def _rest_app(hub: Hub, admin: APIRouter) -> FastAPI:
         redoc_url=None,
     )
 
-    def respond(refusal: Refusal) -> Response:
+    def respond(refusal: Refusal, allow: str | None = None) -> Response:
         hub.instruments.errors[refusal.code.value,] += 1
-        reply = problem_reply(refusal)
+        reply = problem_reply(refusal, allow)
         return Response(reply.body, reply.status, reply.headers)
 
     async def refused(request: Request, error: Exception) -> Response:
@@ -81,7 +87,10 @@ def _rest_app(hub: Hub, admin: APIRouter) -> FastAPI:
         if isinstance(error, RefusedError):
             return respond(error.refusal)
         code = _CODES.get(error.status_code, ErrorCode.BAD_REQUEST)
-        return respond(Refusal(code, _ABSENT if code is ErrorCode.NOT_FOUND else error.detail))
+        refusal = Refusal(code, _ABSENT if code is ErrorCode.NOT_FOUND else error.detail)
+        return respond(
+            refusal, _allowed(app, request.url.path, error) if code is ErrorCode.METHOD_NOT_ALLOWED else None
+        )
 
     async def not_understood(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

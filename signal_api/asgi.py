@@ -28,9 +28,9 @@ def approach_of(scope: Scope) -> Approach:
     )
 
 
-async def send_problem(scope: Scope, send: Send, refusal: Refusal) -> None:
+async def send_problem(scope: Scope, send: Send, refusal: Refusal, allow: str | None = None) -> None:
     """Answers a request, or a WebSocket that has not been accepted, with a problem document."""
-    reply = problem_reply(refusal)
+    reply = problem_reply(refusal, allow)
     headers = [(name.encode(), value.encode()) for name, value in reply.headers.items()]
     kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
     await send({"type": f"{kind}.start", "status": reply.status, "headers": headers})

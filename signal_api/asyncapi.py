@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fairlead import __version__
+from signal_api.budgets import Quota
 from signal_api.delivery import Undelivered
 from signal_api.frames import Create, Hello, Join, Joined, Kick, Leave, MetaSet, Token, Unban, Welcome
 from signal_api.messages import NEGOTIATION, ClientFrame, Problem
 from signal_api.moderation import MemberUpdate, RoomUpdate
+from signal_api.reports import Report
 from signal_api.rooms import Departure, MemberView
 from signal_api.transports.closing import Close
 from signal_api.turn_link import TurnNotice
@@ -103,6 +105,7 @@ FROM_CLIENT: dict[str, FrameDoc] = {
     "kick": FrameDoc(Kick, "Send somebody out, for who moderates the room."),
     "unban": FrameDoc(Unban, "Let somebody in again."),
     "token": FrameDoc(Token, "Renew the token inside the session."),
+    "report": FrameDoc(Report, "What became of one peer connection."),
     "ping": FrameDoc(None, "Answered by `pong`."),
     "pong": FrameDoc(None, "The answer to `ping`."),
 }
@@ -118,6 +121,7 @@ FROM_SERVER: dict[str, FrameDoc] = {
     "message": _FROM_MEMBER,
     "ice": FrameDoc(IceUpdate, "Fresh servers and credentials, before the old ones end."),
     "turn": FrameDoc(TurnNotice, "A relay allocation was refused, or ended not by its client."),
+    "quota": FrameDoc(Quota, "A relay budget is nearly used, or used up."),
     "undelivered": FrameDoc(Undelivered, "A frame was not taken by its receiver in time."),
     "drain": FrameDoc(Retry, "This server is about to stop."),
     "close": FrameDoc(Close, "The end of a connection over HTTP, with the number of a WebSocket's close."),

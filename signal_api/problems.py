@@ -40,8 +40,8 @@ class RefusedError(HTTPException):
         self.refusal = refusal
 
 
-def problem_reply(refusal: Refusal) -> ProblemReply:
-    """The reply for a refusal; those to be retried say when, and 401 says by what."""
+def problem_reply(refusal: Refusal, allow: str | None = None) -> ProblemReply:
+    """The reply for a refusal; those to be retried say when, 401 says by what, and 405 what is allowed here."""
     status = refusal.code.status
     document = ProblemDocument(
         title=status.phrase,
@@ -56,4 +56,6 @@ def problem_reply(refusal: Refusal) -> ProblemReply:
         headers["retry-after"] = str(max(1, math.ceil(refusal.retry_after)))
     if refusal.code in (ErrorCode.UNAUTHORIZED, ErrorCode.TOKEN_EXPIRED):
         headers["www-authenticate"] = "Bearer"
+    if allow is not None:
+        headers["allow"] = allow
     return ProblemReply(status.value, headers, to_json(document))

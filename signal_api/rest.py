@@ -97,7 +97,11 @@ class Rest:
         self._hub = hub
         self._buckets = BucketTable(_ROWS, hub.entropy(16))
         self.router = APIRouter(prefix="/v1")
-        ice: dict[str, Any] = {"response_model": IceServers, "responses": PROBLEMS, "tags": ["ICE"]}
+        ice: dict[str, Any] = {
+            "response_model": IceServers | list[IceServer] | dict[str, Any],
+            "responses": PROBLEMS,
+            "tags": ["ICE"],
+        }
         self.router.add_api_route("/ice", self.get_ice, methods=["GET"], summary="ICE servers", **ice)
         self.router.add_api_route("/ice", self.post_ice, methods=["POST"], summary="ICE servers", **ice)
         self.router.add_api_route("/asyncapi.json", self.asyncapi, methods=["GET"], include_in_schema=False)

@@ -86,7 +86,8 @@ class HttpTransport:
             refusal = Refusal(ErrorCode.INTERNAL, "this failed, and its log says why")
         if refusal is not None:
             self._hub.instruments.errors[refusal.code.value,] += 1
-            await send_problem(scope, send, refusal)
+            allow = self._allowed(scope["path"]) if refusal.code is ErrorCode.METHOD_NOT_ALLOWED else None
+            await send_problem(scope, send, refusal, allow)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> Refusal | None:
         found = _PATH.fullmatch(scope["path"])
@@ -100,6 +101,12 @@ class HttpTransport:
             return await handler(call)
         except RefusedError as error:
             return error.refusal
+
+    def _allowed(self, path: str) -> str | None:
+        """What can be done at a path, for the header Allow (RFC 9110 section 10.2.1)."""
+        found = _PATH.fullmatch(path)
+        here = (found["sid"] is not None, found["verb"]) if found is not None else None
+        return ", ".join(method for method, *place in self._verbs if tuple(place) == here) or None
 
     # Opening and ending
 

@@ -35,7 +35,7 @@ async def test_opening_answers_with_the_welcome(service: Service) -> None:
         (b"{", 400, "bad_request"),
         (b"\xff", 400, "bad_request"),
         (b"[" * 60000, 400, "bad_request"),
-        (b'{"v":2}', 501, "unsupported"),
+        (b'{"v":2}', 400, "unsupported"),
         (b'{"v":1}', 401, "unauthorized"),
         (b'{"v":1,"token":"wrong"}', 401, "unauthorized"),
     ],
@@ -258,3 +258,12 @@ async def test_a_session_may_ask_what_turnd_saw_of_it(service: Service, session:
         ("198.51.100.7:5000", "203.0.113.5:50000")
     ]
     assert (await session.http.get(f"{session.path}/relay")).status_code == 401
+
+
+async def test_what_cannot_be_done_says_what_can(service: Service, session: Web) -> None:
+    for path, allowed in [("/v1/sessions", "POST"), (session.path, "DELETE"), (f"{session.path}/events", "GET")]:
+        reply = await session.http.request("TRACE", path, headers=session.key)
+        assert (reply.status_code, reply.headers["allow"]) == (405, allowed)
+    assert (await session.http.request("TRACE", "/v1/ice")).headers["allow"] == "GET, POST"
+    reply = await session.http.put(session.path)
+    assert (reply.status_code, reply.headers["allow"]) == (405, "DELETE")

@@ -1,0 +1,185 @@
+"""Behind nginx as it comes: buffering on, TLS in front. Events arrive when they happen, and none is lost when the proxy
+is restarted."""
+
+import asyncio
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.async_api import Browser
+
+from tests.certificates import self_signed
+from tests.processes import JOIN_KEY, Daemon, Daemons, wait_for
+from tests.skipping import require_program
+
+_WAIT = 20.0
+
+_CONFIGURATION = """
+daemon off;
+pid {folder}/nginx.pid;
+error_log stderr;
+worker_processes 1;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen 127.0.0.1:{port} ssl;
+        ssl_certificate {certificate};
+        ssl_certificate_key {key};
+        location / {{
+            proxy_pass http://{backend};
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Proto $scheme;
+        }}
+    }}
+}}
+"""
+
+#: Opens a session whose key is in a cookie, listens by EventSource, and gathers the data of messages.
+_LISTEN = """async (key) => {
+    const hello = { v: 1, token: key, rooms: ["r"] };
+    const opened = await fetch("v1/sessions?cookie=1", { method: "POST", body: JSON.stringify(hello) });
+    const { sid } = await opened.json();
+    window.heard = [];
+    window.source = new EventSource(`v1/sessions/${sid}/events`);
+    source.onmessage = ({ data }) => {
+        const frame = JSON.parse(data);
+        if (frame.type === "message") heard.push(frame.data);
+    };
+    while (source.readyState !== EventSource.OPEN) await new Promise((resolve) => setTimeout(resolve, 20));
+}"""
+_HEARD = """async (number) => {
+    while (heard.length < number) await new Promise((resolve) => setTimeout(resolve, 20));
+    return heard;
+}"""
+
+
+class Nginx:
+    """An nginx in front of signal_api; it may be stopped and started."""
+
+    def __init__(self, signal_api: Daemon, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self._port = probe.getsockname()[1]
+        tls = self_signed(folder)
+        self._file = folder / "nginx.conf"
+        self._file.write_text(
+            _CONFIGURATION.format(
+                folder=folder,
+                port=self._port,
+                certificate=tls.certificate,
+                key=tls.key,
+                backend=signal_api.address("http"),
+            )
+        )
+        self.url = f"https://127.0.0.1:{self._port}"
+        self.start()
+
+    def start(self) -> None:
+        command = [require_program("nginx"), "-c", str(self._file), "-p", str(self._file.parent)]
+        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        wait_for("nginx", self._listens)
+
+    def _listens(self) -> bool | None:
+        try:
+            socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
+        except OSError:
+            return None
+        return True
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+
+
+@pytest.fixture
+def nginx(daemons: Daemons, tmp_path: Path) -> Iterator[Nginx]:
+    started = Nginx(daemons.signal_api(own={"trusted_proxies": ["127.0.0.1"]}), tmp_path)
+    yield started
+    started.stop()
+
+
+class Member:
+    """A session over HTTP, through the proxy."""
+
+    def __init__(self, http: httpx.AsyncClient, welcome: dict[str, Any]) -> None:
+        self.http = http
+        self.path = f"/v1/sessions/{welcome['sid']}"
+        self.headers = {"Authorization": f"Bearer {welcome['key']}"}
+
+    @classmethod
+    async def enter(cls, http: httpx.AsyncClient) -> "Member":
+        reply = await http.post("/v1/sessions", json={"v": 1, "token": JOIN_KEY, "rooms": ["r"]})
+        assert reply.status_code == 201, reply.text
+        return cls(http, reply.json())
+
+    async def say(self, data: object) -> None:
+        frame = {"type": "message", "room": "r", "to": "*", "data": data}
+        reply = await self.http.post(f"{self.path}/messages", headers=self.headers, json=frame)
+        assert reply.json()["results"][0]["ok"], reply.text
+
+
+def client(nginx: Nginx) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=nginx.url, verify=False, timeout=_WAIT)  # noqa: S501 - its certificate is ours
+
+
+async def test_a_stream_is_not_held_back(nginx: Nginx) -> None:
+    """A proxy that buffers shows nothing of a stream before it ends, and this one does not end."""
+    async with asyncio.timeout(_WAIT), client(nginx) as http:
+        listener, speaker = await Member.enter(http), await Member.enter(http)
+        headers = listener.headers | {"Accept": "text/event-stream"}
+        async with http.stream("GET", f"{listener.path}/events", headers=headers) as stream:
+            lines = stream.aiter_lines()
+            while '"joined"' not in await anext(lines):
+                pass
+            for number in range(3):
+                await speaker.say(number)
+                while f'"data":{number}' not in await anext(lines):
+                    pass
+
+
+async def test_a_poll_waits_and_is_answered_when_something_happens(nginx: Nginx) -> None:
+    async with asyncio.timeout(_WAIT), client(nginx) as http:
+        listener, speaker = await Member.enter(http), await Member.enter(http)
+        first = (await http.get(f"{listener.path}/events?wait=0", headers=listener.headers)).json()
+        query = {"after": first["next"], "wait": "15"}
+        poll = asyncio.create_task(http.get(f"{listener.path}/events", headers=listener.headers, params=query))
+        seen: list[str] = []
+        await speaker.say("hello")
+        while "message" not in seen:
+            batch = (await poll).json()
+            seen += [event["type"] for event in batch["events"]]
+            query["after"] = batch["next"]
+            poll = asyncio.create_task(http.get(f"{listener.path}/events", headers=listener.headers, params=query))
+        poll.cancel()
+        await asyncio.gather(poll, return_exceptions=True)
+
+
+async def test_an_event_source_loses_nothing_when_the_proxy_is_restarted(nginx: Nginx, chromium: Browser) -> None:
+    context = await chromium.new_context(ignore_https_errors=True)
+    page = await context.new_page()
+    page.set_default_timeout(_WAIT * 1000)
+    await page.goto(nginx.url)
+    await page.evaluate(_LISTEN, JOIN_KEY)
+    async with asyncio.timeout(3 * _WAIT), client(nginx) as http:
+        speaker = await Member.enter(http)
+        for number in range(3):
+            await speaker.say(number)
+        assert await page.evaluate(_HEARD, 3) == [0, 1, 2]
+    nginx.stop()
+    nginx.start()
+    async with asyncio.timeout(3 * _WAIT), client(nginx) as http:
+        speaker.http = http
+        for number in range(3, 6):
+            await speaker.say(number)
+        assert await page.evaluate(_HEARD, 6) == [0, 1, 2, 3, 4, 5]
+    await context.close()
