@@ -1,5 +1,6 @@
 """The whole HTTP and WebSocket face, as one ASGI app."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ _CODES = {
     405: ErrorCode.METHOD_NOT_ALLOWED,
 }
 _ABSENT = "there is nothing here"
+_PARAMETER = re.compile(r"\{[a-z]+\}")
+_METHODS = frozenset({"get", "post", "put", "patch", "delete"})
 
 
 class App:
@@ -60,10 +63,12 @@ def create_app(policy: Policy, clock: Clock, entropy: Entropy, engine: Engine, i
     return App(hub, Gate(hub, WebSocketTransport(hub, dispatch), peerjs, sessions, _rest_app(hub, admin)))
 
 
-def _allowed(app: FastAPI, path: str, error: HTTPException) -> str | None:
-    """What a path takes (RFC 9110 section 10.2.1). The framework names the methods of one of its routes alone."""
-    described = app.openapi()["paths"].get(path)
-    return ", ".join(map(str.upper, described)) if described else (error.headers or {}).get("Allow")
+def _allowed(app: FastAPI, path: str) -> str | None:
+    """What a path takes (RFC 9110 section 10.2.1). The framework would name the methods of one of its routes alone."""
+    for template, described in app.openapi()["paths"].items():
+        if re.fullmatch(_PARAMETER.sub("[^/]+", template), path):
+            return ", ".join(method.upper() for method in described if method in _METHODS)
+    return "GET, HEAD"  # a page
 
 
 def _rest_app(hub: Hub, admin: APIRouter) -> FastAPI:
@@ -88,9 +93,7 @@ def _rest_app(hub: Hub, admin: APIRouter) -> FastAPI:
             return respond(error.refusal)
         code = _CODES.get(error.status_code, ErrorCode.BAD_REQUEST)
         refusal = Refusal(code, _ABSENT if code is ErrorCode.NOT_FOUND else error.detail)
-        return respond(
-            refusal, _allowed(app, request.url.path, error) if code is ErrorCode.METHOD_NOT_ALLOWED else None
-        )
+        return respond(refusal, _allowed(app, request.url.path) if code is ErrorCode.METHOD_NOT_ALLOWED else None)
 
     async def not_understood(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

@@ -29,7 +29,9 @@ _KEYED: list[dict[str, list[str]]] = [{"HTTPBearer": []}]
 def with_sessions(document: dict[str, Any]) -> dict[str, Any]:
     """Adds the paths of sessions, and their schemas from the structs that read and write them."""
     _, schemas = msgspec.json.schema_components(_STRUCTS, ref_template=_TEMPLATE)
-    document.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
+    known = document.setdefault("components", {}).setdefault("schemas", {})
+    assert not schemas.keys() & known.keys()  # Two of one name would describe each other's replies.
+    known.update(schemas)
     document["paths"].update(_paths())
     return document
 

@@ -118,7 +118,7 @@ def _living(sighting: Sighting, allocation: int) -> Relay | None:
     return next((relay for relay in sighting.relays if relay.allocation == allocation and relay.ended is None), None)
 
 
-class RoomView(msgspec.Struct, frozen=True):
+class RelayRoom(msgspec.Struct, frozen=True):
     """What turnd saw of one membership."""
 
     room: str
@@ -130,7 +130,7 @@ class RelayView(msgspec.Struct, frozen=True):
     """A session's own view: `linked` is whether turnd can be heard at all."""
 
     linked: bool
-    rooms: tuple[RoomView, ...]
+    rooms: tuple[RelayRoom, ...]
 
 
 def relay_view(sightings: Sightings, session: Session) -> RelayView:
@@ -140,7 +140,7 @@ def relay_view(sightings: Sightings, session: Session) -> RelayView:
     )
 
 
-def _room_view(sightings: Sightings, membership: Membership) -> RoomView:
+def _room_view(sightings: Sightings, membership: Membership) -> RelayRoom:
     sighting = sightings.of(membership.turn_user)
     relays, rejections = sighting if sighting is not None else ((), ())
-    return RoomView(membership.room, tuple(relays), tuple(rejections))
+    return RelayRoom(membership.room, tuple(relays), tuple(rejections))

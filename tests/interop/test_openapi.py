@@ -10,6 +10,8 @@ import httpx
 from tests.processes import Daemon, Daemons
 
 _KEY = "join-key-of-this-test"
+#: Names of rooms may hold slashes, so what is below a room may be another room.
+_SLASHES = ("--exclude-checks", "unsupported_method")
 _API_KEY = "api-key-of-this-test-0123"
 #: 410 says that a session is gone or never was, before anything of the request is looked at.
 _EXPECTED = ["2xx", "3xx", "400", "401", "403", "404", "405", "409", "410", "413", "415", "422", "429", "503"]
@@ -32,7 +34,7 @@ def explore(signal_api: Daemon, folder: Path, key: str, sid: str, *words: str) -
     file.write_text(_CONFIGURATION.format(expected=_EXPECTED, sid=sid))
     command = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(file), "run"]
     url = f"http://{signal_api.address('http')}/v1/openapi.json"
-    options = ["--header", f"Authorization: Bearer {key}", "--phases", "coverage,fuzzing", "--max-examples", "15"]
+    options = ["--header", f"Authorization: Bearer {key}", "--phases", "coverage,fuzzing", "--max-examples", "8"]
     done = subprocess.run(
         [*command, url, *options, "--no-color", "--seed", "1", "--generation-database", "none", *words],
         cwd=folder,
@@ -61,4 +63,4 @@ def test_a_back_end_finds_nothing(daemons: Daemons, tmp_path: Path) -> None:
     scopes = ["rooms:read", "rooms:write", "publish", "moderate", "stats"]
     keys = [{"name": "explorer", "value": _API_KEY, "scopes": scopes}]
     signal_api = daemons.signal_api(own={"join_key": _KEY, "api_keys": keys})
-    explore(signal_api, tmp_path, _API_KEY, "s_nobody", "--include-path-regex", "^/v1/admin")
+    explore(signal_api, tmp_path, _API_KEY, "s_nobody", "--include-path-regex", "^/v1/admin", *_SLASHES)
