@@ -16,7 +16,7 @@ from struct import Struct
 
 from bench.cases import Framing
 from bench.junk import Kind
-from bench.servers import ACCOUNT, Server, Turnd
+from bench.servers import ACCOUNT, Place, Server, Turnd
 from bench.trouble import BenchError
 from bench.turn_client import TurnClient, TurnError
 from fairlead.datagram import Address
@@ -31,8 +31,8 @@ _FRAME, _BETWEEN, _LAST = 0.02, 0.5, 0.5
 class Defended(Turnd):
     """turnd with the limits that it has by default, which other benchmarks switch off."""
 
-    def _configuration(self, place: object) -> dict[str, object]:
-        configuration = super()._configuration(place)  # type: ignore[arg-type]
+    def _configuration(self, place: Place) -> dict[str, object]:
+        configuration = super()._configuration(place)
         section = configuration["turnd"]
         assert isinstance(section, dict)
         del section["limits"]
