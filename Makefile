@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCES := fairlead fairlead_cli stund turnd signal_api
-CHECKED := $(SOURCES) $(wildcard bench fuzz) tests
+CHECKED := $(SOURCES) $(wildcard bench fuzz) sdk/python tests
 
 help:  ## Lists the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)

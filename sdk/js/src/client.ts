@@ -18,7 +18,10 @@ export class Client extends Emitter<ClientEvents> {
     constructor(session: Session) {
         super();
         this.session = session;
-        session.on("status", (status) => this.emit("status", status));
+        session.on("status", (status) => {
+            this.emit("status", status);
+            if (status.state === "closed") for (const room of [...this.rooms.values()]) room.end(String(status.code));
+        });
         session.on("frame", (frame) => this.#receive(frame));
         session.on("welcome", (_, anew) => { if (anew) this.#return(); });
     }
@@ -42,7 +45,6 @@ export class Client extends Emitter<ClientEvents> {
     close(): void {
         for (const room of [...this.rooms.values()]) room.leave().catch(() => {});
         this.session.close();
-        for (const room of [...this.rooms.values()]) room.end("closed");
     }
 
     #receive(frame: ServerFrame): void {

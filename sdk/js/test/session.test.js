@@ -166,6 +166,10 @@ test("a session that is lost is another one, in which rooms are joined again", a
         type: "joined", re: lines.last.sent[0].id, seq: 2, room: "r", data: { ...joined, self: { id: "m_9", order: 3 }, members: [] },
     });
     assert.deepEqual([room.id, left], ["m_9", ["m_2", "m_3"]]);
+    const closed = [];
+    room.on("closed", (reason) => closed.push(reason));
+    lines.last.listener.closed(4006, "kicked");
+    assert.deepEqual([closed, client.rooms.size], [["4006"], 0]);
 });
 
 test("the pause grows, with jitter, and minds what the server says", () => {

@@ -1,0 +1,80 @@
+"""A room: who is in it, and what they say."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fairlead_client.frames import Frame, Json, Member
+from fairlead_client.session import Session
+
+
+class Room:
+    """`async for frame in room` gives every frame of the room in its order, `joined` and `member.joined` as well, after
+    `members` reflects it; it ends with the membership. `ice` is the configuration of an RTCPeerConnection with its
+    lifetime; the server renews it. Made by Client.join."""
+
+    def __init__(self, session: Session, name: str, wishes: Json) -> None:
+        self.name = name
+        self.members: dict[str, Member] = {}
+        self.id = ""
+        self.order = 0
+        self.role = ""
+        self.meta: Any = None
+        self.ice: Json = {}
+        #: why the membership has ended; None while it lasts
+        self.closed: str | None = None
+        self._session = session
+        self._wishes = wishes
+        self._rseq = 0
+        self._frames: asyncio.Queue[Frame | None] = asyncio.Queue()
+
+    async def send(self, data: Any, to: Any = "*", kind: str = "message") -> None:
+        """To everybody else, a member, a list of members, or {"user": ...}; raises SignalingError."""
+        await self._session.request(kind, room=self.name, to=to, data=data)
+
+    async def leave(self) -> None:
+        await self._session.request("leave", room=self.name)
+        self.end("left")
+
+    async def __aiter__(self) -> AsyncIterator[Frame]:
+        while (frame := await self._frames.get()) is not None:
+            yield frame
+        self._frames.put_nowait(None)  # For whoever asks again.
+
+    # For the Client
+
+    async def enter(self) -> None:
+        await self._session.request("join", room=self.name, data=self._wishes)
+
+    def end(self, reason: str) -> None:
+        if self.closed is None:
+            self.closed = reason
+            self._frames.put_nowait(None)
+
+    def receive(self, frame: Frame) -> None:
+        if frame.type == "joined":
+            self._show(frame.data)
+        elif frame.type == "ice" and "iceServers" in frame.data:
+            self.ice = frame.data
+        elif frame.type.startswith("member.") and not self._change(frame):
+            return
+        self._frames.put_nowait(frame)
+
+    def _show(self, joined: Json) -> None:
+        self.id, self.order = joined["self"]["id"], joined["self"]["order"]
+        self.role, self.meta = joined.get("role", ""), joined.get("meta")
+        self.ice = joined.get("ice", self.ice)
+        self.members = {member["id"]: Member.read(member) for member in joined["members"]}
+        self._rseq = joined["rseq"]
+
+    def _change(self, frame: Frame) -> bool:
+        """False for what was in the room already when it was shown."""
+        if frame.data["rseq"] <= self._rseq:
+            return False
+        self._rseq = frame.data["rseq"]
+        for member in frame.data["members"]:
+            if frame.type == "member.left":
+                self.members.pop(member["id"], None)
+            elif member["id"] != self.id:
+                self.members[member["id"]] = Member.read(member)
+        return True

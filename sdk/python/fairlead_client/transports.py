@@ -1,0 +1,196 @@
+"""The ways to a session: each brings frames in their order, takes frames, and says how it ended."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+import httpx
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as dial
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.typing import Origin, Subprotocol
+
+from fairlead_client.frames import Json
+
+#: frames that one request may bring
+_MOST_FRAMES = 32
+#: seconds that a poll waits, and that any request may take beyond it
+_POLL, _PATIENCE = 25, 10.0
+#: frames whose answer is a frame of its own
+_ANSWERED = frozenset({"join"})
+#: what the WebSocket protocol calls an end without a close
+FAILED = 1006
+_CLOSE_CODES = {400: 4000, 401: 4001, 403: 4005, 409: 4010, 413: 4013}
+
+
+class ClosedError(Exception):
+    """A connection has ended, or was never made; the codes are those of a WebSocket."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{code} {reason}")
+        self.code = code
+        self.reason = reason
+
+
+class Line(Protocol):
+    """An open connection. Both raise ClosedError when it is over."""
+
+    async def receive(self) -> Json: ...
+
+    async def send(self, frames: Sequence[Json]) -> None: ...
+
+    async def close(self, leave: bool) -> None:
+        """Ends it; with `leave`, and where there is a way to say that, the session as well."""
+        ...
+
+
+Opener = Callable[[str, Json], Awaitable[Line]]
+
+
+class WebSocketLine:
+    """A WebSocket that has said hello."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+
+    async def receive(self) -> Json:
+        try:
+            frame: Json = json.loads(await self._socket.recv())
+        except ConnectionClosed as error:
+            raise _closed(error) from None
+        return frame
+
+    async def send(self, frames: Sequence[Json]) -> None:
+        try:
+            for frame in frames:
+                await self._socket.send(json.dumps(frame))
+        except ConnectionClosed as error:
+            raise _closed(error) from None
+
+    async def close(self, leave: bool) -> None:
+        await self._socket.close()
+
+
+async def open_websocket(base: str, hello: Json) -> Line:
+    """The server asks where a page comes from; a program comes from where it goes to."""
+    url = f"{base.replace('http', 'ws', 1)}/v1/ws"
+    try:
+        socket = await dial(
+            url, origin=Origin(base), subprotocols=[Subprotocol("sig.v1")], ping_interval=None, compression=None
+        )
+        await socket.send(json.dumps({"type": "hello", "data": hello}))
+    except ConnectionClosed as error:
+        raise _closed(error) from None
+    except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
+        raise ClosedError(FAILED, str(error)) from None
+    return WebSocketLine(socket)
+
+
+def _closed(error: ConnectionClosed) -> ClosedError:
+    return (
+        ClosedError(error.rcvd.code, error.rcvd.reason) if error.rcvd is not None else ClosedError(FAILED, str(error))
+    )
+
+
+class PollLine:
+    """A session by requests: one waits for events, one at a time brings frames."""
+
+    def __init__(self, http: httpx.AsyncClient, welcome: Json, after: str) -> None:
+        self._http = http
+        self._path = f"/v1/sessions/{welcome['sid']}"
+        self._headers = {"Authorization": f"Bearer {welcome['key']}"}
+        self._after = after
+        first: Json = {"type": "welcome", "data": welcome}
+        self._frames = deque([first if welcome["resumed"] else first | {"seq": 1}])
+        self._replies = asyncio.Event()
+        self._posting = asyncio.Lock()
+
+    async def receive(self) -> Json:
+        while not self._frames:
+            poll = asyncio.ensure_future(self._poll())
+            reply = asyncio.ensure_future(self._replies.wait())
+            try:
+                await asyncio.wait((poll, reply), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                reply.cancel()
+                if not poll.done():
+                    poll.cancel()
+                    await asyncio.gather(poll, return_exceptions=True)
+            self._replies.clear()
+            if poll.done() and not poll.cancelled():
+                poll.result()
+        frame = self._frames.popleft()
+        if frame["type"] == "close":
+            raise ClosedError(frame["data"]["code"], frame["data"]["reason"])
+        return frame
+
+    async def send(self, frames: Sequence[Json]) -> None:
+        async with self._posting:
+            for start in range(0, len(frames), _MOST_FRAMES):
+                await self._post(frames[start : start + _MOST_FRAMES])
+
+    async def close(self, leave: bool) -> None:
+        try:
+            if leave:
+                await self._http.delete(self._path, headers=self._headers)
+        except httpx.HTTPError:
+            pass  # It goes all the same: the server will miss it.
+        finally:
+            await self._http.aclose()
+
+    async def _poll(self) -> None:
+        query = {"after": self._after, "wait": str(_POLL)}
+        body = await _ask(self._http, "GET", f"{self._path}/events", params=query, headers=self._headers)
+        self._after = body["next"]
+        self._frames.extend(body["events"])
+
+    async def _post(self, frames: Sequence[Json]) -> None:
+        body = await _ask(self._http, "POST", f"{self._path}/messages", json=list(frames), headers=self._headers)
+        for frame, result in zip(frames, body["results"], strict=True):
+            if "re" not in result:
+                continue
+            if not result["ok"]:
+                self._frames.append({"type": "error", "re": result["re"], "data": result["error"]})
+            elif frame["type"] not in _ANSWERED:
+                self._frames.append({"type": "ok", "re": result["re"]})
+        self._replies.set()
+
+
+async def open_polls(base: str, hello: Json) -> Line:
+    http = httpx.AsyncClient(base_url=base, timeout=_POLL + _PATIENCE)
+    try:
+        welcome = await _ask(http, "POST", "/v1/sessions", json=hello)
+    except BaseException:
+        await http.aclose()
+        raise
+    after = hello["resume"]["after"] if welcome["resumed"] else f"{welcome['epoch']}.1"
+    return PollLine(http, welcome, after)
+
+
+async def _ask(http: httpx.AsyncClient, method: str, path: str, **rest: Any) -> Json:
+    try:
+        reply = await http.request(method, path, **rest)
+    except httpx.HTTPError as error:
+        raise ClosedError(FAILED, str(error) or type(error).__name__) from None
+    if reply.is_success:
+        body: Json = reply.json()
+        return body
+    try:
+        problem = reply.json()
+    except ValueError:
+        problem = {}
+    raise ClosedError(close_code(reply.status_code, problem.get("code")), problem.get("detail", reply.reason_phrase))
+
+
+def close_code(status: int, code: str | None = None) -> int:
+    """What a WebSocket would have been closed with."""
+    if code == "token_expired":
+        return 4106
+    if status in (410, 429) or status >= 500:
+        return 4103
+    return _CLOSE_CODES.get(status, FAILED)
+
+
+OPENERS: dict[str, Opener] = {"websocket": open_websocket, "poll": open_polls}

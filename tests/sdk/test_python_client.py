@@ -1,0 +1,189 @@
+"""The Python client against the service itself, its clock in the test's hand."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from fairlead_client import Client, Frame, Room, Session, SignalingError
+from fairlead_client.backoff import is_final, pause
+from fairlead_client.frames import Json
+from fairlead_client.transports import OPENERS, ClosedError, Line, close_code
+from signal_api.messages import server_frame
+from signal_api.refusals import CloseCode
+from tests.signal_api.service import Service
+from tests.signal_api.worlds import JOIN_KEY
+
+_WAIT = 20.0
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with Service() as running:
+        await running.start()
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def entered(service: Service, transport: str = "websocket", token: str = JOIN_KEY) -> AsyncIterator[Client]:
+    client = Client(Session(f"http://{service.authority}", token, [transport], dice=lambda: 0.0))
+    async with asyncio.timeout(_WAIT):
+        await client.session.open()
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def next_of(room: Room, kind: str) -> Frame:
+    async with asyncio.timeout(_WAIT):
+        async for frame in room:
+            if frame.type == kind:
+                return frame
+    raise AssertionError(f"the room has ended without {kind}: {room.closed}")
+
+
+def drop(service: Service, client: Client, code: CloseCode = CloseCode.ROTATE) -> None:
+    """The server closes the connection; the session stays."""
+    found = service.hub.roster.get(client.session.sid or "")
+    assert found is not None
+    assert found.connection is not None
+    found.connection.close(code)
+
+
+@pytest.mark.parametrize("transport", ["websocket", "poll"])
+async def test_two_meet_and_talk(service: Service, transport: str) -> None:
+    async with entered(service, transport) as one, entered(service) as other:
+        here = await one.join("r", meta={"name": "one"})
+        there = await other.join("r")
+        assert [member.meta for member in there.members.values()] == [{"name": "one"}]
+        assert there.order > here.order
+        assert there.ice["iceServers"]
+        service.pass_time(0.05)
+        assert (await next_of(here, "member.joined")).data["members"][0]["id"] == there.id
+        assert list(here.members) == [there.id]
+        await here.send({"n": 1})
+        heard = await next_of(there, "message")
+        assert (heard.sender, heard.data) == (here.id, {"n": 1})
+        await there.send("psst", here.id, "x.whisper")
+        assert (await next_of(here, "x.whisper")).data == "psst"
+        await other.close()
+        service.pass_time(0.05)
+        await next_of(here, "member.left")
+        assert not here.members
+
+
+@pytest.mark.parametrize("transport", ["websocket", "poll"])
+async def test_nothing_is_lost_or_doubled_when_the_connection_breaks(service: Service, transport: str) -> None:
+    async with entered(service, transport) as one, entered(service) as other:
+        here, there = await one.join("r"), await other.join("r")
+        for number in range(30):
+            if number % 10 == 5:
+                drop(service, one)
+            if number % 10 == 7:
+                drop(service, other)
+            async with asyncio.timeout(_WAIT):
+                await asyncio.gather(here.send(number), there.send(number))
+        for room in (here, there):
+            assert [(await next_of(room, "message")).data for _ in range(30)] == list(range(30))
+        assert service.instruments.resumes["resumed",] >= 3
+
+
+async def test_a_forgotten_session_joins_its_rooms_again(service: Service) -> None:
+    async with entered(service) as one:
+        room = await one.join("r", meta="still here")
+        before = (room.id, one.session.sid)
+        known = service.hub.roster.get(one.session.sid or "")
+        assert known is not None
+        await next_of(room, "joined")
+        service.hub.end(known, code=CloseCode.ROTATE)
+        await next_of(room, "joined")
+        assert room.id != before[0]
+        assert one.session.sid != before[1]
+        await room.send("to nobody")
+
+
+async def test_refusals_have_codes(service: Service) -> None:
+    with pytest.raises(SignalingError) as caught:
+        async with entered(service, token="wrong"):
+            pass
+    assert caught.value.code == "4001"
+    with pytest.raises(SignalingError) as caught:
+        async with entered(service, "poll", token="wrong"):
+            pass
+    assert caught.value.code == "4001"
+    async with entered(service) as client:
+        room = await client.join("r")
+        with pytest.raises(SignalingError) as caught:
+            await room.send("hello", "m_nobody")
+        assert caught.value.code == "peer_not_found"
+        with pytest.raises(SignalingError) as caught:
+            await client.join("r")
+        assert caught.value.code == "already_joined"
+
+
+async def test_frames_of_other_kinds_are_passed_on(service: Service) -> None:
+    async with entered(service) as client:
+        seen: asyncio.Queue[Frame] = asyncio.Queue()
+        client.on_frame = seen.put_nowait
+        found = service.hub.roster.get(client.session.sid or "")
+        assert found is not None
+        found.deliver(server_frame("from.the.future", b'{"a":1}'))
+        async with asyncio.timeout(_WAIT):
+            frame = await seen.get()
+        assert (frame.type, frame.data) == ("from.the.future", {"a": 1})
+
+
+async def test_a_kicked_session_ends_its_rooms(service: Service) -> None:
+    async with entered(service) as client:
+        room = await client.join("r")
+        found = service.hub.roster.get(client.session.sid or "")
+        assert found is not None
+        service.hub.end(found, code=CloseCode.KICKED)
+        async with asyncio.timeout(_WAIT):
+            types = [frame.type async for frame in room]
+        assert (types, room.closed) == (["joined"], "4006")
+        with pytest.raises(SignalingError):
+            await room.send("still here?")
+
+
+async def test_where_websockets_are_stopped_it_goes_by_polls(service: Service) -> None:
+    tried = []
+
+    async def stopped(base: str, hello: Json) -> Line:
+        tried.append(hello)
+        raise ClosedError(1006, "a proxy that knows no WebSocket")
+
+    openers = {**OPENERS, "websocket": stopped}
+    session = Session(f"ws://{service.authority}/", JOIN_KEY, openers=openers, dice=lambda: 0.0)
+    async with asyncio.timeout(_WAIT), session:
+        assert session.sid is not None
+        assert len(tried) == 1
+
+
+async def test_a_source_of_tokens_is_asked_each_time(service: Service) -> None:
+    tokens = iter([None, JOIN_KEY, JOIN_KEY])
+
+    async def fresh() -> str:
+        token = next(tokens)
+        if token is None:
+            raise RuntimeError("the identity provider is away")
+        return token
+
+    session = Session(f"http://{service.authority}", fresh, dice=lambda: 0.0)
+    async with asyncio.timeout(_WAIT), session:
+        assert next(tokens) == JOIN_KEY
+
+
+def test_the_pause_grows_and_minds_what_the_server_says() -> None:
+    assert [pause(attempts, 1006, None, lambda: 1.0) for attempts in (0, 1, 2, 9)] == [0.5, 1, 2, 20]
+    assert pause(3, 4104, None, lambda: 0.0) == 1
+    assert pause(9, 4200, 0.7, lambda: 1.0) == 0.7
+    assert [is_final(code) for code in (1000, 4006, 4099, 1006, 4100, 4200)] == [True, True, True, False, False, False]
+
+
+def test_what_a_websocket_would_have_been_closed_with() -> None:
+    assert close_code(401, "token_expired") == 4106
+    codes = [close_code(status) for status in (401, 403, 409, 410, 429, 503, 413, 418)]
+    assert codes == [4001, 4005, 4010, 4103, 4103, 4103, 4013, 1006]
