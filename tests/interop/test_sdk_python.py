@@ -30,7 +30,7 @@ def test_the_example_says_hello_to_itself(daemons: Daemons) -> None:
     greetings = {output.strip() for output, _ in said}
     assert len(greetings) == 2
     assert all(greeting.startswith("hello from m_") for greeting in greetings)
-    assert turnd.metrics().sum("turnd_allocations_total") >= 2
+    assert turnd.metrics().sum("turnd_allocations_opened_total") >= 2
 
 
 def test_the_readme_shows_the_example() -> None:
