@@ -85,6 +85,7 @@ class Peer:
         self._connection = connection
         self._waiting = peerjs.Waiting()
         self._expiries: dict[str, Timer] = {}
+        self._catching_up: set[str] = set()
         client.on_news = self._hear_news
 
     async def receive(self, text: bytes) -> Closing | None:
@@ -114,7 +115,17 @@ class Peer:
         if not self._waiting.add(absent, message.frame):
             self._expire(absent)
         elif absent not in self._expiries:
-            self._expiries[absent] = self._hub.timers.after(peerjs.EXPIRE_AFTER, partial(self._expire, absent))
+            self._expiries[absent] = self._hub.timers.after(peerjs.EXPIRE_AFTER, partial(self._try_last, absent))
+
+    def _try_last(self, absent: str) -> None:
+        self._hub.spawn(self._give_up(absent))
+
+    async def _give_up(self, absent: str) -> None:
+        """News can be lost on the way between nodes: it is tried once more before it is given up."""
+        if peerjs.is_id(absent):
+            await self._catch_up(absent)
+        if absent in self._waiting:
+            self._expire(absent)
 
     def _expire(self, absent: str) -> None:
         self._stop_waiting(absent)
@@ -134,14 +145,20 @@ class Peer:
 
     async def _catch_up(self, peer: str) -> None:
         """Sends what waited for a peer that has come; what it is sent meanwhile queues behind."""
-        while (frame := self._waiting.first(peer)) is not None:
-            sent = await self._send(frame)
-            if sent.closing is not None:
-                self._connection.close(*sent.closing)
-            if sent.closing is not None or sent.is_absent:
-                return
-            self._waiting.drop_first(peer)
-        self._stop_waiting(peer)
+        if peer in self._catching_up:
+            return
+        self._catching_up.add(peer)
+        try:
+            while (frame := self._waiting.first(peer)) is not None:
+                sent = await self._send(frame)
+                if sent.closing is not None:
+                    self._connection.close(*sent.closing)
+                if sent.closing is not None or sent.is_absent:
+                    return
+                self._waiting.drop_first(peer)
+            self._stop_waiting(peer)
+        finally:
+            self._catching_up.discard(peer)
 
     async def _send(self, frame: bytes) -> "_Sent":
         answers: list[ServerFrame] = []

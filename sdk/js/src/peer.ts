@@ -15,6 +15,12 @@ const RESTART_AFTER = 2_000; // ms between a failure and the attempt to go anoth
 export const sessionOf = (description: { sdp?: string } | null | undefined): string | null =>
     /^o=\S+ (\S+)/m.exec(description?.sdp ?? "")?.[1] ?? null;
 
+/** What a change of state makes known: each connection is told of as connected or failed, and then as lost, once. */
+export function outcomeOf(state: string, before: Outcome["outcome"] | null): Outcome["outcome"] | null {
+    if (before === null) return state === "connected" || state === "failed" ? state : null;
+    return before === "connected" && state === "failed" ? "lost" : null;
+}
+
 export interface CallOptions {
     /** What is sent to every member. */
     stream?: MediaStream;
@@ -23,7 +29,7 @@ export interface CallOptions {
 }
 
 export type PeerEvents = {
-    /** `connection` and `channel` are new; the old ones, if there were any, are closed. */
+    /** The member has begun anew: `connection`, `channel` and `stream` are others now. */
     connection: [RTCPeerConnection];
     track: [MediaStreamTrack, MediaStream];
     /** Text or bytes from the data channel. */
@@ -31,7 +37,7 @@ export type PeerEvents = {
     /** The data channel is open, so that send() has somewhere to send to. */
     open: [];
     state: [RTCPeerConnectionState];
-    /** How it went, once for each connection. */
+    /** How it went. */
     outcome: [Outcome];
     closed: [];
 };
@@ -59,6 +65,7 @@ export class Peer extends Emitter<PeerEvents> {
     #queue: Promise<void> = Promise.resolve();
     #restart: any;
     #closed = false;
+    #renewed = false;
 
     constructor(setup: PeerSetup) {
         super();
@@ -106,7 +113,7 @@ export class Peer extends Emitter<PeerEvents> {
         const make = this.#setup.make ?? ((configuration) => new RTCPeerConnection(configuration));
         const connection = this.connection = make(this.#setup.configuration);
         const since = performance.now();
-        let isTold = false;
+        let before: Outcome["outcome"] | null = null;
         this.channel = null;
         this.#theirs = null;
         this.stream = new MediaStream();
@@ -120,9 +127,10 @@ export class Peer extends Emitter<PeerEvents> {
             clearTimeout(this.#restart);
             const state = connection.connectionState;
             if (state === "failed") this.#restart = setTimeout(() => this.restart(), RESTART_AFTER);
-            if (!isTold && (state === "connected" || state === "failed")) {
-                isTold = true;
-                void outcome(connection, state, performance.now() - since).then((told) => this.emit("outcome", told));
+            const what = outcomeOf(state, before);
+            if (what !== null) {
+                before = what;
+                void outcome(connection, what, performance.now() - since).then((told) => this.emit("outcome", told));
             }
             this.emit("state", state);
         };
@@ -136,10 +144,11 @@ export class Peer extends Emitter<PeerEvents> {
         channel.binaryType = "arraybuffer";
         channel.onopen = () => this.emit("open");
         channel.onmessage = ({ data }) => this.emit("message", data);
-        this.emit("connection", this.connection);
+        if (this.#renewed) this.emit("connection", this.connection);
     }
 
     #renew(): void {
+        this.#renewed = true;
         clearTimeout(this.#restart);
         this.connection.close();
         this.#make();

@@ -1,9 +1,10 @@
 /** What became of one connection, from getStats(): the way that it took, and how long it took to find it. */
 
 export interface Outcome {
-    result: "connected" | "failed";
-    /** Milliseconds from the first step to the result. */
-    ms: number;
+    /** lost: it was connected before. */
+    outcome: "connected" | "failed" | "lost";
+    /** Milliseconds until it was connected, or until that was given up. */
+    connect_ms?: number;
     /** The kind of our candidate in use: host, srflx, prflx, or relay. */
     path?: string;
     /** udp or tcp; for a relay, what leads to it: udp, tcp or tls. */
@@ -11,9 +12,10 @@ export interface Outcome {
 }
 
 export async function outcome(
-    connection: Pick<RTCPeerConnection, "getStats">, result: Outcome["result"], ms: number,
+    connection: Pick<RTCPeerConnection, "getStats">, what: Outcome["outcome"], ms: number,
 ): Promise<Outcome> {
-    const told: Outcome = { result, ms: Math.round(ms) };
+    const told: Outcome = { outcome: what };
+    if (what !== "lost") told.connect_ms = Math.round(ms);
     const stats = new Map<string, any>();
     (await connection.getStats()).forEach((entry) => stats.set(entry.id, entry));
     const entries = [...stats.values()];
@@ -21,7 +23,7 @@ export async function outcome(
     const pair = stats.get(transport?.selectedCandidatePairId)
         ?? entries.find(({ type, nominated, state }) => type === "candidate-pair" && nominated && state === "succeeded");
     const local = stats.get(pair?.localCandidateId);
-    if (result === "connected" && local) {
+    if (what === "connected" && local) {
         told.path = local.candidateType;
         told.protocol = local.relayProtocol ?? local.protocol;
     }

@@ -149,7 +149,7 @@ export class Room extends Emitter<RoomEvents> {
             send: (type, data) => void this.#session.request(type, { room: this.name, to: member.id, data }).catch(() => {}),
         });
         this.peers.set(member.id, peer);
-        // Who does not collect outcomes says that it knows no such frame, and that is all right.
+        // An older server says that it knows no such frame, and that is all right.
         peer.on("outcome", (told) => void this.#session
             .request("report", { room: this.name, data: { peer: member.id, ...told } }).catch(() => {}));
         this.emit("peer", peer);

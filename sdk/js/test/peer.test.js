@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Peer, sessionOf } from "../dist/peer.js";
+import { outcomeOf, Peer, sessionOf } from "../dist/peer.js";
 import { outcome } from "../dist/report.js";
 
 globalThis.MediaStream ??= class { addTrack() {} getTracks() { return []; } };
@@ -142,6 +142,12 @@ test("the outcome says which way it went", async () => {
         { id: "L", type: "local-candidate", candidateType: "relay", protocol: "udp", relayProtocol: "tls" },
     ];
     const connection = { getStats: async () => new Map(stats.map((entry) => [entry.id, entry])) };
-    assert.deepEqual(await outcome(connection, "connected", 12.4), { result: "connected", ms: 12, path: "relay", protocol: "tls" });
-    assert.deepEqual(await outcome(connection, "failed", 9), { result: "failed", ms: 9 });
+    assert.deepEqual(await outcome(connection, "connected", 12.4), {
+        outcome: "connected", connect_ms: 12, path: "relay", protocol: "tls",
+    });
+    assert.deepEqual(await outcome(connection, "failed", 9), { outcome: "failed", connect_ms: 9 });
+    assert.deepEqual(await outcome(connection, "lost", 9), { outcome: "lost" });
+    const states = ["connecting", "connected", "disconnected", "failed", "failed", "connected"];
+    const told = states.reduce((seen, state) => [...seen, outcomeOf(state, seen.findLast((one) => one) ?? null)], []);
+    assert.deepEqual(told, [null, "connected", null, "lost", null, null]);
 });

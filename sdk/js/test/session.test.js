@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, mock, test } from "node:test";
+import { afterEach, beforeEach, test } from "node:test";
 
 import { isFinal, pause } from "../dist/backoff.js";
 import { Client } from "../dist/client.js";
 import { Session } from "../dist/session.js";
 import { closeCode } from "../dist/transports.js";
+import { ManualTimers } from "./timers.js";
 
 /** The edge of the session: transports that a test speaks through. */
 class Lines {
@@ -30,16 +31,16 @@ const welcome = (fields = {}) => ({
 });
 const flushed = async () => { for (let turn = 0; turn < 10; turn += 1) await Promise.resolve(); };
 
-let lines, session;
+let lines, session, timers;
 beforeEach(async () => {
-    mock.timers.enable({ apis: ["setTimeout"] });
+    timers = new ManualTimers();
     lines = new Lines();
     session = new Session("wss://signal.example/", { token: async () => "jwt" }, lines.edge);
     await session.open();
 });
 afterEach(() => {
     session.close();
-    mock.timers.reset();
+    timers.restore();
 });
 
 test("hello names the token, and nothing to resume at first", () => {
@@ -53,7 +54,7 @@ test("a lost connection is resumed behind the last frame, and what got no reply 
     const reply = session.request("message", { room: "r", to: "*", data: 2 });
     assert.deepEqual(lines.last.sent, [{ type: "message", id: "c1", room: "r", to: "*", data: 2, ack: 2 }]);
     lines.last.listener.closed(1006, "");
-    mock.timers.tick(250);
+    timers.tick(250);
     await flushed();
     assert.equal(lines.opened.length, 2);
     assert.deepEqual(lines.last.hello.resume, { sid: "s", key: "k", after: "e.2" });
@@ -93,14 +94,14 @@ test("a refusal rejects with its code, and unknown frames are passed on", async 
 test("a WebSocket that never opens gives way to HTTP, and one that did is tried again", async () => {
     for (let time = 0; time < 3; time += 1) {
         lines.last.listener.closed(1006, "");
-        mock.timers.tick(20_000);
+        timers.tick(20_000);
         await flushed();
     }
     assert.deepEqual(lines.opened.map(({ name }) => name), ["websocket", "sse", "poll", "websocket"]);
     lines.last.listener.frame(welcome());
     for (let time = 0; time < 2; time += 1) {
         lines.last.listener.closed(1006, "");
-        mock.timers.tick(20_000);
+        timers.tick(20_000);
         await flushed();
     }
     assert.equal(lines.last.name, "websocket");
@@ -108,10 +109,10 @@ test("a WebSocket that never opens gives way to HTTP, and one that did is tried 
 
 test("silence is an end as well, and the session is not left by it", async () => {
     lines.last.listener.frame(welcome());
-    mock.timers.tick(40_000);
+    timers.tick(40_000);
     assert.ok(lines.opened[0].closed);
     lines.opened[0].listener.frame({ type: "x.late", seq: 2 });
-    mock.timers.tick(20_000);
+    timers.tick(20_000);
     await flushed();
     assert.equal(lines.last.hello.resume.after, "e.1");
 });
@@ -120,10 +121,10 @@ test("a drain says when to come back", async () => {
     lines.last.listener.frame(welcome());
     lines.last.listener.frame({ type: "drain", data: { retry_ms: 1500 } });
     lines.last.listener.closed(4200, "drain");
-    mock.timers.tick(1499);
+    timers.tick(1499);
     await flushed();
     assert.equal(lines.opened.length, 1);
-    mock.timers.tick(1);
+    timers.tick(1);
     await flushed();
     assert.equal(lines.opened.length, 2);
 });
@@ -136,7 +137,7 @@ test("the end is the end", async () => {
     lines.last.listener.closed(4006, "kicked");
     await assert.rejects(reply, { code: "4006" });
     await assert.rejects(session.request("ping"), { code: "closed" });
-    mock.timers.tick(60_000);
+    timers.tick(60_000);
     assert.equal(lines.opened.length, 1);
     assert.deepEqual(statuses, ["connected", "closed"]);
 });
@@ -157,7 +158,7 @@ test("a session that is lost is another one, in which rooms are joined again", a
     room.on("left", ({ id }) => left.push(id));
     const message = room.send("lost");
     lines.last.listener.closed(1006, "");
-    mock.timers.tick(20_000);
+    timers.tick(20_000);
     await flushed();
     lines.last.listener.frame(welcome({ sid: "s2", epoch: "f", reason: "unknown" }));
     await assert.rejects(message, { code: "session_expired" });

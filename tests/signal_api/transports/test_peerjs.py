@@ -342,3 +342,15 @@ async def test_a_room_that_is_closed_ends_its_peers() -> None:
         (sid,) = (client.sid for client in service.hub.roster if client.grants.user == "alice")
         await service.engine.publish((Expel((sid,), "peerjs:peerjs", ClosedReason.CLOSED),))
         assert await alice.end() == CloseCode.ROOM_CLOSED
+
+
+async def test_lost_news_of_a_peer_cost_time_and_no_message(service: Service) -> None:
+    alice = await enter(service, "alice")
+    await alice.say("OFFER", dst="bob", payload=PAYLOAD)
+    await settle(alice, "alice")
+    (client,) = service.hub.roster
+    client.on_news = lambda _: None
+    bob = await enter(service, "bob")
+    service.pass_time(EXPIRE_AFTER)
+    assert (await next_of(bob))["type"] == "OFFER"
+    await nothing_for(alice, bob, "alice")
