@@ -62,7 +62,7 @@ lock: $(VENV)/dev.stamp  ## Renews requirements/ from pyproject.toml; UPGRADE=--
 	$(LOCK) $(UPGRADE) --group pyproject.toml:fuzz --output-file requirements/fuzz.txt
 
 clean:  ## Removes the environment and every cache
-	rm -rf $(VENV) native/target fairlead/native/_engine.abi3.so build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
+	rm -rf $(VENV) sdk/js/node_modules sdk/js/dist tests/interop/node/node_modules native/target fairlead/native/_engine.abi3.so build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
 	find $(CHECKED) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What Rust has its own tools for.
