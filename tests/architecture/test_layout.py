@@ -24,7 +24,9 @@ UNMIRRORED = {
     "turnd.dataplane.contract": "a promise; tests/conformance holds every engine to it",
 }
 
-FILES = sorted(path for top in (*PACKAGES, "bench", "fuzz", "sdk/python", "tests") for path in (ROOT / top).rglob("*.py"))
+FILES = sorted(
+    path for top in (*PACKAGES, "bench", "fuzz", "sdk/python", "tests") for path in (ROOT / top).rglob("*.py")
+)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 
 from fairlead_client import Client, Frame, Room, Session, SignalingError
 from fairlead_client.backoff import is_final, pause
 from fairlead_client.frames import Json
-from fairlead_client.transports import OPENERS, ClosedError, Line, close_code
+from fairlead_client.transports import OPENERS, ClosedError, Line, PollLine, close_code
 from signal_api.messages import server_frame
 from signal_api.refusals import CloseCode
 from tests.signal_api.service import Service
@@ -160,6 +161,27 @@ async def test_where_websockets_are_stopped_it_goes_by_polls(service: Service) -
     async with asyncio.timeout(_WAIT), session:
         assert session.sid is not None
         assert len(tried) == 1
+
+
+async def test_a_post_that_fails_ends_the_connection() -> None:
+    """The polls beside it would go on, and what was to be sent would wait for ever."""
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(502)
+        await asyncio.Event().wait()
+        raise AssertionError("a poll that never ends has ended")
+
+    http = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://signal.example")
+    line = PollLine(http, {"sid": "s", "key": "k", "epoch": "e", "resumed": False}, "e.1")
+    assert (await line.receive())["type"] == "welcome"
+    async with asyncio.timeout(_WAIT):
+        reading = asyncio.create_task(line.receive())
+        with pytest.raises(ClosedError):
+            await line.send([{"type": "message", "id": "c1"}])
+        with pytest.raises(ClosedError):
+            await reading
+        await line.close(leave=False)
 
 
 async def test_a_source_of_tokens_is_asked_each_time(service: Service) -> None:

@@ -106,6 +106,7 @@ class PollLine:
         self._frames = deque([first if welcome["resumed"] else first | {"seq": 1}])
         self._replies = asyncio.Event()
         self._posting = asyncio.Lock()
+        self._failure: ClosedError | None = None
 
     async def receive(self) -> Json:
         while not self._frames:
@@ -119,6 +120,8 @@ class PollLine:
                     poll.cancel()
                     await asyncio.gather(poll, return_exceptions=True)
             self._replies.clear()
+            if self._failure is not None:
+                raise self._failure
             if poll.done() and not poll.cancelled():
                 poll.result()
         frame = self._frames.popleft()
@@ -127,9 +130,15 @@ class PollLine:
         return frame
 
     async def send(self, frames: Sequence[Json]) -> None:
-        async with self._posting:
-            for start in range(0, len(frames), _MOST_FRAMES):
-                await self._post(frames[start : start + _MOST_FRAMES])
+        try:
+            async with self._posting:
+                for start in range(0, len(frames), _MOST_FRAMES):
+                    await self._post(frames[start : start + _MOST_FRAMES])
+        except ClosedError as error:
+            # Polls may go on as if nothing had happened; what was not sent is sent again by the next connection.
+            self._failure = error
+            self._replies.set()
+            raise
 
     async def close(self, leave: bool) -> None:
         try:
