@@ -29,7 +29,7 @@ _SLACK = 2
 #: connections beside the sessions: requests, and sockets that have not said hello
 _OTHERS = 4096
 #: Keys that a running process cannot change: its sockets were opened with them.
-_FIXED = ("listen", "trusted_proxies", "webhooks")
+_FIXED = ("listen", "trusted_proxies", "webhooks", "fence")
 
 _log = get_logger("signal_api")
 

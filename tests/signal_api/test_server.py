@@ -46,7 +46,8 @@ async def test_a_reload_changes_who_is_let_in(daemon: SignalApi) -> None:
 
 
 @pytest.mark.parametrize(
-    "keys", [{"listen": "127.0.0.1:1"}, {"trusted_proxies": ["127.0.0.1"]}, {"jwt": None, "join_key": None}]
+    "keys",
+    [{"listen": "127.0.0.1:1"}, {"trusted_proxies": ["127.0.0.1"]}, {"fence": "log"}, {"jwt": None, "join_key": None}],
 )
 async def test_a_reload_that_cannot_be_changes_nothing(daemon: SignalApi, keys: dict[str, object]) -> None:
     with pytest.raises(SettingError):
