@@ -6,6 +6,7 @@ from fastapi import APIRouter, Response
 
 from signal_api.admin.guard import route_class
 from signal_api.admin.publishing import add_publishing
+from signal_api.admin.relay import add_relay
 from signal_api.admin.rooms import add_moderation, add_rooms
 from signal_api.admin.service import add_revocations, add_service, add_sessions
 from signal_api.engine.contract import Engine
@@ -22,6 +23,7 @@ def admin_router(hub: Hub, engine: Engine, steward: Steward, problems: dict[int 
     router = APIRouter(prefix=PREFIX, tags=["Admin"], responses=problems, route_class=route_class(repeats))
     add_publishing(router, hub, engine)
     add_moderation(router, hub, engine, steward)
+    add_relay(router, hub, engine)
     add_rooms(router, hub, engine, steward)
     add_sessions(router, hub, engine)
     add_service(router, hub, engine)

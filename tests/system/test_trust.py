@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jwt
 import pytest
 
@@ -125,3 +126,18 @@ def test_all_of_it_holds_through_redis(daemons: Daemons, sockets: Sockets, tmp_p
     stayer.call.assert_goes_on()
     redis.kill()
     stayer.call.assert_goes_on()
+
+
+def test_a_room_that_is_closed_takes_its_calls_with_it(daemons: Daemons, sockets: Sockets, tmp_path: Path) -> None:
+    api_key = {"name": "tests", "value": "a-key-of-a-back-end-for-tests", "scopes": ["rooms:write"]}
+    pair = Pair(daemons, tmp_path, signal_api={"api_keys": [api_key]})
+    members, bystander = [Member(pair, sockets, "r") for _ in range(2)], Member(pair, sockets, "other")
+    place = pair.signal_api.address("http")
+    headers = {"Authorization": f"Bearer {api_key['value']}"}
+    assert httpx.delete(f"http://{place}/v1/admin/rooms/r", headers=headers, trust_env=False).status_code == 204
+    for member in members:
+        member.session.hear("room.closed")
+        _assert_dead(member)
+    bystander.call.assert_goes_on()
+    members[0].joined = members[0].session.join("r")
+    assert members[0].another().allocate().code == 0, "a room of the same name is another room"
