@@ -48,11 +48,13 @@ Amount = Annotated[int, msgspec.Meta(gt=0)]
 
 class RelayBudget(msgspec.Struct, frozen=True):
     """What a token lets its user relay, in bytes of application data, both directions together: in a session, in each
-    room together with its other members, and by all of the user's sessions. None is no limit."""
+    room together with its other members, and by all of the user's sessions; and `bandwidth`, in bytes a second, through
+    each of its relays. None is no limit."""
 
     session_bytes: Amount | None = None
     room_bytes: Amount | None = None
     total_bytes: Amount | None = None
+    bandwidth: Amount | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,9 +68,13 @@ class Budgets:
     def allocated(self, event: Allocated, client: Client, membership: Membership) -> None:
         """A relay begins: it may use what is left."""
         left = [pool.limit - self._used.get(pool[:2], 0) for pool in _pools(client, membership)]
-        if left and self.command is not None:
-            known = self._seen.get((event.username, event.allocation), 0)
-            self.command(Budget(event.allocation, event.username, known + max(0, min(left))))
+        grants = client.grants_in(membership.room)
+        bandwidth = grants.relay.bandwidth if grants.relay is not None else None
+        if self.command is None or (not left and bandwidth is None):
+            return
+        known = self._seen.get((event.username, event.allocation), 0)
+        most = known + max(0, min(left)) if left else None
+        self.command(Budget(event.allocation, event.username, most, bandwidth))
 
     def relayed(self, event: Usage | Ended, client: Client, membership: Membership) -> None:
         """A relay has been used, and perhaps was ended for it."""

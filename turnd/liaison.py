@@ -13,6 +13,7 @@ from fairlead.stun.header import Method
 from turnd.dataplane.contract import Usage
 from turnd.protocol import effects as do
 from turnd.protocol.allocations import Allocation
+from turnd.protocol.bandwidth_change import limit_allocation
 from turnd.protocol.fences import FenceMode, room_of
 from turnd.protocol.policy_change import announce
 from turnd.server import Event, TurnServer
@@ -140,6 +141,7 @@ class Liaison:
         if allocation is not None and allocation.account.username == command.username:
             allocation.budget = command.bytes
             self._budgeted.add(allocation.id)
+            self._server.execute(limit_allocation(self._server.relay.state, allocation, command.bandwidth))
 
     def _revoke(self, command: link.Revoke) -> None:
         now = self._server.clock()

@@ -70,11 +70,13 @@ class End(_Message, frozen=True, tag="end"):
 
 class Budget(_Message, frozen=True, tag="budget"):
     """An allocation, which must be of this user name, ends when it has relayed so many bytes of application data since
-    its beginning, both directions together; replaces what was said before."""
+    its beginning, and relays no more than so many a second, both directions together; None is no limit. Replaces what
+    was said before."""
 
     allocation: int
     username: str
-    bytes: int
+    bytes: int | None = None
+    bandwidth: int | None = None
 
 
 class FenceMode(enum.StrEnum):

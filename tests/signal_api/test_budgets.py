@@ -113,6 +113,12 @@ async def test_the_least_of_several_counts_and_none_is_no_limit(world: World) ->
     assert world.told == [Budget(1, member.username, 500)]
 
 
+async def test_a_bandwidth_needs_no_budget(world: World) -> None:
+    member = await world.member(bandwidth=250_000)
+    member.allocate()
+    assert world.told == [Budget(1, member.username, None, 250_000)]
+
+
 async def test_a_living_relay_of_which_a_link_tells_again_keeps_its_budget(world: World) -> None:
     member = await world.member(session_bytes=1000)
     member.allocate()

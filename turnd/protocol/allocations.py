@@ -58,6 +58,8 @@ class Allocation:
     number_by_peer: dict[Address, int] = field(default_factory=dict)
     #: bytes that it may relay, both directions together
     budget: int | None = None
+    #: bytes a second that it may relay, where the settings let it more
+    bandwidth: int | None = None
     #: hosts outside of the fence, by when they were first asked for
     asked_early: dict[str, float] = field(default_factory=dict)
 
