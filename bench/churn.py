@@ -16,7 +16,7 @@ from fairlead.stun.header import Method
 
 #: Seconds that a permission lives after it was given (RFC 8656 section 9).
 PERMISSION = 300
-#: Seconds for which it is tried whether something still passes; a port rests longer (Ground.port_hold).
+#: Seconds for which it is tried whether something still passes. A port rests longer: nobody else has it by then.
 TRIED = 4.0
 PORT_HOLD = 8
 _FIRST_CHANNEL, _CHANNELS = 0x4000, 0x3FFF

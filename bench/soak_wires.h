@@ -137,7 +137,7 @@ static void append(struct end *end, const unsigned char *bytes, size_t length) {
     end->out_length += padded;
 }
 
-/* Frames a payload that stands at `room` + HEADER + 48; returns where the frame begins. */
+/* Frames a payload, which has room before and behind it; returns where the frame begins. */
 static unsigned char *frame(const struct flow *flow, unsigned char *payload, size_t length, size_t *framed) {
     if (flow->number && chance() % 8) {
         put16(payload - 4, flow->number);
