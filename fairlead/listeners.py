@@ -71,9 +71,16 @@ class BufferSettings(Settings):
 SYSTEM_BUFFERS = BufferSettings()
 
 
-def bind(listener: Listener, key: Key, buffers: BufferSettings = SYSTEM_BUFFERS) -> list[socket.socket]:
-    """Binds every socket of an entry, non-blocking; streams are listening. See open_each for the errors."""
-    return open_each(listener, key, lambda address: _bind(listener.transport, address, buffers), socket.socket.close)
+def bind(
+    listener: Listener, key: Key, buffers: BufferSettings = SYSTEM_BUFFERS, *, together: bool = False
+) -> list[socket.socket]:
+    """Binds every socket of an entry, non-blocking; streams are listening, `together` with other processes of this
+    user where they say so as well. See open_each for the errors."""
+
+    def bind_one(address: Address) -> socket.socket:
+        return _bind(listener.transport, address, buffers, together)
+
+    return open_each(listener, key, bind_one, socket.socket.close)
 
 
 def open_each(
@@ -97,7 +104,7 @@ def open_each(
     return opened
 
 
-def _bind(transport: Transport, address: Address, buffers: BufferSettings) -> socket.socket:
+def _bind(transport: Transport, address: Address, buffers: BufferSettings, together: bool) -> socket.socket:
     family = socket.AF_INET6 if address.family is Family.IPV6 else socket.AF_INET
     kind = socket.SOCK_STREAM if transport.is_stream else socket.SOCK_DGRAM
     sock = socket.socket(family, kind)
@@ -105,6 +112,8 @@ def _bind(transport: Transport, address: Address, buffers: BufferSettings) -> so
         sock.setblocking(False)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if together:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         set_buffers(sock, buffers.receive, buffers.send)
         if transport.is_stream:
             # Connections of the last process in TIME-WAIT must not keep this one from starting.

@@ -86,6 +86,10 @@ class Client:
     dismissal: Dismissal | None = None
     owed: deque[Owed] | None = None
     on_news: Callable[[Announce], None] | None = None
+    #: told after each change that a store keeps for other nodes
+    keeper: Callable[[str], None] | None = None
+    #: another node goes on with the session; what is done here has no effect
+    is_elsewhere: bool = False
 
     @property
     def sid(self) -> str:
@@ -122,10 +126,17 @@ class Client:
         for entry in self.session.flush():
             self.pass_on(entry)
 
+    def changed(self) -> None:
+        """Has the session kept as it is now, where there is a store for that."""
+        if self.keeper is not None:
+            self.keeper(self.session.sid)
+
     def pass_on(self, entry: Entry) -> None:
         """Sends a frame of the log."""
         if self.connection is not None:
             self.connection.send(entry.frame, entry.seq)
+        if self.keeper is not None:
+            self.keeper(self.session.sid)
 
     def answer(self, frame: ServerFrame) -> None:
         """Sends a frame that is not kept."""

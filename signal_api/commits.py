@@ -1,6 +1,8 @@
 """How a room changes: load, compute, commit; and again when another change came first."""
 
+import asyncio
 from collections.abc import Callable
+from weakref import WeakValueDictionary
 
 from signal_api.effects import Effect, LeaveReason
 from signal_api.engine.contract import Engine
@@ -18,6 +20,8 @@ class Commits:
     def __init__(self, hub: Hub, engine: Engine) -> None:
         self._hub = hub
         self._engine = engine
+        #: one change of a room at a time, so that this node's do not outrun each other: the rest is for other nodes'
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def change(
         self,
@@ -26,6 +30,16 @@ class Commits:
         before: Callable[[Change], tuple[Effect, ...]] = lambda _: (),
     ) -> Change | Refusal:
         """Commits what `step` makes of a room. `before` makes effects that go first."""
+        turn = self._turns.get(room) or self._turns.setdefault(room, asyncio.Lock())
+        async with turn:
+            return await self._change(room, step, before)
+
+    async def _change(
+        self,
+        room: str,
+        step: Callable[[Room | None], Change | Refusal],
+        before: Callable[[Change], tuple[Effect, ...]],
+    ) -> Change | Refusal:
         for _ in range(_ATTEMPTS):
             stored = await self._engine.load(room)
             change = step(stored.room)

@@ -241,6 +241,29 @@ class PeerJsSettings(Settings):
     peers: int = Field(default=1000, ge=2)
 
 
+class EngineSettings(Settings):
+    """Where rooms and sessions are kept."""
+
+    kind: Literal["memory", "redis"] = "memory"
+    #: of Redis or Valkey: redis://, rediss:// (TLS) or unix://
+    url: SecretStr | None = None
+    #: what the names of all keys begin with
+    prefix: str = Field(default="fairlead", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+
+    @field_validator("url")
+    @classmethod
+    def _is_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("no URL of Redis; write redis://USER:PASSWORD@HOST:6379/0, rediss:// for TLS")
+        return url
+
+    @model_validator(mode="after")
+    def _has_url(self) -> "EngineSettings":
+        if self.kind == "redis" and self.url is None:
+            raise ValueError("redis is chosen and url is not set; write redis://HOST:6379/0 there, or into url_file")
+        return self
+
+
 class SignalApiSettings(DaemonSettings):
     """Signaling and ICE credentials."""
 
@@ -260,6 +283,9 @@ class SignalApiSettings(DaemonSettings):
     api_keys: tuple[ApiKeySettings, ...] = ()
     #: lets whoever sits at this machine in without a token
     demo: bool = False
+    engine: EngineSettings = EngineSettings()
+    #: processes, each with an ops port of its own: that of `ops`, the next, and so on
+    workers: int = Field(default=1, ge=1, le=64)
     ice: IceSettings = IceSettings()
     peerjs: PeerJsSettings = PeerJsSettings()
     #: whether members may relay only to what their room has announced; needs the link to turnd
@@ -276,6 +302,12 @@ class SignalApiSettings(DaemonSettings):
         if twice:
             raise ValueError(f"the name {twice[0]!r} stands twice; give each key its own")
         return keys
+
+    @model_validator(mode="after")
+    def _workers_share(self) -> "SignalApiSettings":
+        if self.workers > 1 and self.engine.kind == "memory":
+            raise ValueError("several workers cannot share rooms in memory; set engine.kind to redis, or workers to 1")
+        return self
 
     @property
     def listener(self) -> Listener:

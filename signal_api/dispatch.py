@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from signal_api.clients import Client
+from signal_api.custody import Custody
 from signal_api.delivery import Delivery
 from signal_api.effects import LeaveReason
 from signal_api.engine.contract import Engine
@@ -33,6 +34,8 @@ class Dispatch:
 
     def __init__(self, hub: Hub, engine: Engine) -> None:
         self._hub = hub
+        if engine.vault is not None:
+            hub.custody = Custody(hub, engine.vault)
         self.verbs = Verbs(hub, engine)
         self._lobby = self.verbs.lobby
         self._delivery = Delivery(hub, engine)
@@ -78,12 +81,17 @@ class Dispatch:
                             self._refuse(client.answer, refusal, None)
             except EngineUnavailableError as error:
                 self._refuse(client.answer, _unavailable(error), None)
+        client.changed()
 
     async def receive(self, client: Client, frame: bytes, answer: Answer | None = None) -> Closing | None:
         """Handles one frame and answers it, on the client's connection unless it is said where; a Closing when the
         connection must not go on."""
         async with client.turn:
-            return await self._receive(client, frame, answer or client.answer)
+            if client.is_elsewhere:
+                return Closing(CloseCode.REBALANCE, "the session has moved to another node; send it again")
+            closing = await self._receive(client, frame, answer or client.answer)
+        client.changed()
+        return closing
 
     async def _receive(self, client: Client, frame: bytes, answer: Answer) -> Closing | None:
         hub = self._hub

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from fairlead.buckets import BucketTable, TokenBucket
 from fairlead.clock import Entropy, Now
@@ -11,6 +12,7 @@ from signal_api.authorization import NOT_ACCEPTED, Grants
 from signal_api.budgets import Budgets
 from signal_api.chronicle import Chronicle
 from signal_api.clients import Client, Connection, Visitor
+from signal_api.custody import Custody
 from signal_api.effects import LeaveReason
 from signal_api.fence import Fences
 from signal_api.frames import PROTOCOL, Hello, welcome
@@ -20,7 +22,7 @@ from signal_api.messages import server_frame
 from signal_api.metrics import Instruments
 from signal_api.pacing import paced
 from signal_api.policy import Policy
-from signal_api.refusals import CloseCode, Closing, ErrorCode, Refusal
+from signal_api.refusals import CloseCode, Closing, EngineUnavailableError, ErrorCode, Refusal
 from signal_api.relay_rights import RelayRights
 from signal_api.reports import Reports
 from signal_api.revocations import Revocation, RevocationKind, Revocations
@@ -35,7 +37,18 @@ _SOURCES = 4096
 #: milliseconds within which drained clients are asked to come back
 _DRAIN_SPREAD = 2000
 
+#: seconds until rooms are told again that somebody is gone, when they could not be changed
+_LEAVE_AGAIN = 1.0
+
 _log = get_logger("signal_api.hub")
+
+
+class _Entrant(NamedTuple):
+    """Who may come in; only its client is told the key."""
+
+    client: Client
+    key: str
+    is_new: bool
 
 
 class Hub:
@@ -66,6 +79,8 @@ class Hub:
         self.desk = IceDesk(
             lambda: self.policy, entropy, instruments, self.timers, self.roster, self.sightings, self.spawn
         )
+        #: where sessions may be at other nodes as well
+        self.custody: Custody | None = None
         self._liveness = Liveness(clock, self.timers, away=self._away, gone=self.end)
         self._sources = BucketTable(_SOURCES, entropy(16))
         self._emptied = asyncio.Event()
@@ -87,8 +102,45 @@ class Hub:
             self.instruments.auth_failures[grants.code.value,] += 1
         return grants
 
+    async def let_in(self, hello: Hello, visitor: Visitor, connection: Connection) -> Client | Closing:
+        """As enter, also for a session that another node has; one that is new is kept before its client hears of it."""
+        custody, resume = self.custody, hello.resume
+        if custody is None or self.draining:
+            return self.enter(hello, visitor, connection)
+        try:
+            if resume is not None:
+                await custody.find(resume.sid, resume.key)
+        except EngineUnavailableError as error:
+            return Closing(CloseCode.ENGINE_UNAVAILABLE, str(error))
+        entrant = await self._kept(self._judge(hello, visitor))
+        return entrant if isinstance(entrant, Closing) else self._welcome(entrant, hello, visitor, connection)
+
+    async def open(self, grants: Grants, visitor: Visitor, connection: Connection) -> Client | Closing:
+        """A session of its own for who has been let in."""
+        entrant = await self._kept(self._open(grants, visitor, self.clock.now()))
+        return entrant if isinstance(entrant, Closing) else self._greet(entrant, connection, None)
+
+    async def _kept(self, entrant: "_Entrant | Closing") -> "_Entrant | Closing":
+        """A new session is kept before its client hears of it."""
+        if isinstance(entrant, Closing) or not entrant.is_new or self.custody is None:
+            return entrant
+        try:
+            await self.custody.open(entrant.client)
+        except EngineUnavailableError as error:
+            self.roster.remove(entrant.client)
+            return Closing(CloseCode.ENGINE_UNAVAILABLE, str(error))
+        except BaseException:
+            self.roster.remove(entrant.client)
+            raise
+        return entrant
+
     def enter(self, hello: Hello, visitor: Visitor, connection: Connection) -> Client | Closing:
         """Opens a session, or goes on with one; the welcome is the first frame on the connection."""
+        entrant = self._judge(hello, visitor)
+        return entrant if isinstance(entrant, Closing) else self._welcome(entrant, hello, visitor, connection)
+
+    def _judge(self, hello: Hello, visitor: Visitor) -> "_Entrant | Closing":
+        """Whether somebody may come in, and as whom."""
         if hello.v != PROTOCOL:
             return Closing(CloseCode.UNSUPPORTED_VERSION, f"this server speaks version {PROTOCOL}")
         if self.draining:
@@ -100,10 +152,28 @@ class Hub:
         if isinstance(user, Closing):
             return user
         if resume is None or known is None:
-            return self.open(user, visitor, connection, now, ResumeFailure.UNKNOWN if resume else None)
+            return self._open(user, visitor, now)
         known.grants = user
-        self.come_back(known, resume.key, visitor, connection, known.session.after(resume.after, resume.epoch))
-        return known
+        return _Entrant(known, resume.key, is_new=False)
+
+    def _welcome(self, entrant: "_Entrant", hello: Hello, visitor: Visitor, connection: Connection) -> Client:
+        client, resume = entrant.client, hello.resume
+        if resume is None or entrant.is_new:
+            return self._greet(entrant, connection, ResumeFailure.UNKNOWN if resume is not None else None)
+        missed = client.session.after(resume.after, resume.epoch)
+        self.come_back(client, entrant.key, visitor, connection, missed)
+        return client
+
+    def _greet(self, entrant: "_Entrant", connection: Connection, failure: ResumeFailure | None) -> Client:
+        """The first frame of a new session; `failure` says why it does not go on with another."""
+        client, key, _ = entrant
+        now = self.clock.now()
+        self.instruments.sessions_opened[connection.transport,] += 1
+        self._attach(client, connection, now)
+        if failure is not None:
+            self.instruments.resumes[failure.value,] += 1
+        client.deliver(server_frame("welcome", welcome(self.policy, client.session, key, now, failure)))
+        return client
 
     def _admit(self, hello: Hello, visitor: Visitor, now: Now, known: Client | None) -> Grants | Closing:
         """What the token grants; a session that goes on needs none while the one it came with is good."""
@@ -119,10 +189,7 @@ class Hub:
             return Closing(CloseCode.UNAUTHORIZED, "the session belongs to another user")
         return grants
 
-    def open(
-        self, grants: Grants, visitor: Visitor, connection: Connection, now: Now, failure: ResumeFailure | None = None
-    ) -> Client | Closing:
-        """A session of its own for who has been let in; `failure` says why it does not go on with another."""
+    def _open(self, grants: Grants, visitor: Visitor, now: Now) -> "_Entrant | Closing":
         obstacle = self.roster.room_for(grants.user, visitor.source, self.policy.limits)
         if isinstance(obstacle, Closing):
             return obstacle
@@ -131,12 +198,7 @@ class Hub:
         session, key = new_session(self.entropy)
         client = Client(session, grants, visitor, TokenBucket(), now.monotonic)
         self.roster.add(client)
-        self.instruments.sessions_opened[connection.transport,] += 1
-        self._attach(client, connection, now)
-        if failure is not None:
-            self.instruments.resumes[failure.value,] += 1
-        client.deliver(server_frame("welcome", welcome(self.policy, session, key, now, failure)))
-        return client
+        return _Entrant(client, key, is_new=True)
 
     def come_back(
         self,
@@ -162,6 +224,25 @@ class Hub:
         greeting = server_frame("welcome", welcome(self.policy, session, key, now, resumed=True)) if greet else None
         connection.catch_up(greeting, missed)
 
+    def take_in(self, client: Client) -> None:
+        """A session of another node goes on here; its connection is lost until the client comes."""
+        self.roster.add(client)
+        self._liveness.disconnected(client, self.policy.times)
+        if self.revocations.cover(client.grants, self.clock.now().wall):
+            self.timers.after(0.0, partial(self.end, client, LeaveReason.KICKED, CloseCode.UNAUTHORIZED))
+
+    def give_up(self, client: Client, code: CloseCode) -> None:
+        """A session goes on at another node."""
+        client.is_elsewhere = True
+        client.stop_timers()
+        if client.lapse is not None:
+            client.lapse.cancel()
+        self.roster.remove(client)
+        if client.connection is not None:
+            connection, client.connection = client.connection, None
+            connection.close(code)
+            self._note_departure()
+
     def _attach(self, client: Client, connection: Connection, now: Now) -> None:
         client.connection = connection
         client.last_heard = now.monotonic
@@ -185,8 +266,11 @@ class Hub:
         if client.connection is connection:
             client.connection = None
             self._liveness.disconnected(client, self.policy.times)
-            if self.draining and not self.roster.connected():
-                self._emptied.set()
+            self._note_departure()
+
+    def _note_departure(self) -> None:
+        if self.draining and not self.roster.connected():
+            self._emptied.set()
 
     def revoke(self, revocation: Revocation) -> None:
         """Learns what is revoked, and ends the sessions that came by it."""
@@ -212,11 +296,30 @@ class Hub:
         if client.connection is not None:
             connection, client.connection = client.connection, None
             connection.close(code)
+            self._note_departure()
         self._away(client, reason)
 
     def _away(self, client: Client, reason: LeaveReason = LeaveReason.TIMEOUT) -> None:
         if self.farewell is not None and (client.session.rooms or client.owed):
-            self.spawn(self.farewell(client, reason))
+            self.spawn(self._take_leave(client, reason))
+        elif self.custody is not None and self.roster.get(client.sid) is not client:
+            self.custody.end(client)
+
+    async def _take_leave(self, client: Client, reason: LeaveReason) -> None:
+        """Rooms that cannot be told are told later. Only then is a session that has ended forgotten for good, so that
+        whoever takes over in between tells them."""
+        assert self.farewell is not None  # Or nobody would have asked for it.
+        try:
+            await self.farewell(client, reason)
+        except EngineUnavailableError:
+            self.timers.after(_LEAVE_AGAIN, partial(self._leave_again, client, reason))
+            return
+        if self.custody is not None and self.roster.get(client.sid) is not client:
+            self.custody.end(client)
+
+    def _leave_again(self, client: Client, reason: LeaveReason) -> None:
+        if client.connection is None and not client.is_elsewhere:
+            self._away(client, reason)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs something that nobody waits for."""

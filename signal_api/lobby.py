@@ -16,8 +16,8 @@ from signal_api.ice_servers import member_id, webrtc
 from signal_api.messages import ServerFrame, server_frame, to_json
 from signal_api.moderation import IN_ROOMS, change_member, may
 from signal_api.passwords import Passwords
-from signal_api.refusals import ErrorCode, Refusal
-from signal_api.rooms import MAX_META, Change, Member, Room, view
+from signal_api.refusals import EngineUnavailableError, ErrorCode, Refusal
+from signal_api.rooms import MAX_META, Change, Member, Room, member_of, view
 from signal_api.rooms import join as joined_by
 from signal_api.rooms import leave as left_by
 from signal_api.sessions import Membership, name
@@ -115,7 +115,12 @@ class Lobby:
         for membership in memberships:
             if membership.present:
                 membership.present = False
-                await self._commits.change(membership.room, lambda stored: left_by(stored, client.sid, reason))
+                try:
+                    await self._commits.change(membership.room, lambda stored: left_by(stored, client.sid, reason))
+                except EngineUnavailableError:
+                    membership.present = True
+                    raise
+        client.changed()
 
     async def restore(self, client: Client) -> None:
         """After a resume: rooms that were told of its end take it in again, as who it was; a client that begins anew
@@ -147,6 +152,9 @@ class Lobby:
         capacity = self._hub.policy.limits.members_per_room
 
         def step(stored: Room | None) -> Change | Refusal:
+            known, member = client.session.rooms.get(room), member_of(stored, client.sid)
+            if member is not None and (known is None or not known.present):
+                return Change(stored, (), member)  # It came in before, and the answer was lost on its way.
             if (stored is None or not stored.is_open) and not entry.grants.allow(Ability.CREATE, room):
                 return Refusal(
                     ErrorCode.ROOM_NOT_FOUND, "nobody is in that room, and the token does not let you open it"

@@ -114,6 +114,7 @@ class CloseCode(enum.IntEnum):
     PING_TIMEOUT = 4105
     TOKEN_EXPIRED = 4106
     DRAIN = 4200
+    REBALANCE = 4201
     ROTATE = 4202
 
 
@@ -147,6 +148,8 @@ _REFUSALS = {
     CloseCode.RATE_LIMITED: ErrorCode.RATE_LIMITED,
     CloseCode.TOKEN_EXPIRED: ErrorCode.TOKEN_EXPIRED,
     CloseCode.DRAIN: ErrorCode.DRAINING,
+    CloseCode.ENGINE_UNAVAILABLE: ErrorCode.ENGINE_UNAVAILABLE,
+    CloseCode.REBALANCE: ErrorCode.ENGINE_UNAVAILABLE,
 }
 
 

@@ -12,12 +12,13 @@ from fairlead.buckets import BucketTable
 from signal_api.asyncapi import asyncapi
 from signal_api.authorization import Ability, Grants
 from signal_api.clients import VISITOR, Client, Visitor
+from signal_api.custody import Custody, unavailable
 from signal_api.frames import FEATURES, PROTOCOL
 from signal_api.hub import Hub
 from signal_api.ice_servers import IceFormat, IceGrant, link_header, render
 from signal_api.metrics import TRANSPORTS
 from signal_api.problems import RefusedError
-from signal_api.refusals import ErrorCode, Refusal
+from signal_api.refusals import EngineUnavailableError, ErrorCode, Refusal
 
 #: rows of the table of those who ask for credentials
 _ROWS = 8192
@@ -109,7 +110,7 @@ class Rest:
 
     async def get_ice(self, request: Request, bearer: Bearer, shape: Shape = IceFormat.WEBRTC) -> Response:
         """STUN and TURN servers with a credential of the token's subject."""
-        return self._ice(request, bearer, shape, None)
+        return await self._ice(request, bearer, shape, None)
 
     async def post_ice(
         self,
@@ -119,7 +120,7 @@ class Rest:
         asked: Annotated[IceRequest | None, Body()] = None,
     ) -> Response:
         """As GET; with a session and a room, the credential of that membership, made anew."""
-        return self._ice(request, bearer, shape, asked)
+        return await self._ice(request, bearer, shape, asked)
 
     async def asyncapi(self) -> Response:
         """The frames of sig.v1."""
@@ -141,13 +142,13 @@ class Rest:
             access="open" if isinstance(entered, Grants) else "token",
         )
 
-    def _ice(self, request: Request, bearer: Bearer, shape: IceFormat, asked: IceRequest | None) -> Response:
+    async def _ice(self, request: Request, bearer: Bearer, shape: IceFormat, asked: IceRequest | None) -> Response:
         visitor = _visitor(request)
         token = bearer.credentials if bearer is not None else None
         if asked is None:
             user, bucket = self._by_token(token, visitor)
         else:
-            user, bucket = self._by_session(token, asked)
+            user, bucket = await self._by_session(token, asked)
         hub = self._hub
         now = hub.clock.now()
         wait = self._buckets.take(bucket, hub.policy.ice_rate, now.monotonic)
@@ -168,14 +169,23 @@ class Rest:
             return "guest", b"source:" + visitor.source
         return grants.user, b"user:" + grants.user.encode()
 
-    def _by_session(self, key: str | None, asked: IceRequest) -> tuple[str, bytes]:
+    async def _by_session(self, key: str | None, asked: IceRequest) -> tuple[str, bytes]:
         client = self._hub.roster.holder(asked.sid, key) if key is not None else None
+        if client is None and key is not None and self._hub.custody is not None:
+            client = await _viewed(asked.sid, key, self._hub.custody)
         if client is None or not client.is_authorized(self._hub.clock.now()):
             self._hub.instruments.auth_failures[ErrorCode.UNAUTHORIZED.value,] += 1
             raise RefusedError(Refusal(ErrorCode.UNAUTHORIZED, "no such session under this key"))
         if not _may_relay(client, asked.room):
             raise RefusedError(Refusal(ErrorCode.FORBIDDEN, "the session is not in that room, or may not relay there"))
         return client.session.rooms[asked.room].turn_user, b"session:" + client.sid.encode()
+
+
+async def _viewed(sid: str, key: str, custody: Custody) -> Client | None:
+    try:
+        return await custody.view(sid, key)
+    except EngineUnavailableError as error:
+        raise RefusedError(unavailable(error)) from None
 
 
 def _may_relay(client: Client, room: str) -> bool:

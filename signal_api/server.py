@@ -1,20 +1,27 @@
 """The daemon: sockets, uvicorn, reload and drain."""
 
+import asyncio
+import os
+import signal
 import socket
 from collections.abc import Mapping, Sequence
 
 from fairlead.config import Loaded, SettingError
-from fairlead.daemon import Context, HttpServer
+from fairlead.daemon import Context, HttpServer, SystemClock
 from fairlead.datagram import Address
 from fairlead.link import Remote
 from fairlead.listeners import BufferSettings, bind
 from fairlead.log import get_logger
 from signal_api.app import App, create_app
 from signal_api.config import SignalApiSettings
+from signal_api.engine.contract import Engine
 from signal_api.engine.memory import MemoryEngine
+from signal_api.engine.redis.engine import RedisEngine
 from signal_api.metrics import Instruments
 from signal_api.policy import read_policy
+from signal_api.refusals import EngineUnavailableError
 from signal_api.turn_link import TurnLink
+from signal_api.workers import VARIABLE, Workers, end_with_parent, environment_of
 
 #: Bytes that the kernel keeps for a client that does not read; left to itself it would keep megabytes.
 _SEND_BUFFER = 131072
@@ -29,7 +36,7 @@ _SLACK = 2
 #: connections beside the sessions: requests, and sockets that have not said hello
 _OTHERS = 4096
 #: Keys that a running process cannot change: its sockets were opened with them.
-_FIXED = ("listen", "trusted_proxies", "webhooks", "fence")
+_FIXED = ("listen", "trusted_proxies", "webhooks", "fence", "engine", "workers")
 
 _log = get_logger("signal_api")
 
@@ -45,15 +52,23 @@ class SignalApi:
         self.app: App | None = None
         #: where it listens, once it does
         self.addresses: tuple[Address, ...] = ()
+        self._engine: Engine | None = None
+        self._workers = Workers([])
         self._http: HttpServer | None = None
         self._link: TurnLink | None = None
 
     async def start(self, loaded: Loaded[SignalApiSettings], context: Context) -> None:
         policy = read_policy(loaded)
         clock = context.clock
-        app = self.app = create_app(policy, clock, clock.entropy, MemoryEngine(clock), Instruments(context.metrics))
-        self._section = loaded.section
+        self._section = section = loaded.section
+        engine = self._engine = open_engine(section, clock)
+        app = self.app = create_app(policy, clock, clock.entropy, engine, Instruments(context.metrics))
         sockets = open_sockets(loaded)
+        try:
+            await engine.start()
+        except EngineUnavailableError as error:
+            remedy = "start Redis, or correct the URL; engine.kind: memory needs none"
+            raise SettingError((self.name, "engine", "url"), str(error), remedy) from None
         self._http = HttpServer(app, sockets, **uvicorn_options(loaded.section))
         await self._http.start()
         self.addresses = tuple(Address(*sock.getsockname()[:2]) for sock in sockets)
@@ -62,6 +77,7 @@ class SignalApi:
         app.hub.webhooks.start([webhook.endpoint() for webhook in loaded.section.webhooks])
         text = "Events that wait for their back ends."
         context.metrics.gauge("webhooks_waiting", text, app.hub.webhooks.waiting)
+        self._start_workers(section)
         way = loaded.shared.link
         place = Remote(way.redis.get_secret_value(), way.prefix) if way.redis is not None else way.socket
         if place is not None:
@@ -70,6 +86,16 @@ class SignalApi:
         link = self._link
         text = "1 while the link to turnd stands."
         context.metrics.gauge("turn_link_connected", text, lambda: link is not None and link.connected)
+
+    def _start_workers(self, section: SignalApiSettings) -> None:
+        if VARIABLE in os.environ:
+            end_with_parent()
+        elif section.workers > 1:
+            listen = section.listen.rpartition(":")[0]
+            where = f"{listen}:{self.addresses[0].port}"
+            numbers = range(1, section.workers)
+            self._workers = Workers([environment_of(n, os.environ, where, section.ops_address) for n in numbers])
+            self._workers.start()
 
     async def reload(self, loaded: Loaded[SignalApiSettings]) -> None:
         policy = read_policy(loaded)
@@ -80,19 +106,23 @@ class SignalApi:
         assert self.app is not None  # The runtime reloads nothing that has not started.
         self.app.hub.policy = policy
         self._section = loaded.section
+        self._workers.tell(signal.SIGHUP)
 
     async def readiness(self) -> Sequence[str]:
-        return ()
+        return (*(self._engine.troubles() if self._engine is not None else ()), *self._workers.missing())
 
     def about(self) -> Mapping[str, str | int]:
         return {}
 
     async def drain(self) -> None:
         """Sends every client to where it may come back; none is left waiting for the end of the process."""
-        if self.app is not None:
-            await self.app.hub.drain(self._section.drain_deadline * _DRAIN_SHARE)
+        if self.app is not None and self._engine is not None:
+            self._engine.retire()
+            draining = self.app.hub.drain(self._section.drain_deadline * _DRAIN_SHARE)
+            await asyncio.gather(draining, self._workers.end(signal.SIGTERM))
 
     async def stop(self) -> None:
+        await self._workers.end(signal.SIGINT)
         if self._link is not None:
             await self._link.stop()
         if self._http is not None:
@@ -100,12 +130,22 @@ class SignalApi:
         if self.app is not None:
             await self.app.hub.webhooks.stop()
             await self.app.hub.close()
+        if self._engine is not None:
+            await self._engine.stop()
+
+
+def open_engine(section: SignalApiSettings, clock: SystemClock) -> Engine:
+    """The engine that is asked for; it has not begun."""
+    if section.engine.kind == "memory" or section.engine.url is None:
+        return MemoryEngine(clock)
+    return RedisEngine(section.engine.url.get_secret_value(), section.engine.prefix, clock, clock.entropy)
 
 
 def open_sockets(loaded: Loaded[SignalApiSettings]) -> list[socket.socket]:
     """Binds the listener; what a listening socket is told holds for the connections that it accepts."""
     buffers = BufferSettings(send=_SEND_BUFFER)
-    sockets = bind(loaded.section.listener, (loaded.name, "listen"), buffers)
+    together = loaded.section.workers > 1
+    sockets = bind(loaded.section.listener, (loaded.name, "listen"), buffers, together=together)
     for sock in sockets:
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT)

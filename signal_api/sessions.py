@@ -9,6 +9,7 @@ import base64
 import enum
 import hashlib
 import hmac
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -89,6 +90,7 @@ class Session:
     """Numbering, log, replies and rooms of one client; `key_digest` is all that is kept of its key."""
 
     __slots__ = (
+        "_certain",
         "_forgotten",
         "_log",
         "_log_bytes",
@@ -109,6 +111,7 @@ class Session:
         self.seq = 0
         self.rooms: dict[str, Membership] = {}
         self._renewed = False
+        self._certain: int | None = None  # up to here the client has seen what we have, for all that is known
         self._log: list[Entry] = []  # numbers without gaps
         self._log_bytes = 0
         self._forgotten = 0  # highest number that the log has lost or trimmed
@@ -121,6 +124,30 @@ class Session:
     def is_fresh(self) -> bool:
         """Whether the log has just begun: nothing but the welcome was numbered."""
         return self.seq <= 1
+
+    @property
+    def is_renewed(self) -> bool:
+        """Whether this is not its first log."""
+        return self._renewed
+
+    @property
+    def log(self) -> Sequence[Entry]:
+        """What was not acknowledged, in the order of its numbers, which have no gap."""
+        return self._log
+
+    @property
+    def has_news(self) -> bool:
+        """Whether membership events wait for their number."""
+        return bool(self._news)
+
+    def continue_at(self, seq: int, log: Sequence[ServerFrame], is_renewed: bool, is_certain: bool) -> None:
+        """Goes on from a log whose last number is `seq`. Unless that is certain, the client may have been sent more
+        under the numbers that come next, and who has read so far has to begin anew."""
+        self.seq, self._renewed = seq, is_renewed
+        self._forgotten = seq - len(log)
+        self._log = [Entry(self._forgotten + number, frame) for number, frame in enumerate(log, 1)]
+        self._log_bytes = sum(frame.size for frame in log)
+        self._certain = None if is_certain else seq
 
     def append(self, frame: ServerFrame) -> Entry:
         """Numbers a frame and keeps it; the oldest entries give way at the log's bounds."""
@@ -144,7 +171,8 @@ class Session:
         """
         if self._renewed if position.epoch is None else position.epoch != self.epoch:
             return ResumeFailure.EPOCH
-        if not self._forgotten <= position.seq <= self.seq:
+        certain, self._certain = self._certain, None
+        if not self._forgotten <= position.seq <= (self.seq if certain is None else certain):
             return ResumeFailure.GAP
         return self._log[position.seq - self._forgotten :]
 
@@ -161,7 +189,7 @@ class Session:
 
     def renew(self, epoch: str) -> None:
         """Begins an empty log under a new epoch; rooms and remembered replies stay."""
-        self.epoch, self.seq, self._renewed = epoch, 0, True
+        self.epoch, self.seq, self._renewed, self._certain = epoch, 0, True, None
         self._log.clear()
         self._log_bytes = self._forgotten = 0
         self._news.clear()
@@ -189,6 +217,10 @@ class Session:
             self._forget_oldest_reply()
         found = self._replies.get(frame_id)
         return found[1] if found else None
+
+    def replies(self) -> Iterator[tuple[str, float, ServerFrame]]:
+        """Ids of frames that took effect, when, and the replies."""
+        return ((frame_id, at, reply) for frame_id, (at, reply) in self._replies.items())
 
     def _forget_oldest_reply(self) -> None:
         del self._replies[next(iter(self._replies))]

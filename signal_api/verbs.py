@@ -11,7 +11,7 @@ from signal_api.authorization import Ability
 from signal_api.clients import Client
 from signal_api.commits import Commits
 from signal_api.effects import Deliver, Receipt
-from signal_api.engine.contract import Engine
+from signal_api.engine.contract import Engine, Once
 from signal_api.frames import Join, Kick, Leave, MetaSet, Token, Unban
 from signal_api.hub import Hub
 from signal_api.lobby import Lobby
@@ -87,7 +87,8 @@ class Verbs:
         ts = round(self._hub.clock.now().wall * 1000)
         sent = server_frame(frame.type, bytes(frame.data), room=room.name, sender=sender.id, ts=ts)
         receipts = _receipts(client, frame, room, to) if frame.id is not None and frame.to != "*" else ()
-        await self._engine.publish((Deliver(to, sent, receipts),))
+        once = Once(client.sid, frame.id) if frame.id is not None else None
+        await self._engine.publish((Deliver(to, sent, receipts),), once)
         instruments = self._hub.instruments
         instruments.relayed[frame_type(frame.type),] += len(to)
         instruments.relay_seconds.observe(self._hub.clock.now().monotonic - client.last_heard)

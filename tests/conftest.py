@@ -7,6 +7,7 @@ pytest_plugins = [
     "tests.record_of_errors",
     "tests.skipping",
     "tests.processes",
+    "tests.redis_server",
     "tests.turn_client",
     "tests.network",
 ]

@@ -8,7 +8,10 @@ commits. An engine that cannot be reached raises EngineUnavailableError within a
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+from signal_api.clients import Client
 from signal_api.effects import Effect
+from signal_api.luggage import Luggage
+from signal_api.refusals import CloseCode
 from signal_api.revocations import Revocation
 from signal_api.rooms import Room
 
@@ -27,8 +30,77 @@ class Census(NamedTuple):
     members: int
 
 
+class Once(NamedTuple):
+    """A client's frame: its session, and its id there. What it asks for is done once, however often it comes."""
+
+    sid: str
+    id: str
+
+
+class Keeper(Protocol):
+    """What a vault asks of the node that it keeps the sessions of."""
+
+    def take_in(self, luggage: Luggage) -> Client:
+        """A session goes on here; its client has lost its connection until it comes."""
+        ...
+
+    async def hand_over(self, client: Client, code: CloseCode) -> Luggage:
+        """A session goes on elsewhere: its connection ends with this code, and nothing changes it any more."""
+        ...
+
+    async def answer(self, question: bytes) -> bytes: ...
+
+    def begin_anew(self, client: Client) -> None:
+        """What was kept of a session is gone: its client is told when it connects again, which it is asked to."""
+        ...
+
+    def drop(self, client: Client) -> None:
+        """Another node has the session."""
+        ...
+
+
+class Vault(Protocol):
+    """Sessions that more than one node may go on with, one at a time. What waits raises EngineUnavailableError."""
+
+    def attend(self, keeper: Keeper) -> None: ...
+
+    async def open(self, client: Client) -> None:
+        """Keeps a new session from now on, whatever becomes of it, until its end."""
+        ...
+
+    def end(self, sid: str) -> None: ...
+
+    async def peek(self, sid: str) -> Luggage | None:
+        """What is known of a session, without its log; None when nobody has it."""
+        ...
+
+    async def claim(self, sid: str, code: CloseCode) -> Client | None:
+        """From now on this node alone goes on with the session; the connection that it has elsewhere ends with the
+        code. None when nobody has it."""
+        ...
+
+    async def ask(self, sid: str, question: bytes) -> bytes | None:
+        """What the other node answers that has a session; None when no other has it."""
+        ...
+
+
 class Engine(Protocol):
     """Storage of rooms, shared by all the nodes that serve them."""
+
+    @property
+    def vault(self) -> Vault | None:
+        """Where sessions are kept for other nodes; None where there are none."""
+        ...
+
+    async def start(self) -> None:
+        """Begins, after all who want to hear of effects have said so; raises EngineUnavailableError."""
+        ...
+
+    def retire(self) -> None:
+        """This node is about to go, and takes over nothing any more."""
+        ...
+
+    async def stop(self) -> None: ...
 
     def subscribe(self, deliver: Callable[[Effect], None]) -> None:
         """Names who takes the effects that are for sessions of this node, or for every node; sessions that it does
@@ -47,8 +119,8 @@ class Engine(Protocol):
         not the room's any more. From `room.until` on, where it says so, the room may be forgotten."""
         ...
 
-    async def publish(self, effects: Sequence[Effect]) -> None:
-        """Delivers effects that change no room."""
+    async def publish(self, effects: Sequence[Effect], once: Once | None = None) -> None:
+        """Delivers effects that change no room, unless they were delivered for that frame already."""
         ...
 
     async def revoke(self, revocation: Revocation) -> None:
@@ -57,4 +129,8 @@ class Engine(Protocol):
 
     def census(self) -> Census:
         """As this node last knew it; never waits."""
+        ...
+
+    def troubles(self) -> Sequence[str]:
+        """Why no room can be changed just now; empty when all is well."""
         ...

@@ -4,7 +4,7 @@ import bisect
 from collections.abc import Callable, Sequence
 
 from signal_api.effects import Effect, Revoked
-from signal_api.engine.contract import Census, Stored
+from signal_api.engine.contract import Census, Once, Stored, Vault
 from signal_api.revocations import Revocation
 from signal_api.rooms import Room
 from signal_api.timers import Clock
@@ -28,6 +28,19 @@ class MemoryEngine:
         self._open = 0
         self._members = 0
         self._deliver: Callable[[Effect], None] = lambda _: None
+
+    @property
+    def vault(self) -> Vault | None:
+        return None
+
+    async def start(self) -> None:
+        pass
+
+    def retire(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
 
     def subscribe(self, deliver: Callable[[Effect], None]) -> None:
         self._deliver = deliver
@@ -59,7 +72,8 @@ class MemoryEngine:
         await self.publish(effects)
         return True
 
-    async def publish(self, effects: Sequence[Effect]) -> None:
+    async def publish(self, effects: Sequence[Effect], once: Once | None = None) -> None:
+        """A session remembers its frames for as long as this remembers anything."""
         for effect in effects:
             self._deliver(effect)
 
@@ -68,6 +82,9 @@ class MemoryEngine:
 
     def census(self) -> Census:
         return Census(self._open, self._members)
+
+    def troubles(self) -> Sequence[str]:
+        return ()
 
     def _stored(self, name: str) -> Stored:
         return self._rooms.get(name, Stored(None, 0))

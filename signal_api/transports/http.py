@@ -9,13 +9,14 @@ import msgspec
 from fairlead.log import get_logger
 from signal_api.asgi import Message, Receive, Scope, Send, approach_of, send_problem
 from signal_api.clients import VISITOR, Client, Visitor
+from signal_api.custody import Errand, Outcome, unavailable
 from signal_api.dispatch import Dispatch
 from signal_api.effects import LeaveReason
 from signal_api.hub import Hub
 from signal_api.messages import to_json
 from signal_api.origins import Approach
 from signal_api.problems import RefusedError
-from signal_api.refusals import Closing, ErrorCode, Refusal, refusal_of
+from signal_api.refusals import Closing, EngineUnavailableError, ErrorCode, Refusal, refusal_of
 from signal_api.sessions import Entry, Position, ResumeFailure, parse_position
 from signal_api.sightings import relay_view
 from signal_api.transports.poll import Mailbox, Wait
@@ -31,6 +32,10 @@ _PATH = re.compile(r"/v1/sessions(?:/(?P<sid>[^/]{1,64})(?:/(?P<verb>events|mess
 _NUMBER = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,3})?", re.ASCII)
 _JSON = (b"content-type", b"application/json")
 _NO_STORE = (b"cache-control", b"no-store")
+_STATUS = {"end": 204, "messages": 202, "relay": 200}
+_EXPIRED = Refusal(
+    ErrorCode.TOKEN_EXPIRED, "the session's token has expired; resume it with a fresh one by POST /v1/sessions"
+)
 
 _log = get_logger("signal_api.http")
 
@@ -60,6 +65,8 @@ class HttpTransport:
     def __init__(self, hub: Hub, dispatch: Dispatch) -> None:
         self._hub = hub
         self._dispatch = dispatch
+        if hub.custody is not None:
+            hub.custody.perform = self._perform
         self._verbs = {
             ("POST", False, None): self._open,
             ("GET", True, "events"): self._events,
@@ -101,6 +108,8 @@ class HttpTransport:
             return await handler(call)
         except RefusedError as error:
             return error.refusal
+        except EngineUnavailableError as error:
+            return unavailable(error)
 
     def _allowed(self, path: str) -> str | None:
         """What can be done at a path, for the header Allow (RFC 9110 section 10.2.1)."""
@@ -118,7 +127,7 @@ class HttpTransport:
         if isinstance(hello, Closing):
             return refusal_of(hello)
         mailbox = Mailbox(self._hub)
-        client = self._hub.enter(hello, call.visitor, mailbox)
+        client = await self._hub.let_in(hello, call.visitor, mailbox)
         if isinstance(client, Closing):
             return refusal_of(client)
         mailbox.client = client
@@ -131,45 +140,59 @@ class HttpTransport:
         return None
 
     async def _delete(self, call: _Call) -> Refusal | None:
-        client = self._holder(call, bearer_key(call.approach))
-        if isinstance(client, Refusal):
-            return client
-        await self._end(call, client)
-        return None
+        return await self._have_done(call, "end", bearer_key(call.approach))
 
     async def _close(self, call: _Call) -> Refusal | None:
         """As DELETE, for a page that goes: a beacon has no headers of its own, so the key may be its body."""
         key = bearer_key(call.approach) or cookie_key(call.approach, call.sid)
-        client = self._holder(call, key or beacon_key(await _body(call.receive)))
-        if isinstance(client, Refusal):
-            return client
-        await self._end(call, client)
-        return None
-
-    async def _end(self, call: _Call, client: Client) -> None:
-        self._hub.end(client, LeaveReason.LEAVE)
-        await _reply(call.send, 204, [_NO_STORE], b"")
-
-    # Frames of the client
+        return await self._have_done(call, "end", key or beacon_key(await _body(call.receive)))
 
     async def _messages(self, call: _Call) -> Refusal | None:
-        client = self._authorized(call, bearer_key(call.approach))
-        if isinstance(client, Refusal):
-            return client
-        frames = read_frames(await _body(call.receive), self._hub.policy.limits.frame_bytes)
-        if isinstance(frames, Refusal):
-            return frames
-        results = await post(self._dispatch, client, frames)
+        return await self._have_done(call, "messages", bearer_key(call.approach), await _body(call.receive))
+
+    async def _relay(self, call: _Call) -> Refusal | None:
+        """What turnd saw."""
+        return await self._have_done(call, "relay", bearer_key(call.approach))
+
+    # What any node has done by the node of the session
+
+    async def _have_done(self, call: _Call, verb: str, key: str | None, body: bytes = b"") -> Refusal | None:
+        outcome = None
+        client = self._hub.roster.holder(call.sid, key) if key is not None else None
+        if client is None and key is not None and self._hub.custody is not None:
+            outcome = await self._hub.custody.send(Errand(verb, call.sid, key, body))
+            client = await self._hub.custody.find(call.sid, key) if outcome is None else None
+        if outcome is None:
+            if client is None:
+                return self._nobody(key)
+            outcome = await self._perform(client, verb, body)
+        if outcome.refusal is None:
+            await _reply(call.send, _STATUS[verb], [_JSON, _NO_STORE] if outcome.body else [_NO_STORE], outcome.body)
+        return outcome.refusal
+
+    async def _perform(self, client: Client, verb: str, body: bytes) -> Outcome:
+        """What a request asks for, done for a client of this node."""
+        if verb == "end":
+            self._hub.end(client, LeaveReason.LEAVE)
+            return Outcome()
+        if not client.is_authorized(self._hub.clock.now()):
+            return Outcome(refusal=_EXPIRED)
+        if verb == "relay":
+            wait = self._pause(client)
+            if wait:
+                return Outcome(refusal=self._limited("polls", "too many questions", wait))
+            return Outcome(to_json(relay_view(self._hub.sightings, client.session)))
+        frames = read_frames(body, self._hub.policy.limits.frame_bytes)
+        results = await post(self._dispatch, client, frames) if isinstance(frames, list) else frames
         if isinstance(results, Closing):
-            return refusal_of(results)
-        await _reply(call.send, 202, [_JSON, _NO_STORE], results)
-        return None
+            return Outcome(refusal=refusal_of(results))
+        return Outcome(results) if isinstance(results, bytes) else Outcome(refusal=results)
 
     # Events for the client
 
     async def _events(self, call: _Call) -> Refusal | None:
         key = bearer_key(call.approach) or cookie_key(call.approach, call.sid)
-        client = self._authorized(call, key)
+        client = await self._holder(call, key)
         if isinstance(client, Refusal):
             return client
         assert key is not None  # Without it nobody is authorized.
@@ -231,40 +254,27 @@ class HttpTransport:
             await _reply(call.send, 200, [_JSON, _NO_STORE], batch.encode())
         return None
 
-    # What turnd saw
-
-    async def _relay(self, call: _Call) -> Refusal | None:
-        client = self._authorized(call, bearer_key(call.approach))
-        if isinstance(client, Refusal):
-            return client
-        wait = self._pause(client)
-        if wait:
-            return self._limited("polls", "too many questions", wait)
-        view = relay_view(self._hub.sightings, client.session)
-        await _reply(call.send, 200, [_JSON, _NO_STORE], to_json(view))
-        return None
-
     # Who asks
 
     def _pause(self, client: Client) -> float:
         """0.0, or the seconds until the client may ask again: questions count as frames."""
         return client.bucket.take(self._hub.policy.frame_rate, self._hub.clock.now().monotonic)
 
-    def _holder(self, call: _Call, key: str | None) -> Client | Refusal:
+    async def _holder(self, call: _Call, key: str | None) -> Client | Refusal:
+        """The client that asks for events, which are here from now on."""
+        client = self._hub.roster.holder(call.sid, key) if key is not None else None
+        is_polled = client is not None and isinstance(client.connection, Mailbox)
+        if key is not None and not is_polled and self._hub.custody is not None:
+            client = await self._hub.custody.find(call.sid, key)
+        if client is None:
+            return self._nobody(key)
+        return client if client.is_authorized(self._hub.clock.now()) else _EXPIRED
+
+    def _nobody(self, key: str | None) -> Refusal:
         if key is None:
             return Refusal(ErrorCode.UNAUTHORIZED, "the key of the session goes into Authorization: Bearer")
-        client = self._hub.roster.holder(call.sid, key)
-        if client is None:
-            self._hub.instruments.auth_failures[ErrorCode.UNAUTHORIZED.value,] += 1
-            return Refusal(ErrorCode.SESSION_EXPIRED, "no such session under this key; open one by POST /v1/sessions")
-        return client
-
-    def _authorized(self, call: _Call, key: str | None) -> Client | Refusal:
-        client = self._holder(call, key)
-        if isinstance(client, Refusal) or client.is_authorized(self._hub.clock.now()):
-            return client
-        wrong = "the session's token has expired; resume it with a fresh one by POST /v1/sessions"
-        return Refusal(ErrorCode.TOKEN_EXPIRED, wrong)
+        self._hub.instruments.auth_failures[ErrorCode.UNAUTHORIZED.value,] += 1
+        return Refusal(ErrorCode.SESSION_EXPIRED, "no such session under this key; open one by POST /v1/sessions")
 
     def _limited(self, limit: str, wrong: str, wait: float) -> Refusal:
         self._hub.instruments.rate_limited[limit,] += 1

@@ -215,7 +215,7 @@ class PeerJsTransport:
     async def _read(
         self, asked: peerjs.Approach | None, receive: Receive, connection: PeerConnection, visitor: Visitor
     ) -> None:
-        peer = _MISSING if asked is None else self._enter(asked, visitor, connection)
+        peer = _MISSING if asked is None else await self._enter(asked, visitor, connection)
         if isinstance(peer, Rejection):
             connection.reject(peer)
             return
@@ -244,7 +244,7 @@ class PeerJsTransport:
                 return LeaveReason.LEAVE if closing.code is CloseCode.NORMAL else LeaveReason.TIMEOUT
         return LeaveReason.LEAVE if message.get("code") in _MEANT else LeaveReason.TIMEOUT
 
-    def _enter(self, asked: peerjs.Approach, visitor: Visitor, connection: PeerConnection) -> Peer | Rejection:
+    async def _enter(self, asked: peerjs.Approach, visitor: Visitor, connection: PeerConnection) -> Peer | Rejection:
         """A session, for who may have one; that the id is free is not known yet."""
         keys, doorkeeper = self._hub.policy.peerjs.keys, self._hub.policy.doorkeeper
         has_join_key = doorkeeper.is_join_key(asked.key)
@@ -258,7 +258,7 @@ class PeerJsTransport:
         grants = GUEST if has_join_key else self._grants(asked.token, visitor, room)
         if isinstance(grants, Refusal):
             return _rejection_of(grants)
-        client = self._hub.open(grants, visitor, connection, self._hub.clock.now())
+        client = await self._hub.open(grants, visitor, connection)
         if isinstance(client, Closing):
             return Rejection(client, peerjs.complaint("ERROR", client.reason))
         self._hub.expect_heartbeats(client, connection, peerjs.ALIVE_FOR)

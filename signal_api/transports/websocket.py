@@ -115,7 +115,7 @@ class WebSocketTransport:
         if isinstance(hello, Closing):
             connection.close(*hello)
             return None
-        client = self._hub.enter(hello, visitor, connection)
+        client = await self._hub.let_in(hello, visitor, connection)
         if isinstance(client, Closing):
             connection.close(*client)
             return None

@@ -5,8 +5,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from fairlead.clock import Entropy
 from signal_api.clients import Client, Visitor
 from signal_api.dispatch import Dispatch
+from signal_api.engine.contract import Engine
 from signal_api.engine.memory import MemoryEngine
 from signal_api.hub import Hub
 from signal_api.messages import ServerFrame
@@ -66,7 +68,7 @@ class Seat:
 
     async def say(self, kind: str, **fields: Any) -> Closing | None:
         """Sends a frame; `data` and the rest of the envelope are keywords."""
-        return await self.node.dispatch.receive(self.client, _line(kind, **fields))
+        return await self.node.dispatch.receive(self.client, line_of(kind, **fields))
 
     async def join(self, room: str = "r", **data: Any) -> dict[str, Any]:
         """Joins and returns the data of `joined`; what came before it is dropped."""
@@ -82,16 +84,24 @@ class Seat:
 class Node:
     """Hub, dispatch and engine on a clock that stands still. Needs a running event loop."""
 
+    clock: ManualClock
+    engine: Engine
+
     def __init__(self, **keys: object) -> None:
-        self.clock = ManualClock()
         self.instruments = instruments()
-        self.engine = MemoryEngine(self.clock)
-        self.hub = Hub(read_policy(configured(**keys)), self.clock, dice(), self.instruments)
+        entropy = self.furnish()
+        self.hub = Hub(read_policy(configured(**keys)), self.clock, entropy, self.instruments)
         self.dispatch = Dispatch(self.hub, self.engine)
+
+    def furnish(self) -> Entropy:
+        """Clock, engine and dice."""
+        self.clock = ManualClock()
+        self.engine = MemoryEngine(self.clock)
+        return dice()
 
     def try_to_enter(self, line: Line, source: bytes = b"s", **hello: Any) -> Client | Closing:
         """Says hello, by the join key unless there is a token."""
-        read = self.dispatch.greet(_line("hello", data={"v": 1, "token": JOIN_KEY} | hello))
+        read = self.dispatch.greet(line_of("hello", data={"v": 1, "token": JOIN_KEY} | hello))
         assert not isinstance(read, Closing)
         return self.hub.enter(read, Visitor(source, "signal.example", is_local=False), line)
 
@@ -100,7 +110,7 @@ class Node:
         client = self.try_to_enter(line, **hello)
         assert isinstance(client, Client), client
         seat = Seat(self, client, line)
-        read = self.dispatch.greet(_line("hello", data={"v": 1} | hello))
+        read = self.dispatch.greet(line_of("hello", data={"v": 1} | hello))
         assert not isinstance(read, Closing)
         await self.dispatch.begin(client, read.rooms)
         return seat
@@ -112,5 +122,5 @@ class Node:
         await self.hub.settled()
 
 
-def _line(kind: str, **fields: Any) -> bytes:
+def line_of(kind: str, **fields: Any) -> bytes:
     return json.dumps({"type": kind} | fields).encode()

@@ -72,3 +72,19 @@ def test_a_webhook_is_an_endpoint() -> None:
     hook = {"url": "https://app.example/hook", "secret": "whsec_" + "QUJD" * 8, "events": ["quota"]}
     (webhook,) = configured(webhooks=[hook]).section.webhooks
     assert webhook.endpoint() == Endpoint("https://app.example/hook", b"ABC" * 8, frozenset({"quota"}))
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"engine__kind": "redis"}, "url is not set"),
+        ({"engine__url": "http://127.0.0.1"}, "no URL of Redis"),
+        ({"engine__prefix": "a:b"}, "engine.prefix"),
+        ({"workers": 2}, "set engine.kind to redis"),
+        ({"workers": 0}, "workers"),
+    ],
+)
+def test_what_no_engine_can_be(keys: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configured(**keys)
+    assert said in str(caught.value.problems[0])

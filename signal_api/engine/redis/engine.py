@@ -1,0 +1,132 @@
+"""The engine for several nodes."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fairlead.clock import Entropy
+from signal_api.effects import Effect, Revoked
+from signal_api.engine.contract import Census, Once, Stored
+from signal_api.engine.redis.inbox import Inbox
+from signal_api.engine.redis.journal import Journal
+from signal_api.engine.redis.nodes import Nodes
+from signal_api.engine.redis.parcels import for_nodes, read_room, room_key, write, write_member, write_room
+from signal_api.engine.redis.scripts import COMMIT, LIST, LOAD, PUBLISH, REVOKE
+from signal_api.engine.redis.store import Store
+from signal_api.engine.redis.vault import Vault
+from signal_api.refusals import EngineUnavailableError
+from signal_api.revocations import Revocation
+from signal_api.rooms import Room
+from signal_api.timers import Clock
+
+#: rooms that are remembered as they were last seen
+_SEEN = 1024
+_NOBODY = Stored(None, 0)
+
+
+class RedisEngine:
+    """Rooms in Redis under compare-and-set; sessions in a vault there."""
+
+    def __init__(self, url: str, prefix: str, clock: Clock, entropy: Entropy) -> None:
+        self._store = Store(url, prefix)
+        self._inbox = Inbox(self._store, self._handle, self._lose)
+        self._journal = Journal(self._store, self._inbox, clock)
+        self._vault = Vault(self._store, self._inbox, self._journal)
+        self._nodes = Nodes(self._store, self._inbox, self._vault, clock, entropy)
+        self._seen: OrderedDict[str, Stored] = OrderedDict()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def vault(self) -> Vault:
+        return self._vault
+
+    async def start(self) -> None:
+        """Raises EngineUnavailableError when Redis does not answer."""
+        await self._nodes.register()
+        for work in (self._nodes.run(), self._inbox.run(), self._journal.run()):
+            self._tasks.append(asyncio.create_task(work))
+
+    def retire(self) -> None:
+        """Takes nothing over any more."""
+        self._nodes.adopts = False
+
+    async def stop(self) -> None:
+        """Writes what was not written yet, and goes; the sessions of this node are for others to find."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._vault.close()
+        try:
+            await self._journal.write()
+            await self._nodes.leave()
+        except EngineUnavailableError:
+            pass  # The others find out by themselves.
+        await self._store.close()
+
+    def subscribe(self, deliver: Callable[[Effect], None]) -> None:
+        self._vault.deliver = deliver
+
+    async def load(self, name: str) -> Stored:
+        seen = self._seen.get(name, _NOBODY)
+        version, *data = await self._store.run(LOAD, room_key(name), seen.version)
+        if version == 0:
+            self._seen.pop(name, None)
+            return _NOBODY
+        if data:
+            seen = Stored(read_room(data[0]), version)
+        self._remember(name, seen)
+        return seen
+
+    async def commit(self, name: str, version: int, room: Room | None, effects: Sequence[Effect]) -> bool:
+        before = self._seen.get(name, _NOBODY)
+        if before.version != version and (before := await self.load(name)).version != version:
+            return False
+        was, now = _members(before.room), _members(room)
+        changed = [(sid, member) for sid, member in now.items() if was.get(sid) != member]
+        joined = [part for sid, member in changed for part in (sid, write_member(name, member))]
+        left = [sid for sid in was if sid not in now]
+        until = "" if room is None or room.until is None else round(room.until * 1000)
+        sizes = [int(room is not None and room.is_open), len(now), until]
+        places = [len(joined) // 2, *joined, len(left), *left]
+        key, data = room_key(name), write_room(room)
+        return bool(await self._store.run(COMMIT, key, name, version, data, *sizes, *places, *for_nodes(effects)))
+
+    async def rooms(self, after: str, most: int) -> list[Room]:
+        found: list[Room] = []
+        while len(found) < most and (names := await self._store.run(LIST, after, most)):
+            after = names[-1].decode()
+            stored = await asyncio.gather(*(self.load(name.decode()) for name in names))
+            found += [one.room for one in stored if one.room is not None]
+        return found[:most]
+
+    async def revoke(self, revocation: Revocation) -> None:
+        name = f"{revocation.kind}:{revocation.id}"
+        kept = b"" if revocation.is_lifted else write(revocation)
+        await self._store.run(REVOKE, name, kept, *for_nodes((Revoked(revocation),)))
+
+    async def publish(self, effects: Sequence[Effect], once: Once | None = None) -> None:
+        sid, frame_id = once or ("", "")
+        await self._store.run(PUBLISH, sid, frame_id, *for_nodes(effects))
+
+    def census(self) -> Census:
+        return self._nodes.census
+
+    def troubles(self) -> Sequence[str]:
+        return ["the store of rooms does not answer"] if self._store.is_away else []
+
+    def _remember(self, name: str, stored: Stored) -> None:
+        self._seen[name] = stored
+        self._seen.move_to_end(name)
+        if len(self._seen) > _SEEN:
+            self._seen.popitem(last=False)
+
+    def _handle(self, number: int, kind: bytes, a: bytes, b: bytes) -> None:
+        self._vault.handle(number, kind, a, b)
+
+    def _lose(self) -> None:
+        self._nodes.lose()
+
+
+def _members(room: Room | None) -> dict[str, Any]:
+    return {member.sid: member for member in room.members.values()} if room is not None else {}

@@ -1,0 +1,182 @@
+"""Keeps the sessions of this node in Redis: what changed is written soon after, many sessions at once.
+
+Frames go to clients before they are kept. Who comes back elsewhere after this node died may therefore have seen more
+than was kept; that is found out then (signal_api.sessions.Session.since), and it begins anew.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from signal_api.clients import Client
+from signal_api.engine.redis.inbox import Inbox
+from signal_api.engine.redis.parcels import write
+from signal_api.engine.redis.scripts import KEEP, SETTLE
+from signal_api.engine.redis.store import Store
+from signal_api.luggage import pack
+from signal_api.refusals import EngineUnavailableError
+from signal_api.timers import Clock
+
+#: seconds for which changes are gathered
+_GATHER = 0.01
+#: seconds until the next attempt when Redis does not answer
+_PAUSE = 0.25
+#: sessions that are written at once
+_MOST = 128
+
+
+@dataclass(slots=True, eq=False)
+class Tenure:
+    """This node's hold on a session: entries of its stream up to `since` were for an earlier one. `fence` grows with
+    every change of hands; 0 until Redis has given one."""
+
+    client: Client
+    fence: int
+    since: int
+    #: the log up to here is in Redis, under this epoch
+    epoch: str | None = None
+    seq: int = 0
+    #: what of the record is in Redis
+    record: tuple[Any, ...] = ()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it may be written: Redis knows it, and all that it was told has a number."""
+        return bool(self.fence) and not self.client.session.has_news
+
+
+class Journal:
+    """The sessions of this node, and which of them differ from what Redis has."""
+
+    def __init__(self, store: Store, inbox: Inbox, clock: Clock) -> None:
+        self.tenures: dict[str, Tenure] = {}
+        self._store = store
+        self._inbox = inbox
+        self._clock = clock
+        #: for each session that changed, the first entry of the stream that it may not have kept
+        self._changed: dict[str, int] = {}
+        self._ended: list[tuple[str, int]] = []
+        self._due = asyncio.Event()
+        #: entries of the stream up to this one are needed no more
+        self._settled = 0
+
+    def changed(self, sid: str) -> None:
+        """A session has changed, through the entry that is being handled or by itself."""
+        if sid in self.tenures:
+            self._changed.setdefault(sid, self._inbox.applied + 1)
+            self._due.set()
+
+    def dismiss(self, sid: str) -> Tenure | None:
+        """Somebody else goes on with it."""
+        self._changed.pop(sid, None)
+        return self.tenures.pop(sid, None)
+
+    def end(self, sid: str) -> None:
+        """Nobody goes on with it."""
+        tenure = self.dismiss(sid)
+        if tenure is not None and tenure.fence:
+            self._ended.append((sid, tenure.fence))
+            self._due.set()
+
+    def forget_all(self) -> list[Tenure]:
+        """Redis keeps none of them any more."""
+        tenures = list(self.tenures.values())
+        for everything in (self.tenures, self._changed, self._ended):
+            everything.clear()
+        self._settled = 0
+        return tenures
+
+    async def open(self, tenures: Iterable[Tenure], instead_of: str = "") -> list[Tenure]:
+        """Keeps sessions that are new, or that a node of that name had; returns those that belong to others."""
+        refused = []
+        opened = list(tenures)
+        for first in range(0, len(opened), _MOST):
+            some = opened[first : first + _MOST]
+            for tenure in some:
+                self.tenures[tenure.client.sid] = tenure
+            try:
+                fences = await self._keep(some, instead_of)
+            except EngineUnavailableError:
+                for tenure in opened[first:]:
+                    self.tenures.pop(tenure.client.sid, None)
+                raise
+            for tenure, fence in zip(some, fences, strict=True):
+                tenure.fence = fence
+                if not fence:
+                    del self.tenures[tenure.client.sid]
+                    refused.append(tenure)
+        return refused
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            await self._due.wait()
+            await asyncio.sleep(_GATHER)
+            self._due.clear()
+            try:
+                await self.write()
+            except EngineUnavailableError:
+                self._due.set()
+                await asyncio.sleep(_PAUSE)
+
+    async def write(self) -> None:
+        """Writes what changed. Sessions whose news still gathers are left for the next time: news has no number yet."""
+        held_back = {sid: first for sid, first in self._changed.items() if not self.tenures[sid].is_ready}
+        writing = {sid: first for sid, first in self._changed.items() if sid not in held_back}
+        at = min(held_back.values(), default=self._inbox.applied + 1) - 1
+        if held_back:
+            self._due.set()
+        self._changed = held_back
+        try:
+            while writing or self._ended:
+                some = [tenure for sid in list(writing)[:_MOST] if (tenure := self.tenures.get(sid)) is not None]
+                await self._keep(some)
+                for sid in list(writing)[:_MOST]:
+                    del writing[sid]
+            if at > self._settled:
+                await self._store.run(SETTLE, at)
+                self._settled = at
+        except BaseException:
+            for sid, first in writing.items():
+                if sid in self.tenures:
+                    self._changed[sid] = min(first, self._changed.get(sid, first))
+            raise
+
+    async def _keep(self, tenures: list[Tenure], instead_of: str = "") -> list[int]:
+        ended, self._ended = self._ended, []
+        arguments: list[Any] = [self._inbox.applied, len(ended)]
+        for sid, fence in ended:
+            arguments += [sid, fence]
+        arguments.append(len(tenures))
+        written = []
+        for tenure in tenures:
+            arguments += self._session(tenure, instead_of)
+            session = tenure.client.session
+            written.append((session.epoch, session.seq, _record(tenure.client)))
+        try:
+            fences: list[int] = await self._store.run(KEEP, *arguments)
+        except BaseException:
+            self._ended = ended + self._ended
+            raise
+        for tenure, fence, (epoch, seq, record) in zip(tenures, fences, written, strict=True):
+            if fence:
+                tenure.epoch, tenure.seq, tenure.record = epoch, seq, record
+        return fences
+
+    def _session(self, tenure: Tenure, instead_of: str) -> list[Any]:
+        session = tenure.client.session
+        known = tenure.seq if tenure.epoch == session.epoch else 0
+        fresh = [write(entry.frame) for entry in session.log if entry.seq > known]
+        record = b""
+        if tenure.record != _record(tenure.client):
+            record = write(pack(tenure.client, self._clock.now(), whole=False))
+        kept = len(session.log)
+        return [session.sid, tenure.fence, instead_of, record, session.seq, kept, len(fresh), *fresh]
+
+
+def _record(client: Client) -> tuple[Any, ...]:
+    """What the record of a session says, so far as it can change."""
+    session = client.session
+    places = tuple((m.room, m.member, m.present, m.meta, m.grants, m.terms) for m in session.rooms.values())
+    return session.epoch, client.grants, client.visitor, places

@@ -1,0 +1,145 @@
+"""Which nodes there are: this one shows that it lives, and takes over from those that do not."""
+
+import asyncio
+import base64
+import contextlib
+from typing import NamedTuple
+
+from fairlead.clock import Entropy
+from fairlead.log import get_logger
+from signal_api.effects import Revoked
+from signal_api.engine.contract import Census
+from signal_api.engine.redis.inbox import Inbox
+from signal_api.engine.redis.parcels import read_revocation
+from signal_api.engine.redis.scripts import BEAT, FORGET_REVOKED, LEAVE, ORPHANS, REGISTER
+from signal_api.engine.redis.store import LostError, Store
+from signal_api.engine.redis.vault import Vault
+from signal_api.refusals import CloseCode, EngineUnavailableError
+from signal_api.timers import Clock
+
+#: seconds between two beats, and until the next attempt when there was none
+_BEAT, _AGAIN = 1.0, 0.25
+#: beats of ours that another node may miss before it is not waited for, and before its sessions are taken over
+_SILENT, _DEAD = 2, 6
+#: sessions that are taken over at once
+_ORPHANS = 32
+#: revocations that are dropped at once
+_OVER = 1000
+#: beats after which everything that lives has its time in Redis renewed, which is four times that
+_RENEWAL = 21600
+_GONE = b"gone"
+
+_log = get_logger("signal_api.engine")
+
+
+class _Seen(NamedTuple):
+    """The beats of another node, and for how many of ours they have not changed."""
+
+    beats: bytes
+    missed: int
+
+
+class Nodes:
+    """The life of this node in Redis. Time is counted in beats that Redis answered, so that nobody is taken for dead
+    while Redis is away."""
+
+    def __init__(self, store: Store, inbox: Inbox, vault: Vault, clock: Clock, entropy: Entropy) -> None:
+        self.census = Census(0, 0)
+        #: whether sessions of dead nodes are taken over
+        self.adopts = True
+        self._store = store
+        self._inbox = inbox
+        self._vault = vault
+        self._clock = clock
+        self._entropy = entropy
+        self._run_id = ""
+        self._beats = 0
+        self._seen: dict[str, _Seen] = {}
+        #: under which name this node was lost, until it lives again
+        self._lost: str | None = None
+        self._hurry = asyncio.Event()
+        self._adopting: asyncio.Task[None] | None = None
+
+    async def register(self) -> None:
+        """Begins under a name of its own, and learns what is revoked."""
+        self._run_id = await self._store.measure()
+        self._store.node = base64.b32encode(self._entropy(10)).decode().lower()
+        self._beats = 0
+        self._inbox.restart()
+        revocations = [read_revocation(kept) for kept in await self._store.probe(REGISTER)]
+        for revocation in revocations:
+            self._vault.deliver(Revoked(revocation))
+        now = self._clock.now().wall
+        over = [f"{revocation.kind}:{revocation.id}" for revocation in revocations if revocation.until <= now]
+        if over:
+            await self._store.probe(FORGET_REVOKED, *over[:_OVER])
+
+    def lose(self) -> None:
+        """Something that was for this node is gone for good."""
+        self._lost = self._store.node
+        self._hurry.set()
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            try:
+                if self._lost is None:
+                    await self._beat()
+                else:
+                    await self._begin_anew(self._lost)
+                pause = _BEAT
+            except LostError:
+                self.lose()
+                pause = 0.0
+            except EngineUnavailableError:
+                pause = _AGAIN
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), pause)
+
+    async def leave(self) -> None:
+        """The others need not wait to find out."""
+        if self._adopting is not None:
+            self._adopting.cancel()
+        with contextlib.suppress(EngineUnavailableError):
+            await self._store.run(LEAVE)
+
+    async def _beat(self) -> None:
+        run_id = await self._store.measure()
+        _, beats, last, nodes, rooms, members = await self._store.probe(BEAT)
+        self._beats += 1
+        if run_id != self._run_id or beats != self._beats or int(last) < self._inbox.applied:
+            raise LostError("the store was begun anew, or went back in time")
+        self.census = Census(int(rooms), int(members))
+        if self._beats % _RENEWAL == 0:
+            await self._vault.renew()
+        self._watch(dict(zip(nodes[::2], nodes[1::2], strict=True)))
+
+    def _watch(self, beats: dict[bytes, bytes]) -> None:
+        seen = {}
+        for name, count in beats.items():
+            node = name.decode()
+            if node != self._store.node:
+                before = self._seen.get(node)
+                seen[node] = _Seen(count, before.missed + 1 if before is not None and before.beats == count else 0)
+        self._seen = seen
+        gone = {node for node, (count, missed) in seen.items() if count == _GONE or missed >= _DEAD}
+        self._vault.silent = gone | {node for node, (_, missed) in seen.items() if missed >= _SILENT}
+        if gone and self.adopts and (self._adopting is None or self._adopting.done()):
+            self._adopting = asyncio.create_task(self._adopt(gone))
+
+    async def _adopt(self, nodes: set[str]) -> None:
+        """Their sessions go on here, as sessions whose connection was lost."""
+        with contextlib.suppress(EngineUnavailableError):
+            for node in nodes:
+                _log.info("another node is gone, and its sessions are taken over", node=node)
+                while (sids := await self._store.run(ORPHANS, node, _ORPHANS)) is not None:
+                    claims = (self._vault.claim(sid.decode(), CloseCode.REBALANCE, node) for sid in sids)
+                    await asyncio.gather(*claims, return_exceptions=True)
+
+    async def _begin_anew(self, old: str) -> None:
+        self._hurry.clear()
+        await self.register()
+        self._seen.clear()
+        await self._vault.begin_anew(old)
+        self._lost = None
+        _log.warning("the store had lost this node; all its sessions begin anew", was=old, now=self._store.node)

@@ -1,0 +1,76 @@
+"""How effects and sessions are written in Redis."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from signal_api.effects import Addressed, Deliver, Effect, Revoked, Tell
+from signal_api.luggage import Luggage, write_place
+from signal_api.messages import ServerFrame
+from signal_api.revocations import Revocation
+from signal_api.rooms import Member, Room
+from signal_api.sessions import Membership
+
+_encode = msgspec.msgpack.Encoder().encode
+_effect = msgspec.msgpack.Decoder(Effect)
+_luggage = msgspec.msgpack.Decoder(Luggage)
+_frame = msgspec.msgpack.Decoder(ServerFrame)
+_room = msgspec.json.Decoder(Room)
+_revocation = msgspec.msgpack.Decoder(Revocation)
+
+read_effect = _effect.decode
+read_luggage = _luggage.decode
+read_frame = _frame.decode
+read_room = _room.decode
+read_revocation = _revocation.decode
+
+
+def write(value: Luggage | ServerFrame | Revocation) -> bytes:
+    return _encode(value)
+
+
+def write_room(room: Room | None) -> bytes:
+    """JSON, since what members say of themselves is JSON; nothing when the room is gone."""
+    return b"" if room is None else msgspec.json.encode(room)
+
+
+def room_key(name: str) -> str:
+    """What stands for a room in the name of a key: what users write never does."""
+    return hashlib.sha256(name.encode()).hexdigest()[:40]
+
+
+def write_member(room: str, member: Member) -> bytes:
+    """Who a session is in a room, as the room says."""
+    return write_place(Membership(room, member.id, member.order, member.meta, member.turn_user))
+
+
+def for_nodes(effects: Sequence[Effect]) -> list[Any]:
+    """Effects as arguments of a script: their number, and with each that of its sessions; -1 stands for every node."""
+    arguments: list[Any] = [len(effects)]
+    for effect in effects:
+        to = () if isinstance(effect, Tell | Revoked) else effect.to
+        arguments += [-1 if isinstance(effect, Tell | Revoked) else len(to), *to, _encode(effect)]
+    return arguments
+
+
+def narrowed(effect: Addressed | Tell, sids: Sequence[str]) -> Addressed:
+    """The effect for these of its sessions alone."""
+    if isinstance(effect, Tell):
+        return Deliver(tuple(sids), effect.frame)
+    if len(sids) == len(effect.to):
+        return effect
+    if isinstance(effect, Deliver) and effect.receipts:
+        pairs = zip(effect.to, effect.receipts, strict=True)
+        return Deliver(tuple(sids), effect.frame, tuple(receipt for sid, receipt in pairs if sid in sids))
+    return msgspec.structs.replace(effect, to=tuple(sids))
+
+
+def for_session(effect: Effect, sid: str, user: str | None) -> Effect | None:
+    """The effect for one session of this user alone; None when it is for others."""
+    if isinstance(effect, Revoked):
+        return effect
+    if isinstance(effect, Tell):
+        return narrowed(effect, (sid,)) if effect.user == user else None
+    return narrowed(effect, (sid,)) if sid in effect.to else None

@@ -1,0 +1,317 @@
+"""What runs inside Redis: comparing and setting, and routing to the stream of whoever owns a session. No room logic.
+
+Keys, all behind the configured prefix:
+
+    nodes            hash: node -> beats            n:NODE    hash: last (entries given), at (all before it is kept)
+    in:NODE          stream of a node, ids N-0      of:NODE   set of the sessions that a node owns
+    s:SID            hash: node, fence, busy, the session, and r:ROOM for each room that it is a member of
+    l:SID            list: the session's log        i:SID     sorted set: frames that took effect, by their time
+    r:HASH           hash: v(ersion), d(ata), o(pen), m(embers)      names   sorted set of the rooms' names
+    revoked          hash: revocations              census    hash: rooms, members
+
+Every script begins with the prefix, the node that calls and the moment until which it still waits: what reaches Redis
+later, because Redis was stopped, has no effect. A node that Redis does not know any more is told so.
+"""
+
+import functools
+import hashlib
+
+_BEGIN = """
+local P, me = ARGV[1], ARGV[2]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if now > tonumber(ARGV[3]) then return redis.error_reply('LATE') end
+local function add(node, kind, a, b)
+  local n = redis.call('HINCRBY', P .. 'n:' .. node, 'last', 1)
+  redis.call('XADD', P .. 'in:' .. node, 'MAXLEN', '~', {most}, n .. '-0', 'k', kind, 'a', a, 'b', b)
+  return n
+end
+local function effects(at)
+  for _ = 1, tonumber(ARGV[at]) do
+    local count, nodes = tonumber(ARGV[at + 1]), {}
+    if count < 0 then
+      for _, node in ipairs(redis.call('HKEYS', P .. 'nodes')) do nodes[node] = true end
+      count = 0
+    end
+    for i = at + 2, at + 1 + count do
+      local node = redis.call('HGET', P .. 's:' .. ARGV[i], 'node')
+      if node then nodes[node] = true end
+    end
+    at = at + 2 + count
+    for node in pairs(nodes) do add(node, 'e', ARGV[at], '') end
+  end
+end
+""".replace("{most}", "100000")
+
+_KNOWN = """
+if redis.call('HEXISTS', P .. 'nodes', me) == 0 then return redis.error_reply('LOST') end
+"""
+
+#: -> revocations
+REGISTER = (
+    _BEGIN
+    + """
+redis.call('HSET', P .. 'nodes', me, 0)
+return redis.call('HVALS', P .. 'revoked')
+"""
+)
+
+#: the next node that looks takes over what is left of this one
+LEAVE = _BEGIN + _KNOWN + "return redis.call('HSET', P .. 'nodes', me, 'gone')"
+
+#: -> now, beats, last, nodes and their beats, rooms, members
+BEAT = (
+    _BEGIN
+    + _KNOWN
+    + """
+local beats = redis.call('HINCRBY', P .. 'nodes', me, 1)
+local last = redis.call('HGET', P .. 'n:' .. me, 'last') or '0'
+for _, key in ipairs({'n:', 'in:', 'of:'}) do redis.call('PEXPIRE', P .. key .. me, {ttl}) end
+for _, key in ipairs({'nodes', 'census', 'names', 'revoked', 'versions'}) do redis.call('PEXPIRE', P .. key, {ttl}) end
+local census = redis.call('HMGET', P .. 'census', 'rooms', 'members')
+return {now, beats, last, redis.call('HGETALL', P .. 'nodes'), census[1] or '0', census[2] or '0'}
+"""
+).replace("{ttl}", "86400000")
+
+#: room, version that is known -> version, data unless it is known
+LOAD = (
+    _BEGIN
+    + _KNOWN
+    + """
+local found = redis.call('HMGET', P .. 'r:' .. ARGV[4], 'v', 'd')
+if not found[1] then return {0} end
+if found[1] == ARGV[5] then return {tonumber(found[1])} end
+return {tonumber(found[1]), found[2]}
+"""
+)
+
+#: after, most -> names of rooms in their order
+LIST = (
+    _BEGIN
+    + _KNOWN
+    + """
+local from = ARGV[4] == '' and '-' or '(' .. ARGV[4]
+return redis.call('ZRANGEBYLEX', P .. 'names', from, '+', 'LIMIT', 0, ARGV[5])
+"""
+)
+
+#: room, name, version, data, open, members, until, joined {sid, membership}, left {sid}, effects -> whether it was done
+COMMIT = (
+    _BEGIN
+    + _KNOWN
+    + """
+local key, name = P .. 'r:' .. ARGV[4], ARGV[5]
+local before = redis.call('HMGET', key, 'v', 'o', 'm')
+if tonumber(before[1] or '0') ~= tonumber(ARGV[6]) then return 0 end
+redis.call('HINCRBY', P .. 'census', 'rooms', tonumber(ARGV[8]) - tonumber(before[2] or '0'))
+redis.call('HINCRBY', P .. 'census', 'members', tonumber(ARGV[9]) - tonumber(before[3] or '0'))
+if ARGV[7] == '' then
+  redis.call('DEL', key)
+  redis.call('ZREM', P .. 'names', name)
+else
+  -- No version comes twice, even when all keys are gone in between.
+  redis.call('SETNX', P .. 'versions', now)
+  local version = redis.call('INCR', P .. 'versions')
+  redis.call('HSET', key, 'v', version, 'd', ARGV[7], 'o', ARGV[8], 'm', ARGV[9])
+  redis.call('ZADD', P .. 'names', 0, name)
+  if ARGV[10] ~= '' then redis.call('PEXPIREAT', key, ARGV[10]) else redis.call('PEXPIRE', key, {ttl}) end
+end
+local at = 11
+for _ = 1, tonumber(ARGV[at]) do
+  local session = P .. 's:' .. ARGV[at + 1]
+  if redis.call('EXISTS', session) == 1 then redis.call('HSET', session, 'r:' .. name, ARGV[at + 2]) end
+  at = at + 2
+end
+at = at + 1
+for _ = 1, tonumber(ARGV[at]) do
+  redis.call('HDEL', P .. 's:' .. ARGV[at + 1], 'r:' .. name)
+  at = at + 1
+end
+effects(at + 1)
+return 1
+"""
+).replace("{ttl}", "86400000")
+
+#: sid and id of the frame that this is the effect of, effects -> whether it was the first time
+PUBLISH = (
+    _BEGIN
+    + _KNOWN
+    + """
+if ARGV[5] ~= '' then
+  local done = P .. 'i:' .. ARGV[4]
+  redis.call('ZREMRANGEBYSCORE', done, '-inf', now - {remembered})
+  if redis.call('ZADD', done, 'NX', now, ARGV[5]) == 0 then return 0 end
+  redis.call('ZREMRANGEBYRANK', done, 0, -257)
+  redis.call('PEXPIRE', done, {remembered})
+end
+effects(6)
+return 1
+"""
+).replace("{remembered}", "120000")
+
+#: id, revocation ('' takes it back), effects
+REVOKE = (
+    _BEGIN
+    + _KNOWN
+    + """
+if ARGV[5] == '' then redis.call('HDEL', P .. 'revoked', ARGV[4])
+else redis.call('HSET', P .. 'revoked', ARGV[4], ARGV[5]) end
+effects(6)
+return 1
+"""
+)
+
+#: ids of revocations that are over
+FORGET_REVOKED = _BEGIN + _KNOWN + "return redis.call('HDEL', P .. 'revoked', unpack(ARGV, 4))"
+
+#: rooms that stay
+TOUCH = (
+    _BEGIN
+    + _KNOWN
+    + "for i = 4, #ARGV do redis.call('PEXPIRE', P .. 'r:' .. ARGV[i], {ttl}) end return 1".replace("{ttl}", "86400000")
+)
+
+#: at, ended {sid, fence}, kept {sid, fence (0: it is new), node that it may replace, record, seq, frames of the log in
+#: all, new frames} -> for each that is kept: its fence, 0 when somebody else has it
+KEEP = (
+    _BEGIN
+    + _KNOWN
+    + """
+local function mine(sid, fence)
+  local found = redis.call('HMGET', P .. 's:' .. sid, 'node', 'fence')
+  return found[1] == me and found[2] == fence
+end
+local at, kept = 5, {}
+for _ = 1, tonumber(ARGV[at]) do
+  local sid = ARGV[at + 1]
+  if mine(sid, ARGV[at + 2]) then
+    redis.call('DEL', P .. 's:' .. sid, P .. 'l:' .. sid, P .. 'i:' .. sid)
+    redis.call('SREM', P .. 'of:' .. me, sid)
+  end
+  at = at + 2
+end
+at = at + 1
+for number = 1, tonumber(ARGV[at]) do
+  local sid, fence, frames = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 7])
+  local session, log = P .. 's:' .. sid, P .. 'l:' .. sid
+  local good
+  if fence == '0' then
+    local owner = redis.call('HGET', session, 'node')
+    good = not owner or owner == ARGV[at + 3]
+    if good then
+      fence = redis.call('HINCRBY', session, 'fence', 1)
+      if owner then redis.call('SREM', P .. 'of:' .. owner, sid) end
+      redis.call('HSET', session, 'node', me)
+      redis.call('SADD', P .. 'of:' .. me, sid)
+    end
+  else
+    good = mine(sid, fence)
+  end
+  kept[number] = good and tonumber(fence) or 0
+  if good then
+    redis.call('HDEL', session, 'busy')
+    redis.call('HSET', session, 'seq', ARGV[at + 5], 'src', ARGV[4], 'on', me)
+    if ARGV[at + 4] ~= '' then redis.call('HSET', session, 'record', ARGV[at + 4]) end
+    for i = at + 8, at + 7 + frames do redis.call('RPUSH', log, ARGV[i]) end
+    if ARGV[at + 6] == '0' then redis.call('DEL', log) else redis.call('LTRIM', log, -tonumber(ARGV[at + 6]), -1) end
+    redis.call('PEXPIRE', session, {ttl})
+    redis.call('PEXPIRE', log, {ttl})
+  end
+  at = at + 7 + frames
+end
+return kept
+"""
+).replace("{ttl}", "86400000")
+
+#: at: all that came before is kept, so that the stream needs it no more
+SETTLE = (
+    _BEGIN
+    + _KNOWN
+    + """
+redis.call('HSET', P .. 'n:' .. me, 'at', ARGV[4])
+redis.call('XTRIM', P .. 'in:' .. me, 'MINID', '~', (ARGV[4] + 1) .. '-0')
+return 1
+"""
+)
+
+#: sid -> its hash
+PEEK = _BEGIN + _KNOWN + "return redis.call('HGETALL', P .. 's:' .. ARGV[4])"
+
+#: sid -> its node
+OWNER = _BEGIN + _KNOWN + "return redis.call('HGET', P .. 's:' .. ARGV[4], 'node')"
+
+#: sid, close code for the old connection, node that must have it ('': any), milliseconds that a move may take
+#: -> unknown | mine, fence | busy | moved, from, all up to that entry kept, told at that entry, fence, since
+CLAIM = (
+    _BEGIN
+    + _KNOWN
+    + """
+local session = P .. 's:' .. ARGV[4]
+local found = redis.call('HMGET', session, 'node', 'fence', 'busy')
+local owner = found[1]
+if not owner or (ARGV[6] ~= '' and owner ~= ARGV[6]) then return {'unknown'} end
+if found[3] and tonumber(found[3]) > now then return {'busy'} end
+if owner == me then return {'mine', tonumber(found[2])} end
+local fence = redis.call('HINCRBY', session, 'fence', 1)
+redis.call('HSET', session, 'node', me, 'busy', now + ARGV[7])
+redis.call('SREM', P .. 'of:' .. owner, ARGV[4])
+redis.call('SADD', P .. 'of:' .. me, ARGV[4])
+local q = add(owner, 'm', ARGV[4], fence .. ' ' .. me .. ' ' .. ARGV[5])
+local at, since = redis.call('HGET', P .. 'n:' .. owner, 'at'), redis.call('HGET', P .. 'n:' .. me, 'last')
+return {'moved', owner, tonumber(at or '0'), q, fence, tonumber(since or '0')}
+"""
+)
+
+#: sid -> its hash, its log
+READ = (
+    _BEGIN
+    + _KNOWN
+    + """
+return {redis.call('HGETALL', P .. 's:' .. ARGV[4]), redis.call('LRANGE', P .. 'l:' .. ARGV[4], 0, -1)}
+"""
+)
+
+#: node, from, to -> entries of its stream
+REMAINS = (
+    _BEGIN
+    + _KNOWN
+    + """
+return redis.call('XRANGE', P .. 'in:' .. ARGV[4], ARGV[5] .. '-0', ARGV[6] .. '-0', 'COUNT', 1000)
+"""
+)
+
+#: node, kind, a, b -> whether the node is there
+TELL = (
+    _BEGIN
+    + _KNOWN
+    + """
+if redis.call('HEXISTS', P .. 'nodes', ARGV[4]) == 0 then return 0 end
+add(ARGV[4], ARGV[5], ARGV[6], ARGV[7])
+return 1
+"""
+)
+
+#: node, most -> some of its sessions; without any it is forgotten
+ORPHANS = (
+    _BEGIN
+    + _KNOWN
+    + """
+local sids, theirs = redis.call('SRANDMEMBER', P .. 'of:' .. ARGV[4], ARGV[5]), {}
+for _, sid in ipairs(sids) do
+  if redis.call('HGET', P .. 's:' .. sid, 'node') == ARGV[4] then theirs[#theirs + 1] = sid
+  else redis.call('SREM', P .. 'of:' .. ARGV[4], sid) end
+end
+if #sids == 0 then
+  redis.call('HDEL', P .. 'nodes', ARGV[4])
+  redis.call('DEL', P .. 'n:' .. ARGV[4], P .. 'in:' .. ARGV[4], P .. 'of:' .. ARGV[4])
+  return false
+end
+return theirs
+"""
+)
+
+
+@functools.cache
+def digest_of(script: str) -> str:
+    """The name under which Redis remembers a script."""
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()

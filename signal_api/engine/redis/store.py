@@ -1,0 +1,106 @@
+"""The way to Redis: scripts with a deadline, and one kind of error for everything that can go wrong on it."""
+
+import asyncio
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from signal_api.engine.redis.scripts import digest_of
+from signal_api.refusals import EngineUnavailableError
+
+#: seconds that a call may take; whoever waits for a join is answered within one
+PATIENCE = 0.7
+#: of them, seconds that are left for the way back: what begins later has no effect
+_WAY_BACK = 0.3
+_CONNECTIONS = 32
+
+
+class LostError(EngineUnavailableError):
+    """Redis does not know this node: what it knew is gone, or another node took this one for dead."""
+
+
+class Store:
+    """Runs scripts in the name of a node."""
+
+    def __init__(self, url: str, prefix: str) -> None:
+        #: the name of this node, until Redis forgets it
+        self.node = ""
+        #: after a call that was not answered, until somebody finds that calls are answered again
+        self.is_away = False
+        self.prefix = f"{prefix}:"
+        #: milliseconds by which the clock of Redis is ahead of the event loop's
+        self._ahead = 0.0
+        self._redis = _connect(url, _CONNECTIONS, PATIENCE)
+        self.reader = _connect(url, 2, None)
+
+    async def run(self, script: str, *arguments: Any) -> Any:
+        """The reply; raises EngineUnavailableError when there is none in time, and then it has no effect later."""
+        if self.is_away:
+            raise EngineUnavailableError("the store does not answer")
+        return await self.probe(script, *arguments)
+
+    async def probe(self, script: str, *arguments: Any) -> Any:
+        """As run, also while nobody expects an answer."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() * 1000 + self._ahead + (PATIENCE - _WAY_BACK) * 1000
+        given = (self.prefix, self.node, int(deadline), *arguments)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                reply = await self._evaluate(script, given)
+        except ResponseError as error:
+            if "LOST" in str(error):
+                raise LostError("the store has forgotten this node") from None
+            raise EngineUnavailableError(f"the store refuses: {error}") from None
+        except (RedisError, OSError, TimeoutError) as error:
+            heed_cancellation()
+            self.is_away = True
+            raise EngineUnavailableError(f"the store does not answer ({type(error).__name__})") from None
+        heed_cancellation()
+        self.is_away = False
+        return reply
+
+    async def measure(self) -> str:
+        """Learns the clock of Redis; returns the id of this run of it."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                seconds, microseconds = await self._redis.time()
+                self._ahead = seconds * 1000 + microseconds / 1000 - asyncio.get_running_loop().time() * 1000
+                return str((await self._redis.info("server"))["run_id"])
+        except (RedisError, OSError, TimeoutError) as error:
+            heed_cancellation()
+            raise EngineUnavailableError(f"the store does not answer ({type(error).__name__})") from None
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+        await self.reader.aclose()
+
+    async def _evaluate(self, script: str, arguments: tuple[Any, ...]) -> Any:
+        try:
+            return await self._redis.evalsha(digest_of(script), 0, *arguments)
+        except NoScriptError:
+            return await self._redis.eval(script, 0, *arguments)
+
+
+def heed_cancellation() -> None:
+    """redis-py at times takes a cancellation for a connection that broke: then it is raised here."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+def _connect(url: str, most: int, timeout: float | None) -> "Redis":
+    """Nothing is tried twice behind our back: a script that was slow is not run again."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=most,
+        timeout=PATIENCE,
+        socket_timeout=timeout,
+        socket_connect_timeout=PATIENCE,
+        retry=Retry(NoBackoff(), 0),
+        retry_on_error=[],
+        protocol=2,
+    )
+    return Redis.from_pool(pool)

@@ -1,0 +1,101 @@
+"""Nodes on one Redis, in one process: each may be asked, stopped or killed."""
+
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fairlead.clock import Entropy, Now
+from signal_api.clients import Client, Visitor
+from signal_api.engine.redis.engine import RedisEngine
+from signal_api.refusals import Closing
+from signal_api.transports.http import HttpTransport
+from tests.signal_api.node import Line, Node, Seat, line_of
+from tests.signal_api.worlds import JOIN_KEY, ManualClock
+
+
+class RealClock(ManualClock):
+    """Redis has a clock of its own, so that time cannot stand still."""
+
+    def now(self) -> Now:
+        return Now(time.monotonic(), time.time())
+
+
+class RedisNode(Node):
+    """A node without sockets whose rooms and sessions are in Redis; time is real."""
+
+    def __init__(self, url: str, prefix: str, **keys: object) -> None:
+        self._place = url, prefix
+        super().__init__(**keys)
+        self.http = HttpTransport(self.hub, self.dispatch)
+        self.is_alive = False
+
+    def furnish(self) -> Entropy:
+        self.clock = RealClock()
+        self.engine = self.redis = RedisEngine(*self._place, self.clock, os.urandom)
+        return os.urandom
+
+    async def start(self) -> None:
+        await self.redis.start()
+        self.is_alive = True
+
+    async def stop(self) -> None:
+        """It goes in peace."""
+        if self.is_alive:
+            self.is_alive = False
+            await self.redis.stop()
+            await self.hub.close()
+
+    async def die(self) -> None:
+        """From one moment to the next it does nothing any more."""
+        self.is_alive = False
+        for task in self.redis._tasks:
+            task.cancel()
+        await self.redis._vault.close()
+        await self.redis._store.close()
+        await self.hub.close()
+
+    async def let_in(self, line: Line, **hello: Any) -> Client | Closing:
+        read = self.dispatch.greet(line_of("hello", data={"v": 1, "token": JOIN_KEY} | hello))
+        assert not isinstance(read, Closing)
+        client = await self.hub.let_in(read, Visitor(b"s", "signal.example", is_local=False), line)
+        if isinstance(client, Client):
+            await self.dispatch.begin(client, read.rooms)
+        return client
+
+    async def enter(self, **hello: Any) -> Seat:
+        line = Line()
+        client = await self.let_in(line, **hello)
+        assert isinstance(client, Client), client
+        return Seat(self, client, line)
+
+    async def resume(self, seat: Seat, after: str) -> Seat:
+        """The same client on another connection, here."""
+        return await self.enter(resume={"sid": seat.welcome["sid"], "key": seat.welcome["key"], "after": after})
+
+
+class Cluster:
+    """Starts nodes under one prefix."""
+
+    def __init__(self, url: str, prefix: str, **keys: object) -> None:
+        self._url = url
+        self._prefix = prefix
+        self._keys: dict[str, object] = {"limits__frame_burst": 100000, "limits__sessions_per_source": 10000} | keys
+        self.nodes: list[RedisNode] = []
+
+    async def node(self) -> RedisNode:
+        node = RedisNode(self._url, self._prefix, **self._keys)
+        await node.start()
+        self.nodes.append(node)
+        return node
+
+
+@asynccontextmanager
+async def cluster_on(url: str, prefix: str, **keys: object) -> AsyncIterator[Cluster]:
+    cluster = Cluster(url, prefix, **keys)
+    try:
+        yield cluster
+    finally:
+        for node in cluster.nodes:
+            await node.stop()
