@@ -119,7 +119,12 @@ class Post:
                 return "delivered"
             if not self._is_failing:
                 self._is_failing = True
-                _log.warning("a webhook is not taken", url=self.endpoint.url, type=occasion.type, problem=problem)
+                _log.warning(
+                    "a webhook is not taken",
+                    host=httpx.URL(self.endpoint.url).host,
+                    type=occasion.type,
+                    problem=problem,
+                )
             if pause is None or problem.startswith("refused"):
                 return "failed"
             self._count("retried")

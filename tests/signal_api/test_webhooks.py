@@ -120,3 +120,13 @@ def test_secrets_may_be_written_as_receivers_write_them() -> None:
     assert signing_key("plain text") == b"plain text"
     with pytest.raises(ValueError):
         signing_key("whsec_***")
+
+
+async def test_a_password_in_the_address_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with Receiver(400) as receiver:
+        url = receiver.url.replace("http://", "http://user:hidden@")
+        async with _telling(Endpoint(url, KEY)) as (webhooks, counted):
+            webhooks.tell("report", {})
+            await _until(lambda: counted["failed"] == 1)
+    assert "a webhook is not taken" in caplog.text
+    assert "hidden" not in caplog.text
