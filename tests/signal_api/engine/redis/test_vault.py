@@ -136,3 +136,11 @@ async def test_who_came_in_without_hearing_of_it_is_told_when_asking_again(clust
     await eventually(lambda: [f["type"] for f in alice.line.frames].count("joined") == 2)
     await _say(bob, 1)
     await eventually(lambda: _messages(alice) == [1])
+
+
+async def test_a_whole_class_comes_into_one_room_at_once(cluster: Cluster) -> None:
+    nodes = [await cluster.node(), await cluster.node()]
+    seats = await asyncio.gather(*(nodes[number % 2].enter(rooms=["r"]) for number in range(60)))
+    for seat in seats:
+        await _shown(seat)
+    assert len({seat.client.session.rooms["r"].order for seat in seats}) == 60

@@ -1,0 +1,180 @@
+"""Receivers change nodes and transports at random, connections are lost, nodes die: there is no hole, and nothing comes
+twice."""
+
+import asyncio
+import itertools
+import json
+import os
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from signal_api.refusals import CloseCode, Closing
+from tests.redis_server import RedisServer
+from tests.signal_api.cluster import Cluster, RedisNode, cluster_on
+from tests.signal_api.node import Line, Seat
+from tests.signal_api.transports.web import STREAM, Call
+
+_TRANSPORTS = ("websocket", "sse", "poll")
+_prefixes = (f"switching{number}" for number in itertools.count())
+#: how often one session is made to reconnect; `make test` has less patience than whoever asks for more
+_RECONNECTS = int(os.environ.get("FAIRLEAD_RECONNECTS", "60"))
+
+
+class Receiver:
+    """A client as the protocol wants it: it keeps its last id and takes what it is given in order.
+
+    A number that does not follow the one before, or a frame of a room that it is not in, is a failure.
+    """
+
+    def __init__(self, seat: Seat) -> None:
+        self.welcome = seat.welcome
+        self.epoch: str = seat.welcome["epoch"]
+        self.seq = 0
+        self.seen: list[int] = []
+        self.resets = 0
+        self.line: Line | None = seat.line
+        self.call: Call | None = None
+        self._read = 0
+
+    def take(self, frames: list[dict[str, Any]]) -> None:
+        for frame in frames:
+            if frame["type"] == "welcome" and "seq" in frame and self.seq:
+                assert not frame["data"]["resumed"]
+                self.epoch, self.seq = frame["data"]["epoch"], 0
+                self.resets += 1
+                self.seen.clear()
+            if "seq" in frame:
+                assert frame["seq"] == self.seq + 1, f"a hole, or a frame twice: {frame} after {self.seq}"
+                self.seq = frame["seq"]
+            assert frame.get("room", "r") == "r", "a foreign room's frame"
+            if frame["type"] == "message":
+                self.seen.append(frame["data"])
+
+    def read(self) -> None:
+        """Takes what its connection was sent since."""
+        frames = self.line.frames if self.line is not None else self.call.frames() if self.call is not None else []
+        self.take(frames[self._read :])
+        self._read = len(frames)
+
+    async def connect(self, node: RedisNode, transport: str) -> None:
+        """Leaves the old connection standing, which the new one ends; tries again when it is asked to."""
+        self.read()
+        position = f"{self.epoch}.{self.seq}"
+        old = self.call
+        self.line = self.call = None
+        self._read = 0
+        by = self._by_websocket if transport == "websocket" else partial(self._by_http, transport)
+        async with asyncio.timeout(20):
+            while not await by(node, position):  # noqa: ASYNC110 - nobody says when
+                await asyncio.sleep(0.1)
+        if old is not None:
+            await old.cut()
+        self.read()
+
+    async def _by_websocket(self, node: RedisNode, position: str) -> bool:
+        self.line = Line()
+        resume = {"sid": self.welcome["sid"], "key": self.welcome["key"], "after": position}
+        client = await node.let_in(self.line, resume=resume)
+        if isinstance(client, Closing):
+            assert client.code is CloseCode.ENGINE_UNAVAILABLE, client
+            return False
+        assert client.sid == self.welcome["sid"], "somebody else"
+        return True
+
+    async def _by_http(self, transport: str, node: RedisNode, position: str) -> bool:
+        headers = {"Authorization": f"Bearer {self.welcome['key']}"}
+        query = f"?after={position}&wait=0&max=256" if transport == "poll" else f"?after={position}"
+        headers |= STREAM if transport == "sse" else {}
+        call = Call(node.http, "GET", f"/v1/sessions/{self.welcome['sid']}/events{query}", headers)
+        while transport == "sse" and not call.sent:  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.002)
+        if transport == "poll":
+            await call.task
+        if call.status == 503:
+            return False
+        assert call.status == 200, call.body
+        if transport == "poll":
+            self.take(json.loads(call.body)["events"])
+        else:
+            self.call = call
+        return True
+
+
+_STEPS = st.one_of(
+    st.tuples(st.just("connect"), st.sampled_from(_TRANSPORTS), st.integers(0, 1)),
+    st.tuples(st.just("connect"), st.sampled_from(_TRANSPORTS), st.integers(0, 1)),
+    st.tuples(st.just("send"), st.integers(1, 5), st.booleans()),
+    st.tuples(st.just("die"), st.none(), st.integers(0, 1)),
+    st.tuples(st.just("time"), st.sampled_from([0.0, 0.02]), st.none()),
+)
+
+
+@pytest.mark.requires("redis-server")
+@settings(max_examples=12, deadline=None)
+@given(st.lists(_STEPS, min_size=4, max_size=12))
+def test_no_switch_and_no_death_makes_a_hole(one_redis: RedisServer, steps: list[tuple[str, Any, Any]]) -> None:
+    asyncio.run(_play(one_redis.url, steps))
+
+
+async def _play(url: str, steps: list[tuple[str, Any, Any]]) -> None:
+    async with cluster_on(url, next(_prefixes)) as cluster:
+        stage = await cluster.node()
+        nodes = [await cluster.node(), await cluster.node()]
+        sender = await stage.enter(rooms=["r"])
+        stranger = await stage.enter(rooms=["q"])
+        receiver = Receiver(await nodes[0].enter(rooms=["r"]))
+        await _until(receiver, lambda: receiver.seq >= 2)
+        sent = sent_at_reset = 0
+        for verb, what, which in [*steps, ("connect", "websocket", 1)]:
+            resets = receiver.resets
+            if verb == "connect":
+                await receiver.connect(nodes[which], what)
+            elif verb == "send":
+                for number in range(sent, sent + what):
+                    for _ in range(2 if which else 1):
+                        await sender.say("message", room="r", to="*", data=number, id=f"n{number}")
+                    await stranger.say("message", room="q", to="*", data=-1)
+                sent += what
+            elif verb == "die":
+                receiver.read()
+                await nodes[which].die()
+                nodes[which] = await cluster.node()
+            else:
+                await asyncio.sleep(what)
+                receiver.read()
+            if receiver.resets > resets:
+                sent_at_reset = sent
+        await sender.say("message", room="r", to="*", data=sent, id="last")
+        await _until(receiver, lambda: receiver.seen[-1:] == [sent])
+        assert len(receiver.seen) == len(set(receiver.seen)), "a frame twice"
+        assert receiver.seen == list(range(receiver.seen[0], sent + 1)), "a hole"
+        assert receiver.seen[0] <= sent_at_reset, "lost, and not told"
+        if receiver.call is not None:
+            await receiver.call.cut()
+
+
+async def _until(receiver: Receiver, is_so: Any) -> None:
+    async with asyncio.timeout(30):
+        while not is_so():
+            await asyncio.sleep(0.005)
+            receiver.read()
+
+
+async def test_a_session_that_is_made_to_reconnect_again_and_again(cluster: Cluster) -> None:
+    """By every transport, at either node, with the last connection still open."""
+    nodes = [await cluster.node(), await cluster.node()]
+    sender = await nodes[0].enter(rooms=["r"])
+    receiver = Receiver(await nodes[1].enter(rooms=["r"]))
+    await _until(receiver, lambda: receiver.seq >= 2)
+    for number in range(_RECONNECTS):
+        await sender.say("message", room="r", to="*", data=number, id=f"n{number}")
+        await receiver.connect(nodes[number % 2], _TRANSPORTS[number % 3])
+        if number % 7 == 0:
+            await receiver.connect(nodes[(number + 1) % 2], _TRANSPORTS[(number + 1) % 3])
+    await receiver.connect(nodes[0], "websocket")
+    await _until(receiver, lambda: len(receiver.seen) == _RECONNECTS)
+    assert (receiver.seen, receiver.resets) == (list(range(_RECONNECTS)), 0)

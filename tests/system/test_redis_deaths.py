@@ -1,0 +1,82 @@
+"""A node goes, in peace or not: its clients go on at the other one."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from tests.processes import Daemon, Daemons
+from tests.redis_server import RedisServer
+from tests.system.test_redis_outages import Talker, nodes_on
+
+pytestmark = pytest.mark.requires("redis-server")
+
+#: clients of the node that goes
+_CLIENTS = int(os.environ.get("FAIRLEAD_DRAINED_CLIENTS", "40"))
+_IN_A_ROOM = 40
+
+
+async def test_clients_of_a_node_that_drains_lose_nothing_and_do_not_come_all_at_once(
+    daemons: Daemons, redis_server: RedisServer
+) -> None:
+    window = max(2.0, _CLIENTS / 100)
+    one, other = await asyncio.to_thread(nodes_on, daemons, redis_server, drain_deadline=window * 1.25)
+    talkers = [Talker(one, f"r{number // _IN_A_ROOM}") for number in range(_CLIENTS)]
+    speakers = [Talker(other, room) for room in sorted({talker.room for talker in talkers})]
+    for some in range(0, len(talkers) + len(speakers), 50):
+        await asyncio.gather(*(talker.dial() for talker in (*talkers, *speakers)[some : some + 50]))
+    for talker in (*talkers, *speakers):
+        await talker.until(lambda talker=talker: talker.seq >= 2, 120)
+    sent = 0
+    one.signal(signal.SIGTERM)
+    moves = [asyncio.create_task(_follow(talker, other)) for talker in talkers]
+    while not all(move.done() for move in moves):
+        for speaker in speakers:
+            assert (await speaker.ask("message", room=speaker.room, to="*", data=sent))["type"] == "ok"
+        sent += 1
+        await asyncio.sleep(0.1)
+    times = sorted(await asyncio.gather(*moves))
+    for talker in talkers:
+        await talker.until(lambda talker=talker: len(talker.heard) == sent, 60)
+        assert (talker.heard, talker.closed, talker.resets) == (list(range(sent)), [4200], 0)
+    for talker in (*talkers, *speakers):
+        await talker.__aexit__(None, None, None)
+    spread = times[-1] - times[0]
+    sys.stdout.write(f"{_CLIENTS} clients came over within {spread:.1f} s, {sent} frames each, none lost\n")
+    assert spread > window / 2
+    assert await asyncio.to_thread(one.exit_code) == 0
+
+
+async def _follow(talker: Talker, node: Daemon) -> float:
+    """Waits to be sent away, as long again as it is told, and comes to the other node; when that was."""
+    await talker.until(lambda: talker.closed, 120)
+    drain = next(frame for frame in talker.frames if frame["type"] == "drain")
+    await asyncio.sleep(drain["data"]["retry_ms"] / 1000)
+    at = time.monotonic()
+    await talker.dial(node)
+    return at
+
+
+async def test_the_client_of_a_node_that_was_killed_goes_on_at_the_other(
+    daemons: Daemons, redis_server: RedisServer
+) -> None:
+    one, other = await asyncio.to_thread(nodes_on, daemons, redis_server)
+    one.is_expected_to_fail = True
+    async with Talker(one) as alice, Talker(other) as bob:
+        await alice.until(lambda: alice.seq >= 2)
+        await bob.until(lambda: bob.seq >= 2)
+        for number in range(10):
+            assert (await bob.ask("message", room="r", to="*", data=number))["type"] == "ok"
+        await alice.until(lambda: len(alice.heard) == 10)
+        await asyncio.sleep(0.3)
+        one.kill()
+        await alice.until(lambda: alice.closed, 20)
+        assert (await bob.ask("message", room="r", to="*", data=10))["type"] == "ok"
+        begun = time.monotonic()
+        await alice.dial(other)
+        await alice.until(lambda: alice.heard == list(range(11)))
+        sys.stdout.write(f"went on {time.monotonic() - begun:.2f} s after it came to the other node\n")
+        assert alice.resets == 0
