@@ -235,6 +235,7 @@ class Hub:
         """A session goes on at another node."""
         client.is_elsewhere = True
         client.stop_timers()
+        self.desk.forget(client)
         if client.lapse is not None:
             client.lapse.cancel()
         self.roster.remove(client)

@@ -109,7 +109,7 @@ class Lobby:
         """Tells the rooms of a client that it is gone. It remembers them, in case it comes back; once its session is
         forgotten it cannot, and may not relay for them any more."""
         memberships = tuple(client.session.rooms.values())
-        if self._hub.roster.get(client.sid) is not client:
+        if self._hub.roster.get(client.sid) is not client and not client.is_elsewhere:
             for membership in memberships:
                 self._hub.rights.withdraw(membership.turn_user, "session ended")
         for membership in memberships:

@@ -7,6 +7,7 @@ from fairlead.link import Command, End, EndBy, Revoke, RevokeBy
 from signal_api import relay_rights as module
 from signal_api.effects import LeaveReason
 from signal_api.ice_servers import room_hash
+from signal_api.refusals import CloseCode
 from signal_api.relay_rights import RelayRights
 from signal_api.revocations import Revocation, RevocationKind
 from tests.signal_api.node import Node, Seat
@@ -102,6 +103,15 @@ async def test_who_comes_back_in_time_keeps_what_it_was_given(node: Node, told: 
     joined = [frame["data"] for frame in again.news() if frame["type"] == "joined"]
     assert [_user(body["ice"]["username"]) for body in joined] == [user, user]
     assert told == []
+
+
+async def test_a_session_that_goes_on_at_another_node_keeps_what_it_was_given(node: Node, told: list[Command]) -> None:
+    seat, _ = await _member(node)
+    node.hub.give_up(seat.client, CloseCode.REBALANCE)
+    assert node.hub.farewell is not None
+    await node.hub.farewell(seat.client, LeaveReason.TIMEOUT)
+    assert told == []
+    assert seat.client.renewal is None
 
 
 async def test_who_may_not_come_back_may_not_relay(node: Node, told: list[Command]) -> None:
