@@ -36,6 +36,7 @@ class Admission:
 
     async def judge(self, client: Client, membership: Membership, wish: Join) -> Entry | Refusal:
         """Everything that can be said before the room itself decides."""
+        await self._hub.look_for_key(wish.token)
         grants = self._grants(client, membership.room, wish)
         if isinstance(grants, Refusal):
             return grants

@@ -4,11 +4,12 @@ import ipaddress
 import re
 from collections import Counter
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
-from fairlead.config import AddressSetting, DaemonSettings, Settings
+from fairlead.config import AddressSetting, DaemonSettings, PathSetting, Settings
 from fairlead.link import FenceMode
 from fairlead.listeners import Listener, parse_listener
 from signal_api.api_keys import ApiKey, Scope, digest_of
@@ -104,6 +105,39 @@ class JwtKeySettings(Settings):
         return VerifyingKey.read(self.id, self.algorithm, self.key.get_secret_value())
 
 
+def _key_set_url(text: str) -> str:
+    """What is fetched decides who is let in, so nobody on the way may change it."""
+    parts = urlsplit(text)
+    is_near = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+    if not parts.hostname or not (parts.scheme == "https" or is_near):
+        raise ValueError(f"{text!r} is no https:// address; http:// is for this machine alone")
+    return text
+
+
+class JwksSettings(Settings):
+    """Where an identity provider publishes its keys (RFC 7517)."""
+
+    url: Annotated[str, AfterValidator(_key_set_url)] | None = None
+    file: PathSetting | None = None
+    #: seconds between two fetches
+    refresh: float = Field(default=300, ge=10)
+    #: those that are accepted; each key is for one of them
+    algorithms: tuple[Literal["RS256", "PS256", "ES256", "ES384", "EdDSA"], ...] = Field(
+        default=("RS256", "ES256", "EdDSA"), min_length=1
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "JwksSettings":
+        if (self.url is None) == (self.file is None):
+            raise ValueError("give url, or file, and not both")
+        return self
+
+    @property
+    def where(self) -> str:
+        """For logs: without what may be a secret in a query."""
+        return str(self.file) if self.url is None else self.url.partition("?")[0]
+
+
 class JwtSettings(Settings):
     """Which JSON Web Tokens let a client in."""
 
@@ -111,13 +145,19 @@ class JwtSettings(Settings):
     issuer: str = Field(min_length=1)
     #: must be among the claim `aud`
     audience: str = "signal"
-    keys: tuple[JwtKeySettings, ...]
+    keys: tuple[JwtKeySettings, ...] = ()
+    #: keys that are published elsewhere, beside those above
+    jwks: JwksSettings | None = None
+
+    @model_validator(mode="after")
+    def _some_key(self) -> "JwtSettings":
+        if not self.keys and self.jwks is None:
+            raise ValueError("no keys, so no token could be accepted; set keys or jwks, or leave out the whole of jwt")
+        return self
 
     @field_validator("keys")
     @classmethod
     def _ids_differ(cls, keys: tuple[JwtKeySettings, ...]) -> tuple[JwtKeySettings, ...]:
-        if not keys:
-            raise ValueError("no keys, so no token could be accepted; add one, or leave out the whole of jwt")
         twice = [key for key, times in Counter(key.id for key in keys).items() if times > 1]
         if twice:
             raise ValueError(f"the id {twice[0]!r} stands twice; give each key its own")

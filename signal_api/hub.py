@@ -29,7 +29,7 @@ from signal_api.revocations import Revocation, RevocationKind, Revocations
 from signal_api.roster import Roster
 from signal_api.sessions import Entry, ResumeFailure, new_epoch, new_session
 from signal_api.sightings import Sightings
-from signal_api.timers import Clock, Timers
+from signal_api.timers import Clock, Timer, Timers
 from signal_api.webhooks import Webhooks
 
 #: rows of the table of sources that connect; each takes 16 bytes
@@ -83,6 +83,7 @@ class Hub:
         self.custody: Custody | None = None
         self._liveness = Liveness(clock, self.timers, away=self._away, gone=self.end)
         self._sources = BucketTable(_SOURCES, entropy(16))
+        self._key_timer: Timer | None = None
         self._emptied = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -91,6 +92,29 @@ class Hub:
     def may_connect(self, source: bytes) -> float:
         """0.0, or the seconds until this source may open another connection."""
         return self._sources.take(source, self.policy.connect_rate, self.clock.now().monotonic)
+
+    async def look_for_key(self, token: str | None) -> None:
+        """Before a token is judged: its key may have been published a moment ago."""
+        if self.policy.keys is not None:
+            await self.policy.keys.look_for(token, self.clock)
+
+    async def keep_keys(self) -> None:
+        """Fetches what is published of the keys of tokens, now and every so often."""
+        if self._key_timer is not None:
+            self._key_timer.cancel()
+            self._key_timer = None
+        keys = self.policy.keys
+        if keys is not None and keys.interval is not None:
+            keys.totals = self.instruments.key_sets
+            self._key_timer = self.timers.after(keys.interval, lambda: self.spawn(self.keep_keys()))
+            await keys.refresh()
+
+    async def adopt(self, policy: Policy) -> None:
+        """Goes by another reading of the configuration from now on."""
+        before, self.policy = self.policy, policy
+        if policy.keys is not None and before.keys is not None:
+            policy.keys.take_over(before.keys)
+        await self.keep_keys()
 
     def admit(self, token: str | None, visitor: Visitor) -> Grants | Refusal:
         """What a token grants, unless it was revoked; a refusal is counted."""

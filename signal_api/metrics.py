@@ -85,6 +85,8 @@ class Instruments:
         self.auth_failures = counts("auth_failures", "Tokens that were not accepted.", {"reason": _AUTH_FAILURES})
         limits = ("frames", "connects", "ice", "polls", "passwords")
         self.rate_limited = counts("rate_limited", "Requests above a rate.", {"limit": limits})
+        text = "Fetches of the key set that tokens are checked with."
+        self.key_sets = counts("key_sets_fetched", text, {"result": ("ok", "failed")})
         self.ice_issued = counts("ice_issued", "TURN credentials.", {"format": ("join", "push", *IceFormat)})
         self.origins_refused = counts("origins_refused", "Requests of foreign pages or hosts.", {"what": _FOREIGN})
         routes = (*ROUTES, *SESSION_ROUTES, ADMIN, PEERJS_ROUTE, "other")

@@ -9,6 +9,7 @@ from signal_api.api_keys import Keyring
 from signal_api.authorization import Doorkeeper, TokenRules
 from signal_api.config import JwtSettings, LimitSettings, PeerJsSettings, SignalApiSettings, TimeSettings
 from signal_api.ice_servers import Issuer, Urls
+from signal_api.jwks import KeySource
 from signal_api.origins import Entrance, parse_origin
 
 
@@ -25,6 +26,7 @@ class Policy:
     times: TimeSettings
     peerjs: PeerJsSettings
     keyring: Keyring
+    keys: KeySource | None
 
     @property
     def is_demo(self) -> bool:
@@ -56,7 +58,8 @@ def read_policy(loaded: Loaded[SignalApiSettings]) -> Policy:
         wrong = "nobody could come in: no key is configured"
         raise SettingError((loaded.name, "jwt"), wrong, "set signal_api.jwt or join_key, or try it with: fairlead up")
     join_key = section.join_key.get_secret_value() if section.join_key is not None else None
-    rules = _token_rules(section.jwt) if section.jwt is not None else None
+    keys = _key_source(section.jwt) if section.jwt is not None else None
+    rules = TokenRules(section.jwt.issuer, section.jwt.audience, keys) if section.jwt and keys is not None else None
     names = {*section.hosts, *([shared.public_host.lower()] if shared.public_host else [])}
     origins = {origin for text in section.origins if (origin := parse_origin(text))}
     return Policy(
@@ -69,11 +72,12 @@ def read_policy(loaded: Loaded[SignalApiSettings]) -> Policy:
         times=section.times,
         peerjs=section.peerjs,
         keyring=Keyring(tuple(key.api_key() for key in section.api_keys)),
+        keys=keys,
     )
 
 
-def _token_rules(jwt: JwtSettings) -> TokenRules:
-    return TokenRules(jwt.issuer, jwt.audience, {key.id: key.verifying_key() for key in jwt.keys})
+def _key_source(jwt: JwtSettings) -> KeySource:
+    return KeySource({key.id: key.verifying_key() for key in jwt.keys}, jwt.jwks)
 
 
 def _issuer(loaded: Loaded[SignalApiSettings]) -> Issuer:

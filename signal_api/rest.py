@@ -102,6 +102,7 @@ class Rest:
             "response_model": IceServers | list[IceServer] | dict[str, Any],
             "responses": PROBLEMS,
             "tags": ["ICE"],
+            "dependencies": [Depends(self._look_for_key)],
         }
         self.router.add_api_route("/ice", self.get_ice, methods=["GET"], summary="ICE servers", **ice)
         self.router.add_api_route("/ice", self.post_ice, methods=["POST"], summary="ICE servers", **ice)
@@ -157,6 +158,9 @@ class Rest:
             raise RefusedError(Refusal(ErrorCode.RATE_LIMITED, "too many credentials; use the last one", wait))
         given = hub.desk.issue(user, visitor.host, shape.value)
         return _ice_response(given, shape)
+
+    async def _look_for_key(self, bearer: Bearer) -> None:
+        await self._hub.look_for_key(bearer.credentials if bearer is not None else None)
 
     def _by_token(self, token: str | None, visitor: Visitor) -> tuple[str, bytes]:
         """The user id of the credential, and whose bucket it is taken from."""

@@ -72,6 +72,7 @@ class SignalApi:
         self._http = HttpServer(app, sockets, **uvicorn_options(loaded.section))
         await self._http.start()
         self.addresses = tuple(Address(*sock.getsockname()[:2]) for sock in sockets)
+        await app.hub.keep_keys()
         for address in self.addresses:
             _log.info("listening", on=f"http://{address}", access="open here" if policy.is_demo else "by token")
         app.hub.webhooks.start([webhook.endpoint() for webhook in loaded.section.webhooks])
@@ -104,7 +105,7 @@ class SignalApi:
                 wrong, remedy = "cannot change while signal_api runs", "restart signal_api, or put it back"
                 raise SettingError((self.name, key), wrong, remedy)
         assert self.app is not None  # The runtime reloads nothing that has not started.
-        self.app.hub.policy = policy
+        await self.app.hub.adopt(policy)
         self._section = loaded.section
         self._workers.tell(signal.SIGHUP)
 

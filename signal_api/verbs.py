@@ -163,6 +163,7 @@ class Verbs:
         body = _body(_token, frame)
         if isinstance(body, Refusal):
             return body
+        await self._hub.look_for_key(body.token)
         room = frame.room or body.room
         if room is not None:
             return await self.lobby.renew(client, room, body.token) or Reply.OK

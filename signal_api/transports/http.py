@@ -126,6 +126,7 @@ class HttpTransport:
         hello = self._dispatch.read_hello(await _body(call.receive))
         if isinstance(hello, Closing):
             return refusal_of(hello)
+        await self._hub.look_for_key(hello.token)
         mailbox = Mailbox(self._hub)
         client = await self._hub.let_in(hello, call.visitor, mailbox)
         if isinstance(client, Closing):

@@ -112,6 +112,7 @@ class WebSocketTransport:
         if frame is None or connection.is_closing:
             return None
         hello = frame if isinstance(frame, Closing) else self._dispatch.greet(frame)
+        await self._hub.look_for_key(None if isinstance(hello, Closing) else hello.token)
         if isinstance(hello, Closing):
             connection.close(*hello)
             return None

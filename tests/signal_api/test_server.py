@@ -4,9 +4,12 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from websockets.asyncio.client import connect
 from websockets.typing import Origin
 
@@ -14,7 +17,7 @@ from fairlead.config import SettingError
 from fairlead.daemon import Context, SystemClock
 from fairlead.metrics import Metrics
 from signal_api.server import SignalApi, open_sockets
-from tests.signal_api.worlds import DEFAULTS, JOIN_KEY, configured
+from tests.signal_api.worlds import DEFAULTS, ISSUER, JOIN_KEY, configured
 
 
 @pytest.fixture
@@ -99,3 +102,26 @@ async def test_the_link_is_a_gauge(monkeypatch: pytest.MonkeyPatch, tmp_path: ob
     await daemon.start(configured(), Context(metrics, SystemClock()))
     assert "signal_turn_link_connected 0.0" in metrics.expose()[1].decode()
     await daemon.stop()
+
+
+async def test_published_keys_are_there_from_the_start_and_survive_a_reload(tmp_path: Path) -> None:
+    path = tmp_path / "jwks.json"
+    signer = ed25519.Ed25519PrivateKey.generate()
+    row = json.loads(jwt.get_algorithm_by_name("EdDSA").to_jwk(signer.public_key())) | {"kid": "published"}
+    path.write_text(json.dumps({"keys": [row]}))
+    daemon, settings = SignalApi(), {"jwt__jwks": {"file": str(path)}}
+    await daemon.start(configured(**settings), Context(Metrics("signal"), SystemClock()))
+    try:
+        token = jwt.encode(_claims(), signer, "EdDSA", {"kid": "published"})
+        assert (await _ask(daemon, token)).status_code == 200
+        path.unlink()
+        await daemon.reload(configured(limits__sessions=7, **settings))
+        assert (await _ask(daemon, token)).status_code == 200
+        await daemon.reload(configured())
+        assert (await _ask(daemon, token)).status_code == 401
+    finally:
+        await daemon.stop()
+
+
+def _claims() -> dict[str, object]:
+    return {"iss": ISSUER, "aud": "signal", "sub": "ann", "exp": SystemClock().now().wall + 60}
