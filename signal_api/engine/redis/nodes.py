@@ -106,9 +106,10 @@ class Nodes:
     async def _beat(self) -> None:
         run_id = await self._store.measure()
         _, beats, last, nodes, rooms, members = await self._store.probe(BEAT)
-        self._beats += 1
-        if run_id != self._run_id or beats != self._beats or int(last) < self._inbox.applied:
+        # More beats than were answered are no harm: an answer may be lost on its way.
+        if run_id != self._run_id or beats <= self._beats or int(last) < self._inbox.applied:
             raise LostError("the store was begun anew, or went back in time")
+        self._beats = beats
         self.census = Census(int(rooms), int(members))
         if self._beats % _RENEWAL == 0:
             await self._vault.renew()
