@@ -4,10 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from fairlead.log import get_logger
-from signal_api.engine.redis.store import Store, heed_cancellation
+from signal_api.engine.redis.store import Store
 
 #: milliseconds that a read waits for entries, and seconds after which it is taken for dead
 _BLOCK, _PATIENCE = 500, 2.0
@@ -47,14 +45,11 @@ class Inbox:
     async def _read(self) -> bool:
         node = self._store.node
         key = f"{self._store.prefix}in:{node}"
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                found: Any = await self._store.reader.xread({key: f"{self.applied}-0"}, count=_MOST, block=_BLOCK)
-        except (RedisError, OSError, TimeoutError):
-            heed_cancellation()
+        found = await self._store.read(key, self.applied, _MOST, _BLOCK, _PATIENCE)
+        if found is None:
             return False
         if node == self._store.node:
-            for number, fields in found[0][1] if found else ():
+            for number, fields in found:
                 self._take(int(number.partition(b"-")[0]), fields)
         return True
 

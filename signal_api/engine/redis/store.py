@@ -1,6 +1,7 @@
 """The way to Redis: scripts with a deadline, and one kind of error for everything that can go wrong on it."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -16,6 +17,8 @@ PATIENCE = 0.7
 #: of them, seconds that are left for the way back: what begins later has no effect
 _WAY_BACK = 0.3
 _CONNECTIONS = 32
+#: seconds that connections have to close that are not used any more
+_CLOSING = 0.1
 
 
 class LostError(EngineUnavailableError):
@@ -33,8 +36,9 @@ class Store:
         self.prefix = f"{prefix}:"
         #: milliseconds by which the clock of Redis is ahead of the event loop's
         self._ahead = 0.0
+        self._url = url
         self._redis = _connect(url, _CONNECTIONS, PATIENCE)
-        self.reader = _connect(url, 2, None)
+        self._reader = _connect(url, 1, None)
 
     async def run(self, script: str, *arguments: Any) -> Any:
         """The reply; raises EngineUnavailableError when there is none in time, and then it has no effect later."""
@@ -47,9 +51,10 @@ class Store:
         loop = asyncio.get_running_loop()
         deadline = loop.time() * 1000 + self._ahead + (PATIENCE - _WAY_BACK) * 1000
         given = (self.prefix, self.node, int(deadline), *arguments)
+        client = self._redis
         try:
             async with asyncio.timeout(PATIENCE):
-                reply = await self._evaluate(script, given)
+                reply = await _evaluate(client, script, given)
         except ResponseError as error:
             if "LOST" in str(error):
                 raise LostError("the store has forgotten this node") from None
@@ -57,6 +62,7 @@ class Store:
         except (RedisError, OSError, TimeoutError) as error:
             heed_cancellation()
             self.is_away = True
+            await self._replace(client)
             raise EngineUnavailableError(f"the store does not answer ({type(error).__name__})") from None
         heed_cancellation()
         self.is_away = False
@@ -64,24 +70,52 @@ class Store:
 
     async def measure(self) -> str:
         """Learns the clock of Redis; returns the id of this run of it."""
+        client = self._redis
         try:
             async with asyncio.timeout(PATIENCE):
-                seconds, microseconds = await self._redis.time()
+                seconds, microseconds = await client.time()
                 self._ahead = seconds * 1000 + microseconds / 1000 - asyncio.get_running_loop().time() * 1000
-                return str((await self._redis.info("server"))["run_id"])
+                return str((await client.info("server"))["run_id"])
         except (RedisError, OSError, TimeoutError) as error:
             heed_cancellation()
+            await self._replace(client)
             raise EngineUnavailableError(f"the store does not answer ({type(error).__name__})") from None
+
+    async def read(self, key: str, after: int, most: int, block: int, patience: float) -> list[Any] | None:
+        """Entries of a stream behind a number, waited for so many milliseconds; None when there was no answer."""
+        client = self._reader
+        try:
+            async with asyncio.timeout(patience):
+                found: Any = await client.xread({key: f"{after}-0"}, count=most, block=block)
+                return found[0][1] if found else []
+        except (RedisError, OSError, TimeoutError):
+            heed_cancellation()
+            self._reader = _connect(self._url, 1, None)
+            await _give_up(client)
+            return None
 
     async def close(self) -> None:
         await self._redis.aclose()
-        await self.reader.aclose()
+        await self._reader.aclose()
 
-    async def _evaluate(self, script: str, arguments: tuple[Any, ...]) -> Any:
-        try:
-            return await self._redis.evalsha(digest_of(script), 0, *arguments)
-        except NoScriptError:
-            return await self._redis.eval(script, 0, *arguments)
+    async def _replace(self, client: "Redis") -> None:
+        """A pool loses connections when it is interrupted; one that was not answered in time is not used again."""
+        if self._redis is client:
+            self._redis = _connect(self._url, _CONNECTIONS, PATIENCE)
+            await _give_up(client)
+
+
+async def _evaluate(client: "Redis", script: str, arguments: tuple[Any, ...]) -> Any:
+    try:
+        return await client.evalsha(digest_of(script), 0, *arguments)
+    except NoScriptError:
+        return await client.eval(script, 0, *arguments)
+
+
+async def _give_up(client: "Redis") -> None:
+    with contextlib.suppress(RedisError, OSError, TimeoutError):
+        async with asyncio.timeout(_CLOSING):
+            await client.aclose()
 
 
 def heed_cancellation() -> None:
