@@ -77,7 +77,10 @@ class Talker:
     async def _read(self, socket: ClientConnection) -> None:
         try:
             while True:
-                self._take(json.loads(await socket.recv()))
+                frame = json.loads(await socket.recv())
+                self._take(frame)
+                if frame["type"] == "ping":
+                    await socket.send('{"type":"pong"}')
         except ConnectionClosed:
             self.closed.append(socket.close_code or 0)
 
