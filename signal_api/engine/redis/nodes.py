@@ -104,10 +104,10 @@ class Nodes:
             await self._store.run(LEAVE)
 
     async def _beat(self) -> None:
-        run_id = await self._store.measure()
+        run_id, applied = await self._store.measure(), self._inbox.applied
         _, beats, last, nodes, rooms, members = await self._store.probe(BEAT)
         # More beats than were answered are no harm: an answer may be lost on its way.
-        if run_id != self._run_id or beats <= self._beats or int(last) < self._inbox.applied:
+        if run_id != self._run_id or beats <= self._beats or int(last) < applied:
             raise LostError("the store was begun anew, or went back in time")
         self._beats = beats
         self.census = Census(int(rooms), int(members))
