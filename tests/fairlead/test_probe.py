@@ -189,12 +189,21 @@ async def test_every_listener_that_fails_is_a_reason() -> None:
         assert b"stund_probe_round_trip_seconds{" not in exposition
 
 
+def port_of_both() -> int:
+    """A port that is free for UDP and for TCP."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            try:
+                udp.bind(tcp.getsockname())
+            except OSError:
+                continue
+            return int(tcp.getsockname()[1])
+
+
 @contextmanager
 def stund(folder: Path) -> Iterator[Address]:
     """A process that answers, and where."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = port_of_both()
     section = f"{{listen: ['udp://127.0.0.1:{port}', 'tcp://127.0.0.1:{port}'], ops: '127.0.0.1:0'}}"
     (folder / "f.yaml").write_text(f"stund: {section}")
     with subprocess.Popen(
