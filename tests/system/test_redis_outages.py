@@ -81,6 +81,9 @@ class Talker:
                 self._take(frame)
                 if frame["type"] == "ping":
                     await socket.send('{"type":"pong"}')
+                elif frame["type"] == "error" and frame["data"]["code"] == "engine_unavailable" and "re" not in frame:
+                    await asyncio.sleep(1)  # The rooms that hello named; it may be asked again.
+                    await socket.send(json.dumps({"type": "join", "data": {"room": self.room}}))
         except ConnectionClosed:
             self.closed.append(socket.close_code or 0)
 

@@ -58,7 +58,7 @@ class RedisEngine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._vault.close()
         try:
-            await self._journal.write()
+            await self._journal.write(settle=False)
             await self._nodes.leave()
         except EngineUnavailableError:
             pass  # The others find out by themselves.

@@ -5,6 +5,7 @@ than was kept; that is found out then (signal_api.sessions.Session.since), and i
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ from signal_api.timers import Clock
 _GATHER = 0.01
 #: seconds until the next attempt when Redis does not answer
 _PAUSE = 0.25
+#: seconds for which the stream still holds what is kept: whoever takes over a session may be about to read it
+_HOLD = 3.0
 #: sessions that are written at once
 _MOST = 128
 
@@ -60,6 +63,8 @@ class Journal:
         self._due = asyncio.Event()
         #: entries of the stream up to this one are needed no more
         self._settled = 0
+        #: what was settled, and when, until the stream may lose it
+        self._holds: deque[tuple[float, int]] = deque()
 
     def changed(self, sid: str) -> None:
         """A session has changed, through the entry that is being handled or by itself."""
@@ -85,6 +90,7 @@ class Journal:
         for everything in (self.tenures, self._changed, self._ended):
             everything.clear()
         self._settled = 0
+        self._holds.clear()
         return tenures
 
     async def open(self, tenures: Iterable[Tenure], instead_of: str = "") -> list[Tenure]:
@@ -120,8 +126,11 @@ class Journal:
                 self._due.set()
                 await asyncio.sleep(_PAUSE)
 
-    async def write(self) -> None:
-        """Writes what changed. Sessions whose news still gathers are left for the next time: news has no number yet."""
+    async def write(self, settle: bool = True) -> None:
+        """Writes what changed, and settles the stream up to there unless others are about to read it.
+
+        Sessions whose news still gathers are left for the next time: news has no number yet.
+        """
         held_back = {sid: first for sid, first in self._changed.items() if not self.tenures[sid].is_ready}
         writing = {sid: first for sid, first in self._changed.items() if sid not in held_back}
         at = min(held_back.values(), default=self._inbox.applied + 1) - 1
@@ -130,18 +139,32 @@ class Journal:
         self._changed = held_back
         try:
             while writing or self._ended:
-                some = [tenure for sid in list(writing)[:_MOST] if (tenure := self.tenures.get(sid)) is not None]
-                await self._keep(some)
-                for sid in list(writing)[:_MOST]:
+                sids = list(writing)[:_MOST]
+                some = [tenure for sid in sids if (tenure := self.tenures.get(sid)) is not None]
+                for tenure in some:
+                    if not tenure.is_ready:  # Its news began to gather while others were written.
+                        first = writing[tenure.client.sid]
+                        self._changed[tenure.client.sid] = first
+                        at = min(at, first - 1)
+                await self._keep([tenure for tenure in some if tenure.is_ready])
+                for sid in sids:
                     del writing[sid]
-            if at > self._settled:
-                await self._store.run(SETTLE, at)
-                self._settled = at
+            if settle and at > self._settled:
+                await self._settle(at)
         except BaseException:
             for sid, first in writing.items():
                 if sid in self.tenures:
                     self._changed[sid] = min(first, self._changed.get(sid, first))
             raise
+
+    async def _settle(self, at: int) -> None:
+        now = asyncio.get_running_loop().time()
+        self._holds.append((now, at))
+        trim = 0
+        while self._holds[0][0] <= now - _HOLD:
+            trim = self._holds.popleft()[1]
+        await self._store.run(SETTLE, at, trim)
+        self._settled = at
 
     async def _keep(self, tenures: list[Tenure], instead_of: str = "") -> list[int]:
         ended, self._ended = self._ended, []

@@ -223,13 +223,13 @@ return kept
 """
 ).replace("{ttl}", "86400000")
 
-#: at: all that came before is kept, so that the stream needs it no more
+#: at: all up to there is kept, trim: up to there nobody needs the stream any more
 SETTLE = (
     _BEGIN
     + _KNOWN
     + """
 redis.call('HSET', P .. 'n:' .. me, 'at', ARGV[4])
-redis.call('XTRIM', P .. 'in:' .. me, 'MINID', '~', (ARGV[4] + 1) .. '-0')
+redis.call('XTRIM', P .. 'in:' .. me, 'MINID', '~', (ARGV[5] + 1) .. '-0')
 return 1
 """
 )

@@ -276,6 +276,9 @@ class Vault:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
+        """Finishes what others wait for, if that takes no time."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_HANDOVER)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
