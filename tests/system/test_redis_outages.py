@@ -81,7 +81,7 @@ class Talker:
                 self._take(frame)
                 if frame["type"] == "ping":
                     await socket.send('{"type":"pong"}')
-                elif frame["type"] == "error" and frame["data"]["code"] == "engine_unavailable" and "re" not in frame:
+                elif frame["type"] == "error" and self.seq < 2:
                     await asyncio.sleep(1)  # The rooms that hello named; it may be asked again.
                     await socket.send(json.dumps({"type": "join", "data": {"room": self.room}}))
         except ConnectionClosed:

@@ -195,7 +195,8 @@ class Journal:
         if tenure.record != _record(tenure.client):
             record = write(pack(tenure.client, self._clock.now(), whole=False))
         kept = len(session.log)
-        return [session.sid, tenure.fence, instead_of, record, session.seq, kept, len(fresh), *fresh]
+        log = (session.seq, kept, int(known == 0), len(fresh), *fresh)
+        return [session.sid, tenure.fence, instead_of, record, *log]
 
 
 def _record(client: Client) -> tuple[Any, ...]:

@@ -172,7 +172,7 @@ TOUCH = (
 )
 
 #: at, ended {sid, fence}, kept {sid, fence (0: it is new), node that it may replace, record, seq, frames of the log in
-#: all, new frames} -> for each that is kept: its fence, 0 when somebody else has it
+#: all, whether all of them follow, the last frames} -> for each that is kept: its fence, 0 when somebody else has it
 KEEP = (
     _BEGIN
     + _KNOWN
@@ -192,7 +192,7 @@ for _ = 1, tonumber(ARGV[at]) do
 end
 at = at + 1
 for number = 1, tonumber(ARGV[at]) do
-  local sid, fence, frames = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 7])
+  local sid, fence, frames = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 8])
   local session, log = P .. 's:' .. sid, P .. 'l:' .. sid
   local good
   if fence == '0' then
@@ -210,14 +210,22 @@ for number = 1, tonumber(ARGV[at]) do
   kept[number] = good and tonumber(fence) or 0
   if good then
     redis.call('HDEL', session, 'busy')
+    -- What was written before, and its answer lost, is not written again.
+    local have = tonumber(redis.call('HGET', session, 'seq') or '0')
+    if ARGV[at + 7] == '1' then
+      redis.call('DEL', log)
+      have = 0
+    end
     redis.call('HSET', session, 'seq', ARGV[at + 5], 'src', ARGV[4], 'on', me)
     if ARGV[at + 4] ~= '' then redis.call('HSET', session, 'record', ARGV[at + 4]) end
-    for i = at + 8, at + 7 + frames do redis.call('RPUSH', log, ARGV[i]) end
+    for i = 1, frames do
+      if tonumber(ARGV[at + 5]) - frames + i > have then redis.call('RPUSH', log, ARGV[at + 8 + i]) end
+    end
     if ARGV[at + 6] == '0' then redis.call('DEL', log) else redis.call('LTRIM', log, -tonumber(ARGV[at + 6]), -1) end
     redis.call('PEXPIRE', session, {ttl})
     redis.call('PEXPIRE', log, {ttl})
   end
-  at = at + 7 + frames
+  at = at + 8 + frames
 end
 return kept
 """

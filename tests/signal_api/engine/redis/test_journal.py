@@ -53,3 +53,21 @@ async def test_a_stream_is_no_longer_than_what_is_not_kept_yet(
     key = f"{redis_prefix}:n:{node.redis._store.node}"
     last = one_redis.command("HGET", key, "last")
     await eventually(lambda: one_redis.command("HGET", key, "at") == last)
+
+
+async def test_what_was_written_and_not_answered_is_not_written_twice(cluster: Cluster) -> None:
+    node, other = await cluster.node(), await cluster.node()
+    alice, bob = await node.enter(rooms=["r"]), await node.enter(rooms=["r"])
+    for number in range(4):
+        await bob.say("message", room="r", to="*", data=number)
+    await eventually(lambda: len(alice.line.frames) >= 7)
+    await node.redis._journal.write()
+    tenure = node.redis._journal.tenures[alice.welcome["sid"]]
+    tenure.seq -= 2  # As if the answer of the last two had been lost.
+    await bob.say("message", room="r", to="*", data=4)
+    await eventually(lambda: len(alice.line.frames) >= 8 and tenure.seq == alice.client.session.seq)
+    frames = [entry.frame for entry in alice.client.session.log]
+    await node.die()
+    again = await other.resume(alice, f"{alice.welcome['epoch']}.1")
+    assert again.welcome["resumed"]
+    assert [entry.frame for entry in again.client.session.log] == frames[1:]
