@@ -234,6 +234,8 @@ class LimitSettings(Settings):
     #: a source is an IPv4 address or an IPv6 /64
     sessions_per_source: int = Field(default=200, ge=1)
     connects_per_second: float = Field(default=20, gt=0)
+    #: open HTTP connections; a WebSocket counts until it is accepted
+    connections_per_source: int = Field(default=1000, ge=1)
     ice_per_minute: float = Field(default=30, gt=0)
     #: wrong passwords of rooms, of one user or source
     passwords_per_minute: float = Field(default=5, gt=0)
@@ -242,6 +244,10 @@ class LimitSettings(Settings):
 class TimeSettings(Settings):
     """Seconds."""
 
+    #: for the line and the headers of a request
+    head_timeout: float = Field(default=10, gt=0)
+    #: for the rest of a request
+    body_timeout: float = Field(default=30, gt=0)
     hello_timeout: float = Field(default=10, gt=0)
     ping_interval: float = Field(default=25, gt=0)
     #: after a ping, without any frame

@@ -89,6 +89,8 @@ class Instruments:
         self.key_sets = counts("key_sets_fetched", text, {"result": ("ok", "failed")})
         self.ice_issued = counts("ice_issued", "TURN credentials.", {"format": ("join", "push", *IceFormat)})
         self.origins_refused = counts("origins_refused", "Requests of foreign pages or hosts.", {"what": _FOREIGN})
+        text = "Connections that were ended for what they asked, how slowly, or how many they were."
+        self.turned_away = counts("turned_away", text, {"reason": _TURNED_AWAY})
         routes = (*ROUTES, *SESSION_ROUTES, ADMIN, PEERJS_ROUTE, "other")
         answers = {"route": routes, "code": ("2xx", "3xx", "4xx", "5xx")}
         self.http_requests = counts("http_requests", "HTTP requests, by what they were answered.", answers)
@@ -122,4 +124,5 @@ class CensusReader(Protocol):
 
 _AUTH_FAILURES = (ErrorCode.UNAUTHORIZED, ErrorCode.TOKEN_EXPIRED)
 _FOREIGN = ("host", "origin")
+_TURNED_AWAY = ("head_timeout", "body_timeout", "per_source", "capacity", "malformed")
 TURN_EVENTS = ("allocated", "refused", "ended", "usage", "draining")

@@ -29,6 +29,7 @@ class ErrorCode(enum.StrEnum):
     TOO_MANY_ROOMS = "too_many_rooms"
     SESSION_LIMIT = "session_limit"
     SESSION_EXPIRED = "session_expired"
+    REQUEST_TIMEOUT = "request_timeout"
     FRAME_TOO_LARGE = "frame_too_large"
     HOST_NOT_ALLOWED = "host_not_allowed"
     RATE_LIMITED = "rate_limited"
@@ -69,6 +70,7 @@ _STATUS = {
     ErrorCode.TOO_MANY_ROOMS: HTTPStatus.CONFLICT,
     ErrorCode.SESSION_LIMIT: HTTPStatus.CONFLICT,
     ErrorCode.SESSION_EXPIRED: HTTPStatus.GONE,
+    ErrorCode.REQUEST_TIMEOUT: HTTPStatus.REQUEST_TIMEOUT,
     ErrorCode.FRAME_TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ErrorCode.HOST_NOT_ALLOWED: HTTPStatus.MISDIRECTED_REQUEST,
     ErrorCode.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
@@ -83,6 +85,7 @@ _RETRYABLE = frozenset(
     {
         ErrorCode.TOKEN_EXPIRED,
         ErrorCode.ROOM_FULL,
+        ErrorCode.REQUEST_TIMEOUT,
         ErrorCode.RATE_LIMITED,
         ErrorCode.INTERNAL,
         ErrorCode.OVER_CAPACITY,

@@ -14,6 +14,7 @@ from fairlead.listeners import BufferSettings, bind
 from fairlead.log import get_logger
 from signal_api.app import App, create_app
 from signal_api.config import SignalApiSettings
+from signal_api.doorstep import MAX_HEAD, Doorstep, take_all_files
 from signal_api.engine.contract import Engine
 from signal_api.engine.memory import MemoryEngine
 from signal_api.engine.redis.engine import RedisEngine
@@ -33,8 +34,6 @@ _DRAIN_SHARE = 0.8
 _LAST_REQUESTS = 1
 #: A frame that is a little too large is told so by us; one that is much too large never reaches us whole.
 _SLACK = 2
-#: connections beside the sessions: requests, and sockets that have not said hello
-_OTHERS = 4096
 #: Keys that a running process cannot change: its sockets were opened with them.
 _FIXED = ("listen", "trusted_proxies", "webhooks", "fence", "engine", "workers")
 
@@ -69,13 +68,16 @@ class SignalApi:
         except EngineUnavailableError as error:
             remedy = "start Redis, or correct the URL; engine.kind: memory needs none"
             raise SettingError((self.name, "engine", "url"), str(error), remedy) from None
-        self._http = HttpServer(app, sockets, **uvicorn_options(loaded.section))
+        doorstep = Doorstep(app.hub, take_all_files(), section.trusted_proxies)
+        self._http = HttpServer(app, sockets, **uvicorn_options(loaded.section, doorstep))
         await self._http.start()
         self.addresses = tuple(Address(*sock.getsockname()[:2]) for sock in sockets)
         await app.hub.keep_keys()
         for address in self.addresses:
             _log.info("listening", on=f"http://{address}", access="open here" if policy.is_demo else "by token")
         app.hub.webhooks.start([webhook.endpoint() for webhook in loaded.section.webhooks])
+        text = "Connections of which the rest of a request is missing; one that has said nothing waits for its head."
+        context.metrics.gauge("unfinished_requests", text, doorstep.unfinished, ("awaited",))
         text = "Events that wait for their back ends."
         context.metrics.gauge("webhooks_waiting", text, app.hub.webhooks.waiting)
         self._start_workers(section)
@@ -153,15 +155,16 @@ def open_sockets(loaded: Loaded[SignalApiSettings]) -> list[socket.socket]:
     return sockets
 
 
-def uvicorn_options(section: SignalApiSettings) -> dict[str, object]:
-    """For uvicorn: our own pings instead of its own, nothing compressed, no names in headers."""
+def uvicorn_options(section: SignalApiSettings, doorstep: Doorstep) -> dict[str, object]:
+    """For uvicorn: our own pings instead of its own, nothing compressed, no names in headers, nobody who dawdles."""
     return {
+        "http": doorstep.connection,
+        "h11_max_incomplete_event_size": MAX_HEAD,
         "ws": "websockets-sansio",
         "ws_per_message_deflate": False,
         "ws_max_size": section.limits.frame_bytes * _SLACK,
         "ws_ping_interval": None,
         "lifespan": "off",
-        "limit_concurrency": section.limits.sessions + _OTHERS,
         "proxy_headers": bool(section.trusted_proxies),
         "forwarded_allow_ips": list(section.trusted_proxies),
         "timeout_graceful_shutdown": _LAST_REQUESTS,

@@ -311,12 +311,13 @@ def _number(query: dict[str, str], name: str, default: float, most: float) -> fl
 
 
 async def _body(receive: Receive) -> bytes:
+    """The whole of it; half a request is none."""
     parts = []
     while (message := await receive())["type"] == "http.request":
         parts.append(message.get("body", b""))
         if not message.get("more_body", False):
-            break
-    return b"".join(parts)
+            return b"".join(parts)
+    raise RefusedError(Refusal(ErrorCode.BAD_REQUEST, "the request ended in the middle of its body"))
 
 
 async def _reply(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,6 +13,7 @@ from websockets.typing import Origin, Subprotocol
 
 from fairlead.daemon import HttpServer
 from signal_api.app import create_app
+from signal_api.doorstep import Doorstep
 from signal_api.engine.memory import MemoryEngine
 from signal_api.policy import read_policy
 from signal_api.server import open_sockets, uvicorn_options
@@ -59,9 +61,10 @@ class Service:
         self.engine = MemoryEngine(self.clock)
         self.app = create_app(read_policy(self.loaded), self.clock, dice(), self.engine, self.instruments)
         self.hub = self.app.hub
+        self.doorstep = Doorstep(self.hub, math.inf, self.loaded.section.trusted_proxies)
         self._sockets = open_sockets(self.loaded)
         self.authority = f"127.0.0.1:{self._sockets[0].getsockname()[1]}"
-        self._server = HttpServer(self.app, self._sockets, **uvicorn_options(self.loaded.section))
+        self._server = HttpServer(self.app, self._sockets, **uvicorn_options(self.loaded.section, self.doorstep))
         self._peers: list[ClientConnection] = []
         self._started = False
         self.http = self.http_from("127.0.0.1")
