@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from bench.soak import Gone, Program, TurnClient
 from bench.turn_client import TurnError
@@ -22,6 +23,10 @@ PORT_HOLD = 8
 _FIRST_CHANNEL, _CHANNELS = 0x4000, 0x3FFF
 _PEERS_AT_MOST = 4
 _WORTH_A_DAY = 86400
+#: How an allocation ends that does not wait for its expiry.
+_ENDS = {Transport.UDP: ["refresh", "refresh", "revoke"], Transport.TCP: ["refresh", "refresh", "revoke", "close"]}
+
+Card = TypeVar("Card")
 
 
 @dataclass
@@ -41,6 +46,20 @@ class Ground:
     troubles: Counter[str] = field(default_factory=Counter)
 
 
+class Deck(Generic[Card]):
+    """Deals each of its cards once before any comes again: chance decides the order, and a short soak sees all."""
+
+    def __init__(self, cards: Iterable[Card], dice: random.Random) -> None:
+        self._cards = list(cards)
+        self._dice = dice
+        self._left: list[Card] = []
+
+    def deal(self) -> Card:
+        if not self._left:
+            self._left = self._dice.sample(self._cards, len(self._cards))
+        return self._left.pop()
+
+
 class Town:
     """So many clients at any time, and the peers that all of them write to."""
 
@@ -49,6 +68,8 @@ class Town:
         self._ground = ground
         self._dice = dice
         self._born = 0
+        self._servers = Deck(ground.servers, dice)
+        self._ends = {transport: Deck(ways, dice) for transport, ways in _ENDS.items()}
         self._peers: dict[Family, list[tuple[int, Address]]] = {}
 
     async def live(self, clients: int, at_most: float | None) -> None:
@@ -74,7 +95,7 @@ class Town:
 
     async def _client(self, name: str) -> None:
         ground, dice = self._ground, self._dice
-        transport, server = dice.choice(ground.servers)
+        transport, server = self._servers.deal()
         who = mint(ground.secret, name, int(time.time()) + _WORTH_A_DAY)
         client = await self._program.open_client(transport, dice.choice(ground.clients[server.family]), server, who)
         try:
@@ -123,8 +144,7 @@ class Town:
 
     async def _end(self, client: TurnClient, flows: Iterable[int]) -> bool:
         """Ends the allocation by one of the ways that there are, and tries for a while whether it has ended."""
-        ways = ["refresh", "refresh", "revoke"] + ["close"] * (client.transport is Transport.TCP)
-        way = self._dice.choice(ways)
+        way = self._ends[client.transport].deal()
         self._ground.ends[way] += 1
         if way == "refresh":
             await client.ask(Method.REFRESH, [(LIFETIME, 0)])

@@ -1,7 +1,6 @@
 """turnd as the runtime sees it: started, reloaded, drained, stopped."""
 
 import asyncio
-import os
 from collections.abc import Mapping, Sequence
 
 from fairlead.config import Loaded, SettingError, SharedSettings
@@ -26,6 +25,7 @@ from turnd.assembly import (
 from turnd.config import TurndSettings
 from turnd.dataplane.choice import make_engine, threads_for
 from turnd.dataplane.contract import DataPlane, EngineSettings, Usage
+from turnd.dataplane.cores import usable_cores
 from turnd.journal import Journal
 from turnd.liaison import Liaison
 from turnd.listening import Entries, Listening
@@ -142,14 +142,14 @@ class Turnd:
             await self.link.stop()
 
     def _make_engine(self, section: TurndSettings) -> DataPlane:
-        buffers, cores = section.buffers, len(os.sched_getaffinity(0))
+        buffers = section.buffers
         settings = EngineSettings(
             aliases(self._hosts),
             buffers.listeners,
             buffers.receive,
             buffers.send,
             buckets=section.limits.buckets,
-            threads=threads_for(cores) if section.threads == "auto" else section.threads,
+            threads=threads_for(usable_cores()) if section.threads == "auto" else section.threads,
         )
         try:
             engine = make_engine(section.engine, settings)

@@ -50,7 +50,7 @@ def test_nothing_goes_astray(tmp_path: Path, engine: str, threads: str) -> None:
     assert report["delivered_to_peer"] + report["delivered_to_client"] > 1e5
     assert report["flows_ended"] > 20
     assert report["tried_after_end"] > 0
-    assert {"refresh", "revoke"} <= set(report["ended_by"])
+    assert {"refresh", "revoke", "close"} <= set(report["ended_by"])
 
 
 @pytest.mark.parametrize(
