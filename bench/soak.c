@@ -115,7 +115,7 @@ static void report(uint64_t began) {
     for (uint32_t i = 0; i < flow_count; i++) {
         struct flow *flow = &flows[i];
         ended += flow->ends_at > 0;
-        for (int way = UP; way <= DOWN; way++) deaf += flow->next[way] > 200 && !flow->arrived[way];
+        for (int way = UP; way <= DOWN; way++) deaf += flow->next[way] - flow->after_end[way] > 200 && !flow->arrived[way];
     }
     printf("report {\"seconds\": %.3f, \"sent\": %lu, \"delivered_to_peer\": %lu, \"delivered_to_client\": %lu, "
            "\"lost\": %lu, \"tried_after_end\": %lu, \"arrived_within_grace\": %lu, \"flows\": %u, "

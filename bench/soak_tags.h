@@ -34,7 +34,7 @@ struct flow {
     unsigned char prefix[64];
     size_t prefix_length;
     uint64_t ends_at, moved_at;
-    uint64_t next[2], seen[2], recent[2], under_way[2], arrived[2];
+    uint64_t next[2], after_end[2], seen[2], recent[2], under_way[2], arrived[2];
 };
 
 static struct end *ends;

@@ -216,6 +216,7 @@ static void send_packets(uint32_t index, int way, int count) {
         flow->under_way[way] += (uint64_t)count;
         under_way += (uint64_t)count;
     } else {
+        flow->after_end[way] += (uint64_t)count;
         tried += (uint64_t)count;
     }
 }

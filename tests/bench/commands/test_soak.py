@@ -46,8 +46,8 @@ def test_nothing_goes_astray(tmp_path: Path, engine: str, threads: str) -> None:
     assert status == 0, report
     assert (report["findings"], report["deaf"], report["troubles"]) == (0, 0, {})
     assert report["sent"] >= 2e5
-    # A busy machine loses packets, which is no fault; what arrives has to be right.
-    assert report["delivered_to_peer"] + report["delivered_to_client"] > 1e5
+    arrived = report["delivered_to_peer"] + report["delivered_to_client"]
+    assert arrived > 0.9 * (report["sent"] - report["tried_after_end"])
     assert report["flows_ended"] > 20
     assert report["tried_after_end"] > 0
     assert {"refresh", "revoke", "close"} <= set(report["ended_by"])
