@@ -252,6 +252,7 @@ class Hub:
         """A session of another node goes on here; its connection is lost until the client comes."""
         self.roster.add(client)
         self._liveness.disconnected(client, self.policy.times)
+        self.desk.take_in(client)
         if self.revocations.cover(client.grants, self.clock.now().wall):
             self.timers.after(0.0, partial(self.end, client, LeaveReason.KICKED, CloseCode.UNAUTHORIZED))
 
@@ -259,7 +260,7 @@ class Hub:
         """A session goes on at another node."""
         client.is_elsewhere = True
         client.stop_timers()
-        self.desk.forget(client)
+        self.desk.give_up(client)
         if client.lapse is not None:
             client.lapse.cancel()
         self.roster.remove(client)

@@ -65,6 +65,16 @@ class IceDesk:
         self._arm(client)
         return given
 
+    def take_in(self, client: Client) -> None:
+        """A session goes on here: its next credentials come from here, in the same time."""
+        self._arm(client)
+
+    def give_up(self, client: Client) -> None:
+        """It goes on elsewhere."""
+        if client.renewal is not None:
+            client.renewal.cancel()
+            client.renewal = None
+
     def forget(self, client: Client) -> None:
         """The session has ended."""
         client.renewals.clear()
@@ -83,10 +93,8 @@ class IceDesk:
 
     def _arm(self, client: Client) -> None:
         """One timer, at the first renewal."""
-        if client.renewal is not None:
-            client.renewal.cancel()
-            client.renewal = None
-        if client.renewals:
+        self.give_up(client)
+        if client.renewals and not client.is_elsewhere:
             left = min(client.renewals.values()) - self._timers.clock.now().monotonic
             client.renewal = self._timers.after(max(0.0, left), lambda: self._renew(client))
 

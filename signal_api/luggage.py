@@ -32,8 +32,11 @@ class Unproven(NamedTuple):
 
 class Luggage(msgspec.Struct, frozen=True):
     """`places` are memberships as JSON, `log` the last frames up to `seq`; `silent` says for how many seconds the
-    client was not heard. What is read from a store, rather than handed over, is certain only so far as the log goes:
-    its old node may have sent more. Without an epoch nothing of the log is certain."""
+    client was not heard; `renewals` are rooms, and when (Unix time) the TURN credential for each is made anew.
+
+    What is read from a store, rather than handed over, is certain only so far as the log goes: its old node may have
+    sent more. Without an epoch nothing of the log is certain.
+    """
 
     sid: str
     key_digest: bytes
@@ -43,6 +46,7 @@ class Luggage(msgspec.Struct, frozen=True):
     grants: Grants
     visitor: Visitor
     places: tuple[bytes, ...] = ()
+    renewals: tuple[tuple[str, float], ...] = ()
     log: tuple[ServerFrame, ...] = ()
     replies: tuple[Said, ...] = ()
     unproven: tuple[Unproven, ...] = ()
@@ -89,6 +93,7 @@ def pack(client: Client, now: Now, whole: bool = True) -> Luggage:
         grants=client.grants,
         visitor=client.visitor,
         places=tuple(write_place(membership) for membership in session.rooms.values()),
+        renewals=tuple((room, now.wall + due - now.monotonic) for room, due in client.renewals.items()),
     )
     if not whole:
         return record
@@ -110,6 +115,7 @@ def unpack(luggage: Luggage, now: Now) -> Client:
     for membership in map(read_place, luggage.places):
         session.rooms[membership.room] = membership
     client = Client(session, luggage.grants, luggage.visitor, TokenBucket(), now.monotonic - luggage.silent)
+    client.renewals = {room: now.monotonic + due - now.wall for room, due in luggage.renewals}
     if luggage.unproven:
         owed = (Owed(now.monotonic - age, receipt) for age, receipt in luggage.unproven)
         client.owed = deque(owed, maxlen=LOG_FRAMES)

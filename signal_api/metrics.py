@@ -20,11 +20,11 @@ PEERJS_ROUTE = "peerjs"
 ADMIN = "/v1/admin"
 _SESSION = "/v1/sessions/{sid}"
 TRANSPORTS = ("websocket", "sse", "poll", "peerjs")
-#: Types of frames by which they are counted; an application's own are "x", what nobody knows is "other".
+#: Types of frames that go to other members, by which they are counted; an application's own are "x".
+RELAYED_TYPES = (*sorted(NEGOTIATION), "message", "x")
+#: Types of clients' frames; what no client has to send is "other".
 FRAME_TYPES = (
-    *sorted(NEGOTIATION), "hello", "join", "leave", "message", "ok", "error", "ping", "pong", "token", "welcome",
-    "joined", "member.joined", "member.left", "meta.set", "kick", "unban", "turn", "ice",
-    "quota", "report", "drain", "x", "other",
+    *RELAYED_TYPES, "hello", "join", "leave", "meta.set", "kick", "unban", "token", "report", "ping", "pong", "other",
 )  # fmt: skip
 #: seconds from the receipt of a frame until it is queued for every receiver on this node
 _RELAY_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
@@ -74,7 +74,7 @@ class Instruments:
         results = ("resumed", *(failure.value for failure in ResumeFailure))
         self.resumes = counts("resumes", "Attempts to go on with a session.", {"result": results})
         self.frames = counts("frames", "Frames of clients.", {"type": FRAME_TYPES})
-        self.relayed = counts("frames_relayed", "Frames queued for other members.", {"type": FRAME_TYPES})
+        self.relayed = counts("frames_relayed", "Frames queued for other members.", {"type": RELAYED_TYPES})
         self.errors = counts("errors", "Refusals, in frames and in HTTP replies.", {"code": ErrorCode})
         closings = (str(code.value) for code in CloseCode)
         self.closes = counts("closes", "Connections that the server closed.", {"code": closings})

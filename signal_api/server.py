@@ -12,6 +12,7 @@ from fairlead.datagram import Address
 from fairlead.link import Remote
 from fairlead.listeners import BufferSettings, bind
 from fairlead.log import get_logger
+from fairlead.metrics import Metrics
 from signal_api.app import App, create_app
 from signal_api.config import SignalApiSettings
 from signal_api.doorstep import MAX_HEAD, Doorstep, take_all_files
@@ -60,7 +61,7 @@ class SignalApi:
         policy = read_policy(loaded)
         clock = context.clock
         self._section = section = loaded.section
-        engine = self._engine = open_engine(section, clock)
+        engine = self._engine = open_engine(section, clock, context.metrics)
         app = self.app = create_app(policy, clock, clock.entropy, engine, Instruments(context.metrics))
         sockets = open_sockets(loaded)
         try:
@@ -137,11 +138,12 @@ class SignalApi:
             await self._engine.stop()
 
 
-def open_engine(section: SignalApiSettings, clock: SystemClock) -> Engine:
+def open_engine(section: SignalApiSettings, clock: SystemClock, metrics: Metrics) -> Engine:
     """The engine that is asked for; it has not begun."""
     if section.engine.kind == "memory" or section.engine.url is None:
         return MemoryEngine(clock)
-    return RedisEngine(section.engine.url.get_secret_value(), section.engine.prefix, clock, clock.entropy)
+    url = section.engine.url.get_secret_value()
+    return RedisEngine(url, section.engine.prefix, clock, clock.entropy, metrics)
 
 
 def open_sockets(loaded: Loaded[SignalApiSettings]) -> list[socket.socket]:

@@ -255,6 +255,7 @@ class PeerJsTransport:
             text = f"an id is up to {peerjs.LONGEST_ID} letters and digits, with single spaces, - or _ between them"
             return Rejection(Closing(CloseCode.BAD_REQUEST, text), peerjs.complaint("ERROR", text))
         room = peerjs.room_of(keys[0] if has_join_key else asked.key)
+        await self._hub.look_for_key(asked.token)
         grants = GUEST if has_join_key else self._grants(asked.token, visitor, room)
         if isinstance(grants, Refusal):
             return _rejection_of(grants)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fairlead.clock import Entropy, Now
+from fairlead.metrics import Metrics
 from signal_api.clients import Client, Visitor
 from signal_api.engine.redis.engine import RedisEngine
 from signal_api.refusals import Closing
@@ -16,10 +17,16 @@ from tests.signal_api.worlds import JOIN_KEY, ManualClock
 
 
 class RealClock(ManualClock):
-    """Redis has a clock of its own, so that time cannot stand still."""
+    """Redis has a clock of its own, so that time cannot stand still; but it may be moved on."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
 
     def now(self) -> Now:
-        return Now(time.monotonic(), time.time())
+        return Now(time.monotonic() + self._ahead, time.time() + self._ahead)
+
+    def move(self, seconds: float) -> None:
+        self._ahead += seconds
 
 
 class RedisNode(Node):
@@ -33,7 +40,8 @@ class RedisNode(Node):
 
     def furnish(self) -> Entropy:
         self.clock = RealClock()
-        self.engine = self.redis = RedisEngine(*self._place, self.clock, os.urandom)
+        self.metrics = Metrics("signal")
+        self.engine = self.redis = RedisEngine(*self._place, self.clock, os.urandom, self.metrics)
         return os.urandom
 
     async def start(self) -> None:
@@ -84,8 +92,9 @@ class Cluster:
         self._keys: dict[str, object] = {"limits__frame_burst": 100000, "limits__sessions_per_source": 10000} | keys
         self.nodes: list[RedisNode] = []
 
-    async def node(self) -> RedisNode:
-        node = RedisNode(self._url, self._prefix, **self._keys)
+    async def node(self, url: str | None = None) -> RedisNode:
+        """One more; `url` is its own way to the same Redis."""
+        node = RedisNode(url or self._url, self._prefix, **self._keys)
         await node.start()
         self.nodes.append(node)
         return node

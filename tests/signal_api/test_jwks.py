@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from fairlead.config import ConfigError
 from signal_api.authorization import Grants
 from signal_api.config import JwksSettings
 from signal_api.jwks import MAX_BYTES, MAX_KEYS, KeySource, read_key_set
+from signal_api.peerjs import room_of
 from signal_api.policy import read_policy
 from tests.signal_api.service import Service
 from tests.signal_api.worlds import ISSUER, ManualClock, configured
@@ -114,8 +115,8 @@ async def provider() -> AsyncIterator[Provider]:
     await running.stop()
 
 
-def _token(clock: ManualClock, algorithm: str, key_id: str) -> str:
-    claims = {"iss": ISSUER, "aud": "signal", "sub": "ann", "exp": clock.now().wall + 60, "sig": {"rooms": ["r"]}}
+def _token(clock: ManualClock, algorithm: str, key_id: str, rooms: Sequence[str] = ("r",)) -> str:
+    claims = {"iss": ISSUER, "aud": "signal", "sub": "ann", "exp": clock.now().wall + 60, "sig": {"rooms": rooms}}
     return jwt.encode(claims, SIGNERS[algorithm], algorithm, {"kid": key_id})
 
 
@@ -133,6 +134,22 @@ async def test_a_client_comes_in_by_a_key_that_was_published_a_moment_ago(provid
         assert opened.status_code == 201
         ice = {"Authorization": f"Bearer {_token(service.clock, 'ES256', 'key ES256')}"}
         assert (await service.http.get("/v1/ice", headers=ice)).status_code == 200
+
+
+async def test_a_peerjs_client_comes_in_by_such_a_key_too(provider: Provider) -> None:
+    provider.body = _set(ALL[0])
+    async with Service(jwt__keys=None, jwt__jwks={"url": provider.url}, peerjs__open=True) as service:
+        provider.body = _set(*ALL)
+        token = _token(service.clock, "ES256", "key ES256", rooms=[room_of("peerjs")])
+        peer = await service.dial(f"/peerjs?key=peerjs&id=ann&token={token}", subprotocols=None)
+        async with asyncio.timeout(20):
+            assert json.loads(await peer.socket.recv()) == {"type": "OPEN"}
+        (client,) = service.hub.roster
+        assert (client.grants.user, provider.asked) == ("ann", 1)
+        other = await service.dial("/peerjs?key=peerjs&id=bob&token=a+text", subprotocols=None)
+        async with asyncio.timeout(20):
+            assert json.loads(await other.socket.recv()) == {"type": "OPEN"}
+        assert provider.asked == 1, "a token of PeerJS's own names no key"
 
 
 async def test_names_that_are_made_up_cause_few_requests(provider: Provider) -> None:

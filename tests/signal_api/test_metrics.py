@@ -3,7 +3,9 @@
 import pytest
 
 from fairlead.metrics import Metrics
-from signal_api.metrics import FRAME_TYPES, Instruments, frame_type
+from signal_api.engine.redis.meters import Meters
+from signal_api.metrics import FRAME_TYPES, RELAYED_TYPES, Instruments, frame_type
+from signal_api.verbs import HANDLERS, Verbs
 from tests.signal_api.node import Node
 
 
@@ -14,14 +16,20 @@ def test_frame_types_are_counted_by_a_closed_set() -> None:
     assert all(frame_type(kind) == kind for kind in FRAME_TYPES)
 
 
+def test_types_are_counted_that_there_can_be_and_no_others() -> None:
+    assert {*HANDLERS, "x", "other"} == set(FRAME_TYPES)
+    assert {kind for kind, verb in HANDLERS.items() if verb is Verbs._relay} | {"x"} == set(RELAYED_TYPES)
+
+
 def test_every_series_is_there_from_the_start_and_there_are_few() -> None:
     metrics = Metrics("signal")
     Instruments(metrics)
+    Meters(metrics)
     _, text = metrics.expose()
     series = [line for line in text.decode().splitlines() if line.startswith("signal_")]
     assert 'signal_closes_total{code="4104"} 0.0' in series
     assert 'signal_frames_total{type="offer"} 0.0' in series
-    assert len(series) < 300
+    assert len(series) < 250
 
 
 async def test_gauges_say_how_it_stands() -> None:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fairlead.clock import Entropy
+from fairlead.metrics import Metrics
 from signal_api.effects import Effect, Revoked
 from signal_api.engine.contract import Census, Once, Stored
 from signal_api.engine.redis.inbox import Inbox
 from signal_api.engine.redis.journal import Journal
+from signal_api.engine.redis.meters import Meters
 from signal_api.engine.redis.nodes import Nodes
 from signal_api.engine.redis.parcels import for_nodes, read_room, room_key, write, write_member, write_room
 from signal_api.engine.redis.scripts import COMMIT, LIST, LOAD, PUBLISH, REVOKE
@@ -28,12 +30,14 @@ _NOBODY = Stored(None, 0)
 class RedisEngine:
     """Rooms in Redis under compare-and-set; sessions in a vault there."""
 
-    def __init__(self, url: str, prefix: str, clock: Clock, entropy: Entropy) -> None:
-        self._store = Store(url, prefix)
+    def __init__(self, url: str, prefix: str, clock: Clock, entropy: Entropy, metrics: Metrics) -> None:
+        meters = Meters(metrics)
+        self._store = Store(url, prefix, meters)
         self._inbox = Inbox(self._store, self._handle, self._lose)
         self._journal = Journal(self._store, self._inbox, clock)
         self._vault = Vault(self._store, self._inbox, self._journal)
         self._nodes = Nodes(self._store, self._inbox, self._vault, clock, entropy)
+        meters.watch(lambda: not self._store.is_away, self._nodes.states, lambda: self._nodes.lag)
         self._seen: OrderedDict[str, Stored] = OrderedDict()
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -24,7 +24,9 @@ _GATHER = 0.01
 #: seconds until the next attempt when Redis does not answer
 _PAUSE = 0.25
 #: seconds for which the stream still holds what is kept: whoever takes over a session may be about to read it
-_HOLD = 3.0
+HOLD = 3.0
+#: the fence of a session that was never anywhere else
+_FIRST = 1
 #: sessions that are written at once
 _MOST = 128
 
@@ -103,9 +105,12 @@ class Journal:
                 self.tenures[tenure.client.sid] = tenure
             try:
                 fences = await self._keep(some, instead_of)
-            except EngineUnavailableError:
+            except BaseException:
                 for tenure in opened[first:]:
                     self.tenures.pop(tenure.client.sid, None)
+                    if not instead_of:  # It may have been kept all the same, and nobody will ask for it.
+                        self._ended.append((tenure.client.sid, _FIRST))
+                        self._due.set()
                 raise
             for tenure, fence in zip(some, fences, strict=True):
                 tenure.fence = fence
@@ -158,10 +163,10 @@ class Journal:
             raise
 
     async def _settle(self, at: int) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._clock.now().monotonic
         self._holds.append((now, at))
         trim = 0
-        while self._holds[0][0] <= now - _HOLD:
+        while self._holds[0][0] <= now - HOLD:
             trim = self._holds.popleft()[1]
         await self._store.run(SETTLE, at, trim)
         self._settled = at
@@ -203,4 +208,4 @@ def _record(client: Client) -> tuple[Any, ...]:
     """What the record of a session says, so far as it can change."""
     session = client.session
     places = tuple((m.room, m.member, m.present, m.meta, m.grants, m.terms) for m in session.rooms.values())
-    return session.epoch, client.grants, client.visitor, places
+    return session.epoch, client.grants, client.visitor, places, tuple(client.renewals.items())

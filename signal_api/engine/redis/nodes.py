@@ -45,6 +45,8 @@ class Nodes:
 
     def __init__(self, store: Store, inbox: Inbox, vault: Vault, clock: Clock, entropy: Entropy) -> None:
         self.census = Census(0, 0)
+        #: entries of the stream that were not read at the last beat
+        self.lag = 0
         #: whether sessions of dead nodes are taken over
         self.adopts = True
         self._store = store
@@ -57,7 +59,6 @@ class Nodes:
         self._seen: dict[str, _Seen] = {}
         #: under which name this node was lost, until it lives again
         self._lost: str | None = None
-        self._hurry = asyncio.Event()
         self._adopting: asyncio.Task[None] | None = None
 
     async def register(self) -> None:
@@ -77,24 +78,28 @@ class Nodes:
     def lose(self) -> None:
         """Something that was for this node is gone for good."""
         self._lost = self._store.node
-        self._hurry.set()
+        self._store.alarm.set()
 
     async def run(self) -> None:
         """Until it is cancelled."""
+        loop, due = asyncio.get_running_loop(), 0.0
         while True:
+            self._store.alarm.clear()
             try:
-                if self._lost is None:
-                    await self._beat()
+                if self._lost is None and loop.time() < due:
+                    await self._store.measure()  # Somebody was not answered; whether others are is seen now.
                 else:
-                    await self._begin_anew(self._lost)
-                pause = _BEAT
+                    await (self._beat() if self._lost is None else self._begin_anew(self._lost))
+                    due = loop.time() + _BEAT
+                pause = due - loop.time()
             except LostError:
                 self.lose()
                 pause = 0.0
             except EngineUnavailableError:
+                self._store.alarm.clear()
                 pause = _AGAIN
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), pause)
+                await asyncio.wait_for(self._store.alarm.wait(), pause)
 
     async def leave(self) -> None:
         """The others need not wait to find out."""
@@ -109,11 +114,16 @@ class Nodes:
         # More beats than were answered are no harm: an answer may be lost on its way.
         if run_id != self._run_id or beats <= self._beats or int(last) < applied:
             raise LostError("the store was begun anew, or went back in time")
-        self._beats = beats
+        self._beats, self.lag = beats, max(0, int(last) - self._inbox.applied)
         self.census = Census(int(rooms), int(members))
         if self._beats % _RENEWAL == 0:
             await self._vault.renew()
         self._watch(dict(zip(nodes[::2], nodes[1::2], strict=True)))
+
+    def states(self) -> dict[tuple[str, ...], float]:
+        """How many nodes live, and how many were not heard of lately."""
+        silent = sum(missed >= _SILENT or beats == _GONE for beats, missed in self._seen.values())
+        return {("alive",): 1 + len(self._seen) - silent, ("silent",): silent}
 
     def _watch(self, beats: dict[bytes, bytes]) -> None:
         seen = {}
@@ -124,7 +134,7 @@ class Nodes:
                 seen[node] = _Seen(count, before.missed + 1 if before is not None and before.beats == count else 0)
         self._seen = seen
         gone = {node for node, (count, missed) in seen.items() if count == _GONE or missed >= _DEAD}
-        self._vault.silent = gone | {node for node, (_, missed) in seen.items() if missed >= _SILENT}
+        self._vault.mind(gone | {node for node, (_, missed) in seen.items() if missed >= _SILENT})
         if gone and self.adopts and (self._adopting is None or self._adopting.done()):
             self._adopting = asyncio.create_task(self._adopt(gone))
 
@@ -138,9 +148,9 @@ class Nodes:
                     await asyncio.gather(*claims, return_exceptions=True)
 
     async def _begin_anew(self, old: str) -> None:
-        self._hurry.clear()
         await self.register()
         self._seen.clear()
         await self._vault.begin_anew(old)
         self._lost = None
+        self._store.meters.epochs[()] += 1
         _log.warning("the store had lost this node; all its sessions begin anew", was=old, now=self._store.node)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from signal_api.effects import Addressed, Deliver, Effect, Revoked, Tell
-from signal_api.luggage import Luggage, write_place
+from signal_api.luggage import Luggage, read_place, write_place
 from signal_api.messages import ServerFrame
 from signal_api.revocations import Revocation
 from signal_api.rooms import Member, Room
@@ -74,3 +74,28 @@ def for_session(effect: Effect, sid: str, user: str | None) -> Effect | None:
     if isinstance(effect, Tell):
         return narrowed(effect, (sid,)) if effect.user == user else None
     return narrowed(effect, (sid,)) if sid in effect.to else None
+
+
+def pairs(flat: list[bytes]) -> dict[bytes, bytes]:
+    """A hash as Redis tells it."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def restored(record: Luggage, found: dict[bytes, bytes], frames: list[bytes]) -> Luggage:
+    """What was kept of a session: its log, and its memberships where the rooms agree; others it may come back to."""
+    places = {place.room: place for place in map(read_place, record.places)}
+    for place in places.values():
+        place.present = False
+    for key, value in found.items():
+        if key.startswith(b"r:"):
+            told = read_place(value)
+            place = places.setdefault(told.room, told)
+            place.member, place.order, place.meta, place.turn_user = told.member, told.order, told.meta, told.turn_user
+            place.present = True
+    return msgspec.structs.replace(
+        record,
+        seq=int(found[b"seq"]),
+        places=tuple(map(write_place, places.values())),
+        log=tuple(map(read_frame, frames)),
+        is_certain=False,
+    )

@@ -4,7 +4,8 @@ Keys, all behind the configured prefix:
 
     nodes            hash: node -> beats            n:NODE    hash: last (entries given), at (all before it is kept)
     in:NODE          stream of a node, ids N-0      of:NODE   set of the sessions that a node owns
-    s:SID            hash: node, fence, busy, the session, and r:ROOM for each room that it is a member of
+    s:SID            hash: node, fence, busy and moved (until it is kept by a new node), the session, and r:ROOM for
+                     each room that it is a member of
     l:SID            list: the session's log        i:SID     sorted set: frames that took effect, by their time
     r:HASH           hash: v(ersion), d(ata), o(pen), m(embers)      names   sorted set of the rooms' names
     revoked          hash: revocations              census    hash: rooms, members
@@ -209,7 +210,7 @@ for number = 1, tonumber(ARGV[at]) do
   end
   kept[number] = good and tonumber(fence) or 0
   if good then
-    redis.call('HDEL', session, 'busy')
+    redis.call('HDEL', session, 'busy', 'moved')
     -- What was written before, and its answer lost, is not written again.
     local have = tonumber(redis.call('HGET', session, 'seq') or '0')
     if ARGV[at + 7] == '1' then
@@ -249,24 +250,26 @@ PEEK = _BEGIN + _KNOWN + "return redis.call('HGETALL', P .. 's:' .. ARGV[4])"
 OWNER = _BEGIN + _KNOWN + "return redis.call('HGET', P .. 's:' .. ARGV[4], 'node')"
 
 #: sid, close code for the old connection, node that must have it ('': any), milliseconds that a move may take
-#: -> unknown | mine, fence | busy | moved, from, all up to that entry kept, told at that entry, fence, since
+#: -> unknown | busy | mine or moved, fence, how it came here ('' once it is kept here): from, all up to that entry
+#: kept, told at that entry, since
 CLAIM = (
     _BEGIN
     + _KNOWN
     + """
 local session = P .. 's:' .. ARGV[4]
-local found = redis.call('HMGET', session, 'node', 'fence', 'busy')
+local found = redis.call('HMGET', session, 'node', 'fence', 'busy', 'moved')
 local owner = found[1]
 if not owner or (ARGV[6] ~= '' and owner ~= ARGV[6]) then return {'unknown'} end
+if owner == me then return {'mine', tonumber(found[2]), found[4] or ''} end
 if found[3] and tonumber(found[3]) > now then return {'busy'} end
-if owner == me then return {'mine', tonumber(found[2])} end
 local fence = redis.call('HINCRBY', session, 'fence', 1)
-redis.call('HSET', session, 'node', me, 'busy', now + ARGV[7])
 redis.call('SREM', P .. 'of:' .. owner, ARGV[4])
 redis.call('SADD', P .. 'of:' .. me, ARGV[4])
-local q = add(owner, 'm', ARGV[4], fence .. ' ' .. me .. ' ' .. ARGV[5])
+local told = add(owner, 'm', ARGV[4], fence .. ' ' .. me .. ' ' .. ARGV[5])
 local at, since = redis.call('HGET', P .. 'n:' .. owner, 'at'), redis.call('HGET', P .. 'n:' .. me, 'last')
-return {'moved', owner, tonumber(at or '0'), q, fence, tonumber(since or '0')}
+local moved = table.concat({owner, at or '0', told, since or '0'}, ' ')
+redis.call('HSET', session, 'node', me, 'busy', now + ARGV[7], 'moved', moved)
+return {'moved', fence, moved}
 """
 )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -9,6 +10,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from fairlead.log import get_logger
+from signal_api.engine.redis.meters import Meters
 from signal_api.engine.redis.scripts import digest_of
 from signal_api.refusals import EngineUnavailableError
 
@@ -20,6 +23,8 @@ _CONNECTIONS = 32
 #: seconds that connections have to close that are not used any more
 _CLOSING = 0.1
 
+_log = get_logger("signal_api.engine")
+
 
 class LostError(EngineUnavailableError):
     """Redis does not know this node: what it knew is gone, or another node took this one for dead."""
@@ -28,17 +33,22 @@ class LostError(EngineUnavailableError):
 class Store:
     """Runs scripts in the name of a node."""
 
-    def __init__(self, url: str, prefix: str) -> None:
+    def __init__(self, url: str, prefix: str, meters: Meters) -> None:
+        self.meters = meters
         #: the name of this node, until Redis forgets it
         self.node = ""
         #: after a call that was not answered, until somebody finds that calls are answered again
         self.is_away = False
+        #: set when there is something to look into before the next beat
+        self.alarm = asyncio.Event()
         self.prefix = f"{prefix}:"
         #: milliseconds by which the clock of Redis is ahead of the event loop's
-        self._ahead = 0.0
+        self._ahead = -math.inf
         self._url = url
         self._redis = _connect(url, _CONNECTIONS, PATIENCE)
         self._reader = _connect(url, 1, None)
+        #: pools that are not used any more, while those who wait on them are answered
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def run(self, script: str, *arguments: Any) -> Any:
         """The reply; raises EngineUnavailableError when there is none in time, and then it has no effect later."""
@@ -49,37 +59,58 @@ class Store:
     async def probe(self, script: str, *arguments: Any) -> Any:
         """As run, also while nobody expects an answer."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() * 1000 + self._ahead + (PATIENCE - _WAY_BACK) * 1000
+        begun = loop.time()
+        deadline = begun * 1000 + self._ahead + (PATIENCE - _WAY_BACK) * 1000
         given = (self.prefix, self.node, int(deadline), *arguments)
         client = self._redis
         try:
             async with asyncio.timeout(PATIENCE):
                 reply = await _evaluate(client, script, given)
         except ResponseError as error:
-            if "LOST" in str(error):
-                raise LostError("the store has forgotten this node") from None
-            raise EngineUnavailableError(f"the store refuses: {error}") from None
+            raise self._refused(error) from None
         except (RedisError, OSError, TimeoutError) as error:
             heed_cancellation()
+            self.meters.calls["unanswered",] += 1
             self.is_away = True
-            await self._replace(client)
+            self.alarm.set()
+            self._replace(client)
             raise EngineUnavailableError(f"the store does not answer ({type(error).__name__})") from None
         heed_cancellation()
         self.is_away = False
+        self.meters.calls["ok",] += 1
+        self.meters.seconds.observe(loop.time() - begun)
         return reply
 
+    def _refused(self, error: ResponseError) -> EngineUnavailableError:
+        text = str(error)
+        if "LOST" in text:
+            self.meters.calls["lost",] += 1
+            return LostError("the store has forgotten this node")
+        if "LATE" in text:
+            self.meters.calls["late",] += 1
+            return EngineUnavailableError("the call reached the store too late")
+        self.meters.calls["refused",] += 1
+        _log.warning("Redis refuses a call", reason=text)
+        return EngineUnavailableError(f"the store refuses: {text}")
+
     async def measure(self) -> str:
-        """Learns the clock of Redis; returns the id of this run of it."""
-        client = self._redis
+        """Learns the clock of Redis, and that it answers; returns the id of this run of it."""
+        client, loop = self._redis, asyncio.get_running_loop()
         try:
             async with asyncio.timeout(PATIENCE):
+                asked = loop.time()
                 seconds, microseconds = await client.time()
-                self._ahead = seconds * 1000 + microseconds / 1000 - asyncio.get_running_loop().time() * 1000
-                return str((await client.info("server"))["run_id"])
+                told = seconds * 1000 + microseconds / 1000
+                # It was told between the two; a slow answer must not spoil what is known from a fast one.
+                self._ahead = min(max(self._ahead, told - loop.time() * 1000), told - asked * 1000)
+                run_id = str((await client.info("server"))["run_id"])
         except (RedisError, OSError, TimeoutError) as error:
             heed_cancellation()
-            await self._replace(client)
+            self.is_away = True
+            self._replace(client)
             raise EngineUnavailableError(f"the store does not answer ({type(error).__name__})") from None
+        self.is_away = False
+        return run_id
 
     async def read(self, key: str, after: int, most: int, block: int, patience: float) -> list[Any] | None:
         """Entries of a stream behind a number, waited for so many milliseconds; None when there was no answer."""
@@ -95,14 +126,18 @@ class Store:
             return None
 
     async def close(self) -> None:
+        await asyncio.gather(*self._leaving)
         await self._redis.aclose()
         await self._reader.aclose()
 
-    async def _replace(self, client: "Redis") -> None:
-        """A pool loses connections when it is interrupted; one that was not answered in time is not used again."""
+    def _replace(self, client: "Redis") -> None:
+        """A pool loses connections when it is interrupted; one that was not answered in time is not used again. Others
+        may wait on it for answers that come."""
         if self._redis is client:
             self._redis = _connect(self._url, _CONNECTIONS, PATIENCE)
-            await _give_up(client)
+            leaving = asyncio.get_running_loop().create_task(_give_up(client, PATIENCE))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
 
 
 async def _evaluate(client: "Redis", script: str, arguments: tuple[Any, ...]) -> Any:
@@ -112,7 +147,8 @@ async def _evaluate(client: "Redis", script: str, arguments: tuple[Any, ...]) ->
         return await client.eval(script, 0, *arguments)
 
 
-async def _give_up(client: "Redis") -> None:
+async def _give_up(client: "Redis", later: float = 0.0) -> None:
+    await asyncio.sleep(later)
     with contextlib.suppress(RedisError, OSError, TimeoutError):
         async with asyncio.timeout(_CLOSING):
             await client.aclose()

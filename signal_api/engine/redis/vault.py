@@ -1,39 +1,33 @@
-"""Sessions that go from node to node: opened, claimed, handed over, and found again when their node is gone."""
+"""The sessions of this node: opened, kept, handed over to others, and begun anew when Redis has forgotten them."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
-
-import msgspec
 
 from fairlead.log import get_logger
 from signal_api.clients import Client
 from signal_api.effects import Addressed, Effect, Revoked, Tell
 from signal_api.engine.contract import Keeper
+from signal_api.engine.redis.arrivals import Arrivals, Move
 from signal_api.engine.redis.inbox import Inbox
 from signal_api.engine.redis.journal import Journal, Tenure
 from signal_api.engine.redis.parcels import (
     for_session,
     narrowed,
+    pairs,
     read_effect,
-    read_frame,
     read_luggage,
+    restored,
     room_key,
     write,
 )
-from signal_api.engine.redis.remains import Remains
-from signal_api.engine.redis.scripts import CLAIM, OWNER, PEEK, READ, TELL, TOUCH
+from signal_api.engine.redis.scripts import OWNER, PEEK, TELL, TOUCH
 from signal_api.engine.redis.store import Store
-from signal_api.luggage import Luggage, read_place, write_place
+from signal_api.luggage import Luggage
 from signal_api.refusals import CloseCode, EngineUnavailableError
 
-#: seconds that the old node of a session has to hand it over, and to answer a question
-_HANDOVER, _ANSWER = 0.6, 2.0
-#: milliseconds after which a move that was not finished may be begun anew
-_MOVE = 1500
-#: seconds between two looks at a session that is on its way, and how many there are
-_LOOK, _LOOKS = 0.05, 40
+#: seconds that another node has to answer a question, and that this one has for its last words
+_ANSWER, _LAST_WORDS = 2.0, 0.6
 #: questions to other nodes that wait for their answers
 _QUESTIONS = 1024
 #: forgotten sessions that are written at once
@@ -42,30 +36,16 @@ _HOMELESS = 128
 _log = get_logger("signal_api.engine")
 
 
-@dataclass(slots=True)
-class _Arrival:
-    """A session that is on its way here, or is asked for: what comes for it meanwhile waits, with its number. The
-    stream may be faster than the reply that says by which fence and since when it is ours."""
-
-    luggage: asyncio.Future[tuple[int, bytes]]
-    fence: int = 0
-    since: int = 0
-    waiting: list[tuple[int, Effect]] = field(default_factory=list)
-
-
 class Vault:
     """See signal_api.engine.contract.Vault."""
 
     def __init__(self, store: Store, inbox: Inbox, journal: Journal) -> None:
         self.keeper: Keeper | None = None
         self.deliver: Callable[[Effect], None] = lambda _: None
-        #: nodes that were not heard of lately
-        self.silent: set[str] = set()
         self._store = store
         self._inbox = inbox
         self._journal = journal
-        self._remains = Remains(store)
-        self._arrivals: dict[str, _Arrival] = {}
+        self._arrivals = Arrivals(store, journal, self._settle)
         self._questions: dict[str, asyncio.Future[bytes]] = {}
         self._asked = 0
         #: clients that Redis has forgotten and not yet learned again
@@ -85,33 +65,21 @@ class Vault:
         self._journal.end(sid)
 
     async def peek(self, sid: str) -> Luggage | None:
-        found = _pairs(await self._store.run(PEEK, sid))
-        return _luggage(read_luggage(found[b"record"]), found, []) if b"record" in found else None
+        found = pairs(await self._store.run(PEEK, sid))
+        return restored(read_luggage(found[b"record"]), found, []) if b"record" in found else None
 
     async def claim(self, sid: str, code: CloseCode, owner: str = "") -> Client | None:
         """This node goes on with a session, from now on alone; None when nobody has it, or `owner` has not."""
-        for _ in range(_LOOKS):
-            if sid not in self._arrivals:
-                arrival = self._arrivals[sid] = _Arrival(asyncio.get_running_loop().create_future())
-                try:
-                    reply = await self._store.run(CLAIM, sid, code.value, owner, _MOVE)
-                    if reply[0] == b"moved":
-                        return await self._take_in(sid, arrival, *reply[1:])
-                finally:
-                    if self._arrivals.get(sid) is arrival:
-                        del self._arrivals[sid]
-                if reply[0] == b"mine":
-                    tenure = self._journal.tenures.get(sid)
-                    return tenure.client if tenure is not None else None
-                if reply[0] == b"unknown":
-                    return None
-            await asyncio.sleep(_LOOK)
-        raise EngineUnavailableError("the session is on its way to another node")
+        return await self._arrivals.claim(sid, code, owner)
+
+    def mind(self, silent: set[str]) -> None:
+        """Names the nodes that were not heard of lately: nothing is expected of them."""
+        self._arrivals.silent = silent
 
     async def ask(self, sid: str, question: bytes) -> bytes | None:
         """What the node of a session answers; None when nobody has the session."""
         node = await self._store.run(OWNER, sid)
-        if not node or node.decode() in (self._store.node, *self.silent):
+        if not node or node.decode() in (self._store.node, *self._arrivals.silent):
             return None
         if len(self._questions) >= _QUESTIONS:
             raise EngineUnavailableError("too many questions wait for other nodes")
@@ -128,51 +96,18 @@ class Vault:
         finally:
             del self._questions[number]
 
-    # Moving in
-
-    async def _take_in(
-        self, sid: str, arrival: _Arrival, owner: bytes, at: int, told: int, fence: int, since: int
-    ) -> Client | None:
-        arrival.fence, arrival.since = fence, since
-        luggage, left = await self._handed_over(arrival, owner.decode()), list[Effect]()
-        if luggage is None:
-            luggage, left = await self._left_behind(sid, owner.decode(), at, told)
-        if luggage is None or self._arrivals.get(sid) is not arrival or self.keeper is None:
-            return None
+    def _settle(self, luggage: Luggage, move: Move, left: Sequence[Effect]) -> Client:
+        """A session has come."""
+        assert self.keeper is not None  # It asked for it.
         client = self.keeper.take_in(luggage)
         client.keeper = self._journal.changed
-        self._journal.tenures[sid] = Tenure(client, fence, since)
-        self._journal.changed(sid)
-        left += [effect for number, effect in arrival.waiting if number > since]
+        self._journal.tenures[client.sid] = Tenure(client, move.fence, move.since)
+        self._journal.changed(client.sid)
         for effect in left:
-            mine = for_session(effect, sid, client.grants.user)
+            mine = for_session(effect, client.sid, client.grants.user)
             if mine is not None:
                 self.deliver(mine)
         return client
-
-    async def _handed_over(self, arrival: _Arrival, owner: str) -> Luggage | None:
-        if owner in self.silent:
-            return None
-        try:
-            async with asyncio.timeout(_HANDOVER):
-                fence, packed = await asyncio.shield(arrival.luggage)
-        except TimeoutError:
-            return None
-        return read_luggage(packed) if packed and fence == arrival.fence else None
-
-    async def _left_behind(self, sid: str, owner: str, at: int, told: int) -> tuple[Luggage | None, list[Effect]]:
-        """The session as Redis has it, and with what its node was still to take to it."""
-        told_of, frames = await self._store.run(READ, sid)
-        found = _pairs(told_of)
-        if b"record" not in found:
-            return None, []
-        record = read_luggage(found[b"record"])
-        first = max(at, int(found[b"src"])) + 1
-        left = await self._remains.of(owner, sid, record.grants.user, first, told - 1)
-        if left is None or found[b"on"].decode() != owner:
-            # Something is missing, so that no position in this log means anything any more.
-            return msgspec.structs.replace(_luggage(record, found, []), epoch="", is_renewed=True), []
-        return _luggage(record, found, frames), left
 
     # Moving out, and what else comes from other nodes
 
@@ -185,9 +120,7 @@ class Vault:
             self._hand_over(a.decode(), int(fence), node.decode(), CloseCode(int(code)))
         elif kind == b"h":
             fence, _, packed = b.partition(b" ")
-            arrival = self._arrivals.get(a.decode())
-            if arrival is not None and arrival.fence in (0, int(fence)) and not arrival.luggage.done():
-                arrival.luggage.set_result((int(fence), packed))
+            self._arrivals.hand_over(a.decode(), int(fence), packed)
         elif kind == b"c":
             self._spawn(self._answer(a, b))
         elif (waiting := self._questions.get(a.decode())) is not None and not waiting.done():
@@ -204,8 +137,8 @@ class Vault:
                 if number > tenure.since:
                     mine.append(sid)
                     self._journal.changed(sid)
-            elif (arrival := self._arrivals.get(sid)) is not None:
-                arrival.waiting.append((number, effect))
+            else:
+                self._arrivals.wait(sid, number, effect)
         if mine:
             self.deliver(narrowed(effect, mine))
 
@@ -213,13 +146,12 @@ class Vault:
         """The sessions that an effect may be for, so far as they are here or on their way."""
         if not isinstance(effect, Tell):
             return effect.to
-        here = (sid for sid, tenure in self._journal.tenures.items() if tenure.client.grants.user == effect.user)
-        return (*here, *self._arrivals)
+        tenures = self._journal.tenures
+        here = (sid for sid, tenure in tenures.items() if tenure.client.grants.user == effect.user)
+        return (*here, *(sid for sid in self._arrivals if sid not in tenures))
 
     def _hand_over(self, sid: str, fence: int, node: str, code: CloseCode) -> None:
-        arrival = self._arrivals.get(sid)
-        if arrival is not None and 0 < arrival.fence < fence:
-            del self._arrivals[sid]  # Too late: others have begun anew.
+        self._arrivals.outdo(sid, fence)
         tenure = self._journal.tenures.get(sid)
         if tenure is None or tenure.fence >= fence:
             self._spawn(self._tell(node, "h", sid, b"%d " % fence))
@@ -256,10 +188,7 @@ class Vault:
     async def begin_anew(self, old_node: str) -> None:
         """Redis has forgotten this node, which goes on under another name: every log begins anew."""
         assert self.keeper is not None
-        for arrival in self._arrivals.values():
-            if not arrival.luggage.done():
-                arrival.luggage.set_result((0, b""))
-        self._arrivals.clear()
+        self._arrivals.forget_all()
         for tenure in self._journal.forget_all():
             self.keeper.begin_anew(tenure.client)
             self._homeless.append(tenure.client)
@@ -277,32 +206,9 @@ class Vault:
 
     async def close(self) -> None:
         """Finishes what others wait for, if that takes no time."""
+        await self._arrivals.close()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_HANDOVER)
+            await asyncio.wait(self._tasks, timeout=_LAST_WORDS)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _luggage(record: Luggage, found: dict[bytes, bytes], frames: list[bytes]) -> Luggage:
-    """What was kept of a session: its log, and its memberships where the rooms agree; others it may come back to."""
-    places = {place.room: place for place in map(read_place, record.places)}
-    for place in places.values():
-        place.present = False
-    for key, value in found.items():
-        if key.startswith(b"r:"):
-            told = read_place(value)
-            place = places.setdefault(told.room, told)
-            place.member, place.order, place.meta, place.turn_user = told.member, told.order, told.meta, told.turn_user
-            place.present = True
-    return msgspec.structs.replace(
-        record,
-        seq=int(found[b"seq"]),
-        places=tuple(map(write_place, places.values())),
-        log=tuple(map(read_frame, frames)),
-        is_certain=False,
-    )

@@ -6,9 +6,12 @@ from contextlib import asynccontextmanager
 
 from fairlead.buckets import TokenBucket
 from fairlead.daemon import SystemClock
+from fairlead.metrics import Metrics
 from signal_api.authorization import GUEST
 from signal_api.clients import Client, Visitor
 from signal_api.engine.redis.engine import RedisEngine
+from signal_api.engine.redis.meters import Meters
+from signal_api.engine.redis.store import Store
 from signal_api.sessions import Session, digest
 
 
@@ -17,9 +20,16 @@ def client_of(sid: str, key: str = "key") -> Client:
     return Client(session, GUEST, Visitor(b"s", "signal.example", is_local=False), TokenBucket(), 0.0)
 
 
+def store_on(url: str, prefix: str, node: str = "n") -> Store:
+    """The way to Redis of a node that has not registered."""
+    store = Store(url, prefix, Meters(Metrics("signal")))
+    store.node = node
+    return store
+
+
 @asynccontextmanager
 async def running_engine(url: str, prefix: str) -> AsyncIterator[RedisEngine]:
-    engine = RedisEngine(url, prefix, SystemClock(), os.urandom)
+    engine = RedisEngine(url, prefix, SystemClock(), os.urandom, Metrics("signal"))
     await engine.start()
     try:
         yield engine

@@ -4,14 +4,13 @@ import asyncio
 
 from signal_api.engine.redis.inbox import Inbox
 from signal_api.engine.redis.scripts import REGISTER, TELL
-from signal_api.engine.redis.store import Store
 from tests.redis_server import RedisServer
+from tests.signal_api.engine.engines import store_on
 from tests.signal_api.transports.web import eventually
 
 
 async def test_entries_come_in_order_until_one_is_missing(one_redis: RedisServer, redis_prefix: str) -> None:
-    store, heard, losses = Store(one_redis.url, redis_prefix), list[tuple[int, bytes]](), list[int]()
-    store.node = "n"
+    store, heard, losses = store_on(one_redis.url, redis_prefix), list[tuple[int, bytes]](), list[int]()
     await store.measure()
     await store.run(REGISTER)
     inbox = Inbox(store, lambda number, kind, a, b: heard.append((number, a)), lambda: losses.append(1))

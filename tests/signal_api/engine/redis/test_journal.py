@@ -1,9 +1,17 @@
 """What Redis has of a session follows what the session is."""
 
+from signal_api.engine.redis.journal import HOLD
+from signal_api.engine.redis.scripts import KEEP
 from signal_api.luggage import Luggage
+from signal_api.refusals import CloseCode, Closing
+from tests.redis_proxy import proxy_to
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import Cluster, RedisNode
+from tests.signal_api.node import Line
 from tests.signal_api.transports.web import eventually
+
+#: entries that Redis keeps in one piece, and drops together
+_TOGETHER = 100
 
 
 def _length(server: RedisServer, prefix: str, sid: str) -> bytes:
@@ -42,17 +50,31 @@ async def test_an_ended_session_leaves_nothing(cluster: Cluster, one_redis: Redi
     assert one_redis.command("KEYS", f"{redis_prefix}:r:*") == b"*0\r\n"
 
 
-async def test_a_stream_is_no_longer_than_what_is_not_kept_yet(
+async def test_a_stream_holds_what_is_kept_for_a_while_and_no_longer(
     cluster: Cluster, one_redis: RedisServer, redis_prefix: str
 ) -> None:
     node = await cluster.node()
     alice, bob = await node.enter(rooms=["r"]), await node.enter(rooms=["r"])
-    for number in range(300):
+    await eventually(lambda: len(alice.line.frames) == 3)
+    stream, about = f"{redis_prefix}:in:{node.redis._store.node}", f"{redis_prefix}:n:{node.redis._store.node}"
+
+    async def settled() -> int:
+        last = one_redis.command("HGET", about, "last")
+        await eventually(lambda: one_redis.command("HGET", about, "at") == last)
+        return _number(one_redis.command("XLEN", stream))
+
+    for number in range(500):
         await bob.say("message", room="r", to="*", data=number)
-    await eventually(lambda: len(alice.line.frames) >= 300)
-    key = f"{redis_prefix}:n:{node.redis._store.node}"
-    last = one_redis.command("HGET", key, "last")
-    await eventually(lambda: one_redis.command("HGET", key, "at") == last)
+    await eventually(lambda: len(alice.line.frames) == 503)
+    assert await settled() >= 500, "whoever takes over a session may be about to read it"
+    node.clock.move(HOLD)
+    await bob.say("message", room="r", to="*", data=500)
+    await eventually(lambda: len(alice.line.frames) == 504)
+    assert await settled() <= 1 + _TOGETHER
+
+
+def _number(reply: bytes) -> int:
+    return int(reply[1:])
 
 
 async def test_what_was_written_and_not_answered_is_not_written_twice(cluster: Cluster) -> None:
@@ -71,3 +93,18 @@ async def test_what_was_written_and_not_answered_is_not_written_twice(cluster: C
     again = await other.resume(alice, f"{alice.welcome['epoch']}.1")
     assert again.welcome["resumed"]
     assert [entry.frame for entry in again.client.session.log] == frames[1:]
+
+
+async def test_a_session_that_opened_without_hearing_of_it_is_kept_by_nobody(
+    cluster: Cluster, one_redis: RedisServer, redis_prefix: str
+) -> None:
+    async with proxy_to(one_redis) as proxy:
+        node = await cluster.node(proxy.url)
+        proxy.watch(KEEP)
+        refused = await node.let_in(Line())
+        assert isinstance(refused, Closing)
+        assert refused.code is CloseCode.ENGINE_UNAVAILABLE
+        assert len(node.hub.roster) == 0
+        keys = f"{redis_prefix}:s:*"
+        await eventually(lambda: one_redis.command("KEYS", keys) == b"*0\r\n")
+        await node.stop()

@@ -4,16 +4,15 @@ from signal_api.effects import Deliver, Tell
 from signal_api.engine.redis.parcels import for_nodes
 from signal_api.engine.redis.remains import Remains
 from signal_api.engine.redis.scripts import PUBLISH, REGISTER, TELL
-from signal_api.engine.redis.store import Store
 from signal_api.messages import server_frame
 from tests.redis_server import RedisServer
+from tests.signal_api.engine.engines import store_on
 
 _FRAME = server_frame("message")
 
 
 async def test_a_session_finds_its_own_effects_and_any_hole(one_redis: RedisServer, redis_prefix: str) -> None:
-    store = Store(one_redis.url, redis_prefix)
-    store.node = "n"
+    store = store_on(one_redis.url, redis_prefix)
     await store.measure()
     await store.run(REGISTER)
     one_redis.command("HSET", f"{redis_prefix}:s:a", "node", "n")

@@ -4,15 +4,16 @@ import asyncio
 
 import pytest
 
-from signal_api.engine.redis.scripts import BEAT, REGISTER
-from signal_api.engine.redis.store import LostError, Store
+from signal_api.engine.redis.scripts import BEAT, REGISTER, TELL
+from signal_api.engine.redis.store import LostError
 from signal_api.refusals import EngineUnavailableError
+from tests.redis_proxy import proxy_to
 from tests.redis_server import RedisServer
+from tests.signal_api.engine.engines import store_on
 
 
 async def test_nobody_waits_longer_than_a_second_for_a_redis_that_stands_still(redis_server: RedisServer) -> None:
-    store = Store(redis_server.url, "t")
-    store.node = "n"
+    store = store_on(redis_server.url, "t")
     await store.measure()
     await store.run(REGISTER)
     redis_server.pause()
@@ -31,16 +32,54 @@ async def test_nobody_waits_longer_than_a_second_for_a_redis_that_stands_still(r
     await store.close()
 
 
+async def test_one_call_without_an_answer_costs_no_other_its_own(one_redis: RedisServer, redis_prefix: str) -> None:
+    async with proxy_to(one_redis) as proxy:
+        store = store_on(proxy.url, redis_prefix)
+        await store.measure()
+        await store.run(REGISTER)
+        proxy.watch(BEAT)
+        unanswered = asyncio.create_task(store.run(BEAT))
+        await proxy.asked.wait()
+        await asyncio.sleep(0.4)  # The other one is on its way when this one is given up.
+        proxy.watch(TELL, is_held=True)
+        other = asyncio.create_task(store.run(TELL, "n", "x", "", ""))
+        with pytest.raises(EngineUnavailableError, match="does not answer"):
+            await unanswered
+        assert store.is_away
+        assert store.alarm.is_set()
+        proxy.passing.set()
+        assert await other == 1
+        assert not store.is_away
+        assert store.meters.calls["unanswered",] == 1
+        await store.close()
+
+
+async def test_a_slow_answer_does_not_spoil_what_is_known_of_the_clock(
+    one_redis: RedisServer, redis_prefix: str
+) -> None:
+    async with proxy_to(one_redis) as proxy:
+        store = store_on(proxy.url, redis_prefix)
+        await store.measure()
+        before = store._ahead
+        proxy.watch_word("TIME")
+        slow = asyncio.create_task(store.measure())
+        await proxy.asked.wait()
+        await asyncio.sleep(0.3)
+        proxy.passing.set()
+        await slow
+        assert abs(store._ahead - before) < 100
+        await store.close()
+
+
 async def test_a_redis_that_is_not_there_does_not_answer() -> None:
-    store = Store("redis://127.0.0.1:1/0", "t")
+    store = store_on("redis://127.0.0.1:1/0", "t")
     with pytest.raises(EngineUnavailableError):
         await store.measure()
     await store.close()
 
 
 async def test_a_node_that_redis_does_not_know_is_told_so(one_redis: RedisServer, redis_prefix: str) -> None:
-    store = Store(one_redis.url, redis_prefix)
-    store.node = "nobody"
+    store = store_on(one_redis.url, redis_prefix, "nobody")
     await store.measure()
     with pytest.raises(LostError):
         await store.run(BEAT)

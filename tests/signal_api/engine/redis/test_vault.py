@@ -3,11 +3,16 @@
 import asyncio
 from typing import Any
 
+from signal_api.effects import Tell
+from signal_api.engine.redis.scripts import CLAIM
+from signal_api.messages import server_frame
 from signal_api.refusals import CloseCode, Closing
+from tests.redis_proxy import proxy_to
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import Cluster, cluster_on
 from tests.signal_api.node import Line, Seat
 from tests.signal_api.transports.web import eventually
+from tests.signal_api.worlds import token
 
 
 async def _say(seat: Seat, *numbers: int) -> None:
@@ -136,6 +141,26 @@ async def test_who_came_in_without_hearing_of_it_is_told_when_asking_again(clust
     await eventually(lambda: [f["type"] for f in alice.line.frames].count("joined") == 2)
     await _say(bob, 1)
     await eventually(lambda: _messages(alice) == [1])
+
+
+async def test_a_user_is_told_once_while_a_session_is_looked_for_where_it_is(
+    cluster: Cluster, one_redis: RedisServer
+) -> None:
+    async with proxy_to(one_redis) as proxy:
+        node = await cluster.node(proxy.url)
+        hers = token(node.clock)
+        alice = await node.enter(token=hers)
+        resume = {key: alice.welcome[key] for key in ("sid", "key")} | {"after": f"{alice.welcome['epoch']}.1"}
+        proxy.watch(CLAIM, is_held=True)
+        again = asyncio.create_task(node.enter(token=hers, resume=resume))
+        await proxy.asked.wait()
+        await node.redis.publish((Tell("alice", server_frame("x.news")),))
+        await eventually(lambda: "x.news" in [frame["type"] for frame in alice.line.frames])
+        proxy.passing.set()
+        await again
+        types = [entry.frame.head for entry in alice.client.session.log]
+        assert types == [server_frame("x.news").head]
+        await node.stop()
 
 
 async def test_a_whole_class_comes_into_one_room_at_once(cluster: Cluster) -> None:
