@@ -1,7 +1,7 @@
 """`python -m fuzz TARGET`: looks for bytes that break a target, and keeps those that reach something new.
 
-The targets classify and engine are the native engine's (native/fuzz), fuzzed by libFuzzer; stun, relay and envelope are
-Python's, fuzzed by atheris, which `make fuzz` installs.
+The targets classify, challenge and engine are the native engine's (native/fuzz), fuzzed by libFuzzer; stun, relay and
+envelope are Python's, fuzzed by atheris, which `make fuzz` installs.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 from fuzz.corpora import corpus_of, pack, unpack
 
 ROOT = Path(__file__).resolve().parents[1]
-NATIVE, PYTHON = ("classify", "engine"), ("stun", "relay", "envelope")
+NATIVE, PYTHON = ("classify", "challenge", "engine"), ("stun", "relay", "envelope")
 #: What is kept between runs: everything that was found interesting, and what broke a target.
 WORK = ROOT / ".fuzz"
 _PLATFORM = "x86_64-unknown-linux-gnu"

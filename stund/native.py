@@ -56,7 +56,7 @@ class NativeListeners:
         return self._last or self._read_totals()
 
     def _read_totals(self) -> Totals:
-        _, dropped, panics, bindings, _ = self._engine.totals()
+        _, dropped, panics, bindings, _, _ = self._engine.totals()
         answered = tuple(Answered(*row, count) for row, count in zip(_ANSWERS, bindings, strict=True))
         return Totals(answered, dict(zip(_REASONS, dropped, strict=True)), panics)
 

@@ -7,6 +7,7 @@ from fairlead.clock import Entropy
 from fairlead.config import AuthSettings, SettingError
 from fairlead.datagram import Address, Family
 from turnd.config import TurndSettings
+from turnd.dataplane.contract import Challenges
 from turnd.protocol.authentication import Authenticator, Revoked, Secret
 from turnd.protocol.nonces import NonceMint
 from turnd.protocol.peer_policy import PeerPolicy
@@ -27,19 +28,27 @@ def make_state(
     entropy: Entropy,
 ) -> State:
     """A relay's state with nothing alive yet. Raises SettingError where nobody could authenticate."""
-    nonce_key = auth.nonce_key.get_secret_value().encode() if auth.nonce_key is not None else entropy(_KEY_BYTES)
     first, last = settings.relay.port_range
     return State(
         settings=make_settings(auth, settings, hosts),
         entropy=entropy,
         authenticator=make_authenticator(auth, None),
-        nonces=NonceMint(nonce_key),
+        nonces=make_nonces(auth, entropy),
         policy=make_policy(settings, hosts, own_listeners),
         ports={family: PortPool(first, last, settings.relay.port_hold) for family in hosts},
         quotas=Quotas(make_limits(settings)),
         challenges=BucketTable(settings.limits.buckets, entropy(_KEY_BYTES)),
         failures=BucketTable(settings.limits.buckets, entropy(_KEY_BYTES)),
     )
+
+
+def make_nonces(auth: AuthSettings, entropy: Entropy) -> NonceMint:
+    return NonceMint(auth.nonce_key.get_secret_value().encode() if auth.nonce_key is not None else entropy(_KEY_BYTES))
+
+
+def make_challenges(state: State) -> Challenges:
+    """What an engine is told that challenges strangers for the core."""
+    return Challenges(state.settings.realm, state.nonces.key, state.settings.challenge_rate)
 
 
 def make_settings(auth: AuthSettings, settings: TurndSettings, hosts: Mapping[Family, RelayHost]) -> Settings:

@@ -17,7 +17,9 @@ from turnd.addresses import machine_hosts, reached_at, relay_hosts
 from turnd.assembly import (
     aliases,
     make_authenticator,
+    make_challenges,
     make_limits,
+    make_nonces,
     make_policy,
     make_settings,
     make_state,
@@ -74,6 +76,7 @@ class Turnd:
         clock = context.clock
         state = make_state(shared.auth, section, self._hosts, (), clock.entropy)
         engine = self._make_engine(section)
+        engine.challenge(make_challenges(state))
         server = self._server = TurnServer(Relay(state), engine, section.streams, clock.now)
         self.listening = Listening(engine, server.streams, section.buffers.listeners)
         self._take_certificate(certificate)
@@ -109,6 +112,9 @@ class Turnd:
         state.authenticator = authenticator
         bandwidth = state.settings.bandwidth
         state.settings = make_settings(auth, section, self._hosts)
+        if auth.nonce_key != self._shared.auth.nonce_key:
+            state.nonces = make_nonces(auth, self._context.clock.entropy)
+        server.engine.challenge(make_challenges(state))
         server.execute(apply_bandwidth(state, bandwidth))
         state.quotas.limits = make_limits(section)
         server.engine.limit_bindings(section.limits.bindings.as_rate)

@@ -34,7 +34,7 @@ def declare(metrics: Metrics, server: TurnServer, now: Callable[[], Now]) -> Non
     """Declares the families of the relay itself; all label sets exist from the start."""
     state = server.relay.state
     _declare_protocol(metrics, state.counters, server.engine)
-    _declare_refusals(metrics, state)
+    _declare_refusals(metrics, state, server.engine)
     _declare_books(metrics, state, now)
     _declare_data_plane(metrics, state.counters, server.engine)
 
@@ -45,7 +45,10 @@ def _declare_protocol(metrics: Metrics, counters: ProtocolCounters, engine: Data
         rows: dict[LabelSet, float] = dict.fromkeys(product(_METHODS.values(), map(str, Transport), codes), 0)
         for (method, transport, code), count in counters.replies.items():
             rows[_METHODS[method], str(transport), _SUCCESS if code is None else str(code)] += count
-        rows[_METHODS[Method.BINDING], str(Transport.UDP), _SUCCESS] += engine.counters().bindings
+        told = engine.counters()
+        rows[_METHODS[Method.BINDING], str(Transport.UDP), _SUCCESS] += told.bindings
+        for method, count in told.challenges.items():
+            rows[_METHODS[method], str(Transport.UDP), "401"] += count
         return rows
 
     text = "Requests that were answered, by method, client transport and error code."
@@ -56,10 +59,20 @@ def _declare_protocol(metrics: Metrics, counters: ProtocolCounters, engine: Data
     metrics.counter("allocations_closed", text, _by(EndReason, counters.allocations_ended), ("reason",))
 
 
-def _declare_refusals(metrics: Metrics, state: State) -> None:
+def _declare_refusals(metrics: Metrics, state: State, engine: DataPlane) -> None:
     counters = state.counters
+
+    def failures() -> Mapping[LabelSet, float]:
+        told, rows = engine.counters(), dict(_by(AuthFailure, counters.auth_failures)())
+        rows[(str(AuthFailure.MISSING),)] += sum(told.challenges.values()) + told.unsigned_withheld
+        return rows
+
+    def withheld() -> float:
+        told = engine.counters()
+        return counters.challenges_suppressed + told.unsigned_withheld + told.strangers_withheld
+
     text = "Requests that were not authentic, by what was wrong; missing is how every client begins."
-    metrics.counter("auth_failures", text, _by(AuthFailure, counters.auth_failures), ("reason",))
+    metrics.counter("auth_failures", text, failures, ("reason",))
     text = "Requests that a secret of this name authenticated; when the old name rests, its rotation is over."
     metrics.counter(
         "auth_secret_matches",
@@ -68,9 +81,11 @@ def _declare_refusals(metrics: Metrics, state: State) -> None:
         ("key",),
     )
     text = "Unauthenticated error replies that were sent."
-    metrics.counter("challenges_sent", text, lambda: counters.challenges_sent)
+    metrics.counter(
+        "challenges_sent", text, lambda: counters.challenges_sent + sum(engine.counters().challenges.values())
+    )
     text = "Unauthenticated error replies that were withheld, since their source had too many."
-    metrics.counter("challenges_suppressed", text, lambda: counters.challenges_suppressed)
+    metrics.counter("challenges_suppressed", text, withheld)
     text = "Peers that the policy denied, by class of address."
     metrics.counter("peer_denied", text, _by(PeerClass, counters.peer_denied), ("class",))
     text = "Peers outside of a room's fence that only logs; those that it keeps out are denied as not_announced."

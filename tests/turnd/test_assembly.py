@@ -5,10 +5,13 @@ import os
 import pytest
 from pydantic import SecretStr
 
+from fairlead.clock import Now
 from fairlead.config import AuthSettings, NamedSecret, SettingError, User
 from fairlead.datagram import Address, Family
-from turnd.assembly import aliases, make_authenticator, make_policy, make_state
-from turnd.config import PeerSettings, RelaySettings, TurndSettings
+from fairlead.rates import RateSettings
+from turnd.assembly import aliases, make_authenticator, make_challenges, make_nonces, make_policy, make_state
+from turnd.config import LimitSettings, PeerSettings, RelaySettings, TurndSettings
+from turnd.protocol.nonces import NonceMint
 from turnd.protocol.peer_policy import PeerClass
 from turnd.protocol.settings import RelayHost
 from turnd.routes import Ports
@@ -24,6 +27,21 @@ def test_every_setting_arrives() -> None:
     assert state.settings.max_permissions == section.quotas.permissions
     assert len(state.ports[Family.IPV4]) == 10
     assert state.quotas.limits.allocations_per_user == section.quotas.per_user
+
+
+def test_an_engine_challenges_with_what_the_core_knows_again() -> None:
+    limits = LimitSettings(challenges=RateSettings(rate=7, burst=8))
+    state = make_state(AuthSettings(realm="here", users=(ALICE,)), TurndSettings(limits=limits), HOSTS, (), os.urandom)
+    told = make_challenges(state)
+    assert (told.realm, told.rate) == ("here", (7, 8))
+    client, now = Address("192.0.2.1", 1), Now(0, 1_800_000_000)
+    assert state.nonces.check(NonceMint(told.nonce_key).mint(client, now), client, now)
+
+
+def test_a_fleet_shares_a_nonce_key() -> None:
+    fleet = AuthSettings(nonce_key=SecretStr("one for all of us"))
+    assert make_nonces(fleet, os.urandom).key == make_nonces(fleet, os.urandom).key
+    assert make_nonces(AuthSettings(), os.urandom).key != make_nonces(AuthSettings(), os.urandom).key
 
 
 def test_a_relay_that_admits_nobody_does_not_start() -> None:

@@ -14,7 +14,7 @@ from fairlead.datagram import Address, Transport
 from fairlead.metrics import Metrics
 from fairlead.native import EngineChoice, EngineMissingError
 from fairlead.reasons import Reason
-from fairlead.stun.attributes import LIFETIME, REQUESTED_TRANSPORT
+from fairlead.stun.attributes import LIFETIME, REALM, REQUESTED_TRANSPORT
 from fairlead.stun.header import Method
 from tests.skipping import skip_for_lack_of
 from tests.turnd.conftest import Settle, Sockets, Start
@@ -39,6 +39,13 @@ async def relays(client: WireClient, peer_address: Address, peer: Any) -> bool:
     return data == b"ping"
 
 
+def _require_native() -> None:
+    try:
+        make_engine(EngineChoice.NATIVE, EngineSettings()).close()
+    except EngineMissingError as missing:
+        skip_for_lack_of("the native engine", enable=missing.remedy)
+
+
 async def test_a_call_goes_through(settle: Settle, start: Start, sockets: Sockets) -> None:
     daemon = await start(settle())
     client, peer = sockets.client(daemon), sockets.peer()
@@ -54,10 +61,7 @@ async def test_a_call_goes_through(settle: Settle, start: Start, sockets: Socket
 async def test_packets_go_through_as_many_threads_as_are_asked_for(
     settle: Settle, start: Start, sockets: Sockets
 ) -> None:
-    try:
-        make_engine(EngineChoice.NATIVE, EngineSettings()).close()
-    except EngineMissingError as missing:
-        skip_for_lack_of("the native engine", enable=missing.remedy)
+    _require_native()
     daemon = await start(settle(engine="native", threads=3))
     assert daemon.about()["threads"] == 3
     for _ in range(10):
@@ -137,6 +141,26 @@ async def test_a_reload_takes_users_over_and_keeps_living_allocations(
     await daemon.reload(settle({"auth": {"users": [{"name": "bob", "password": "builder"}]}}))
     assert await old.code(Method.REFRESH) == 0
     assert await new.code(Method.ALLOCATE, *UDP_RELAY) == 401
+
+
+@pytest.mark.parametrize("engine", ["python", "native"])
+async def test_a_reload_reaches_whoever_challenges_strangers(
+    settle: Settle, start: Start, sockets: Sockets, engine: str
+) -> None:
+    """Realm and nonce key are new for the next challenge; a nonce under the old key is asked for again."""
+    if engine == "native":
+        _require_native()
+    daemon = await start(settle(engine=engine))
+    old, new = sockets.client(daemon), sockets.client(daemon)
+    await old.allocate()
+    before = old.nonce
+    auth: dict[str, Any] = {"users": [{"name": "alice", "password": "wonderland"}], "nonce_key": "x" * 16}
+    await daemon.reload(settle({"auth": auth}, engine=engine))
+    assert await old.code(Method.REFRESH) == 0
+    assert old.nonce != before
+    await daemon.reload(settle({"auth": auth | {"realm": "renamed"}}, engine=engine))
+    challenge = await new.ask(Method.ALLOCATE, *UDP_RELAY)
+    assert challenge.first(REALM) == "renamed"
 
 
 async def test_a_reload_opens_and_closes_listeners(settle: Settle, start: Start, sockets: Sockets) -> None:

@@ -16,7 +16,11 @@ Clients are told apart by their 5-tuple. What they send is one of these:
   plain Binding    a Binding request over UDP that holds nothing but a right FINGERPRINT, or nothing. It is answered as
                    fairlead.stun.binding does. Where limit_bindings() has set a limit, every Binding request over
                    UDP, plain or not, takes a token of its source first.
-  all else         is handed up as it came, be it well formed or not.
+  unsigned request Allocate, Refresh, CreatePermission or ChannelBind over UDP without MESSAGE-INTEGRITY of either
+                   generation, whose FINGERPRINT, if any, is right and its last attribute. Where challenge() was
+                   called an engine may answer it 401 by itself, as turnd.protocol.admission does; otherwise:
+  all else         is handed up as it came, be it well formed or not. An engine may prefer clients that have a relay
+                   socket, and then those that bring back a nonce which they were given, to strangers.
 What a peer sends to a relay socket goes to the client when the peer's host has a permission: as ChannelData when a
 channel is bound to the peer, else as a Data indication of XOR-PEER-ADDRESS and DATA (RFC 8656 sections 11.3, 12.6).
 Empty data is data. In indications a client writes and reads the advertised host in place of the bound one.
@@ -34,7 +38,8 @@ What is not forwarded is dropped and counted, under the first of these that fits
   PORT_ZERO           the port of the peer, or of a client whose message would be handed up, is 0
   BANDWIDTH           the relay socket has used up the bytes that limit() gives it
   USER_BANDWIDTH      its user has used up the bytes that limit() gives all relay sockets of that name
-  RATE_LIMITED        a Binding request of a source that has sent too many
+  RATE_LIMITED        a Binding request of a source that has sent too many; what would be answered with a challenge, if
+                      the source has had too many of them
   PEER_NOT_ALLOCATED  the permission says Ports.OWN_RELAYED, and no open relay socket has the peer's address: judged
                       for each packet, in both directions
   SEND_BUFFER         the kernel has no room; or too much is waiting for turn() to hand it up
@@ -109,6 +114,20 @@ class Counters:
     bindings: int = 0
     #: packets that came in at one thread of the engine and were forwarded by another, which has the relay socket
     handed_over: int = 0
+    #: requests without integrity that were challenged, by their STUN method
+    challenges: Mapping[int, int] = field(default_factory=dict)
+    #: challenges that a source had too many of: to requests without integrity, and to others
+    unsigned_withheld: int = 0
+    strangers_withheld: int = 0
+
+
+class Challenges(NamedTuple):
+    """What a request without integrity is answered with: 401, the realm, and a nonce under this key
+    (turnd.protocol.nonces). Each source has so many of them."""
+
+    realm: str
+    nonce_key: bytes
+    rate: Rate
 
 
 class DataPlane(Protocol):
@@ -175,6 +194,11 @@ class DataPlane(Protocol):
         """How many Binding requests a second each source may send from now on (fairlead.sources); at first any."""
         ...
 
+    def challenge(self, challenges: Challenges) -> None:
+        """Leave to answer unsigned requests; at first they are handed up, and so they are by an engine that could not
+        do it faster than the core."""
+        ...
+
     def limit(self, relay: RelayId, user: str, bandwidth: Bandwidth) -> None:
         """Bounds what passes an open relay socket from now on; at first nothing does.
 
@@ -235,7 +259,7 @@ class EngineSettings(NamedTuple):
     `aliases` maps each advertised relay host to the host that is bound (1:1 NAT); clients write and read the
     advertised one. `listener_buffer` and `relay_buffer` are SO_RCVBUF of each listener and each relay socket and
     `send_buffer` SO_SNDBUF of both, in bytes; 0 leaves the system's. `budget` bounds the packets of one turn: those
-    that it hands up, and where the turn does the work, all. `buckets` is how many sources of Binding requests are told
+    that it hands up, and where the turn does the work, all. `buckets` is how many sources of requests are told
     apart; more than this share them. `threads` is for engines that have some.
     """
 

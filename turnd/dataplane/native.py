@@ -5,9 +5,19 @@ from collections.abc import Collection, Sequence
 
 from fairlead.buckets import UNLIMITED, Rate
 from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
-from fairlead.native._engine import REASONS, Engine
+from fairlead.native._engine import CHALLENGED, REASONS, Engine
 from fairlead.reasons import Reason
-from turnd.dataplane.contract import Counters, Direction, EngineSettings, Fault, Framing, HandUp, StreamData, Usage
+from turnd.dataplane.contract import (
+    Challenges,
+    Counters,
+    Direction,
+    EngineSettings,
+    Fault,
+    Framing,
+    HandUp,
+    StreamData,
+    Usage,
+)
 from turnd.routes import Bandwidth, Channel, Permission, Ports, RelayId, Route
 
 #: The order in which the extension counts: what goes to peers, then what goes to clients.
@@ -72,6 +82,9 @@ class NativeEngine:
     def limit_bindings(self, rate: Rate) -> None:
         self._engine.set_answering(True, False, *rate)
 
+    def challenge(self, challenges: Challenges) -> None:
+        self._engine.challenge(challenges.realm, challenges.nonce_key, *challenges.rate)
+
     def limit(self, relay: RelayId, user: str, bandwidth: Bandwidth) -> None:
         self._engine.limit(relay, user, bandwidth.allocation, bandwidth.user)
 
@@ -104,7 +117,7 @@ class NativeEngine:
         return _usage(*self._engine.usage(relay))
 
     def counters(self) -> Counters:
-        (packets, octets), dropped, panics, bindings, handed_over = self._engine.totals()
+        (packets, octets), dropped, panics, bindings, (challenges, withheld), handed_over = self._engine.totals()
         return Counters(
             dict(zip(_WAYS, packets, strict=True)),
             dict(zip(_WAYS, octets, strict=True)),
@@ -112,6 +125,8 @@ class NativeEngine:
             panics,
             sum(bindings),
             handed_over,
+            dict(zip(CHALLENGED, challenges, strict=True)),
+            *withheld,
         )
 
     def routes(self) -> frozenset[Route]:

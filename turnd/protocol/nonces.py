@@ -25,6 +25,7 @@ class NonceMint:
     def __init__(self, key: bytes, lifetime: int = 600) -> None:
         if len(key) < _LEAST_KEY:
             raise ValueError(f"a nonce key of {len(key)} bytes can be guessed; give it at least {_LEAST_KEY}")
+        self.key = key
         self._mac = hmac.new(key, digestmod="sha256")
         self._lifetime = lifetime
 

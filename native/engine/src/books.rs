@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use routes::Reason;
+use routes::{METHODS, Reason};
 
 /// Packets and bytes of application data of the four ways: to peer by channel, to peer by indication, to client by
 /// channel, to client by indication.
@@ -27,6 +27,10 @@ pub struct Totals {
     pub relayed: Tally,
     /// Binding requests that were answered: over IPv4, with a FINGERPRINT, over IPv6, with a FINGERPRINT
     pub bindings: [u64; 4],
+    /// requests without integrity that were challenged, by the place of their method
+    pub challenges: [u64; METHODS.len()],
+    /// challenges that their source had too many of: to requests without integrity, and to those of strangers
+    pub withheld: [u64; 2],
     /// what was dropped, by the number of its reason
     pub dropped: Vec<u64>,
     /// how often a thread panicked and went on
@@ -40,6 +44,8 @@ impl Default for Totals {
         Totals {
             relayed: Tally::default(),
             bindings: [0; 4],
+            challenges: [0; METHODS.len()],
+            withheld: [0; 2],
             dropped: vec![0; Reason::ALL.len()],
             panics: 0,
             handed_over: 0,
@@ -53,6 +59,8 @@ pub struct Books {
     packets: [AtomicU64; 4],
     bytes: [AtomicU64; 4],
     bindings: [AtomicU64; 4],
+    challenges: [AtomicU64; METHODS.len()],
+    withheld: [AtomicU64; 2],
     dropped: [AtomicU64; Reason::ALL.len()],
     panics: AtomicU64,
     handed_over: AtomicU64,
@@ -72,6 +80,16 @@ impl Books {
     /// A Binding request was answered.
     pub fn answered(&self, ipv6: bool, signed: bool) {
         add(&self.bindings[usize::from(ipv6) * 2 + usize::from(signed)], 1);
+    }
+
+    /// A request without integrity was challenged.
+    pub fn challenged(&self, method: usize) {
+        add(&self.challenges[method], 1);
+    }
+
+    /// A challenge was withheld, from a request with integrity or from one without.
+    pub fn withheld(&self, signed: bool) {
+        add(&self.withheld[usize::from(signed)], 1);
     }
 
     /// A packet was dropped. Threads and callers may both drop, so that this one adds atomically.
@@ -97,6 +115,8 @@ impl Books {
         add(&mut totals.relayed.packets, &self.packets);
         add(&mut totals.relayed.bytes, &self.bytes);
         add(&mut totals.bindings, &self.bindings);
+        add(&mut totals.challenges, &self.challenges);
+        add(&mut totals.withheld, &self.withheld);
         add(&mut totals.dropped, &self.dropped);
         totals.panics += self.panics.load(Relaxed);
         totals.handed_over += self.handed_over.load(Relaxed);

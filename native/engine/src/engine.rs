@@ -9,17 +9,17 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use routes::{BucketTable, Channel, Client, FiveTuple, Message, Permission, Rate, Reason, RelayId, Transport};
+use routes::{Channel, Client, FiveTuple, Message, Permission, Rate, Reason, RelayId, Transport};
 use socket2::Socket;
 
 use crate::books::{Tally, Totals};
-use crate::limits::{Limits, Users};
+use crate::limits::{Limits, Sources, Users};
 use crate::mailbox::{Command, Fault, Mailbox, Up, Upstairs};
 use crate::outbox::reason;
 use crate::sockets::{Buffers, local_address, udp_socket};
 use crate::sys::{Outgoing, Piece, Sender};
 use crate::thread::{Place, Thread};
-use crate::worker::Shared;
+use crate::worker::{Shared, unix_seconds};
 
 /// What an engine is made with.
 #[derive(Clone, Debug, Default)]
@@ -36,7 +36,7 @@ pub struct Options {
     pub seed: u128,
     /// whether it is a STUN server alone, for which ChannelData is no message
     pub stun_only: bool,
-    /// buckets for the sources of Binding requests; more sources than this share them
+    /// buckets for the sources of requests; more sources than this share them
     pub buckets: usize,
 }
 
@@ -81,7 +81,7 @@ impl Engine {
         let mailboxes = (0..options.threads.max(1)).map(|_| Mailbox::new().map(Arc::new));
         let mailboxes: Arc<[Arc<Mailbox>]> = mailboxes.collect::<io::Result<_>>()?;
         let mut threads = Vec::new();
-        let (sources, born) = (Arc::new(BucketTable::new(options.buckets)), Instant::now());
+        let (sources, born) = (Arc::new(Sources::new(options.buckets)), Instant::now());
         for (number, mailbox) in mailboxes.iter().enumerate() {
             // Far apart, so that the ids of two threads never meet.
             let seed = options.seed.wrapping_add((number as u128) << 88);
@@ -93,6 +93,7 @@ impl Engine {
                 books: Arc::default(),
                 sources: Arc::clone(&sources),
                 born,
+                wall: unix_seconds,
                 stun_only: options.stun_only,
             };
             threads.push(Thread::start(shared, &options.aliases, seed)?);

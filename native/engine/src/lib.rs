@@ -19,9 +19,11 @@ mod worker;
 
 pub use books::{Tally, Totals};
 pub use engine::{Engine, Mistake, Options};
-pub use mailbox::{Fault, Up};
-pub use routes::{Channel, Client, FiveTuple, Permission, Ports, Rate, Reason, RelayId, Transport};
+pub use mailbox::{Fault, Line, Up};
+pub use routes::{
+    Challenger, Channel, Client, FiveTuple, METHODS, Permission, Ports, Rate, Reason, RelayId, Transport,
+};
 pub use sockets::Buffers;
-pub use worker::Answering;
 #[cfg(feature = "played-kernel")]
-pub use worker::stage::{Door, Stage};
+pub use worker::stage::{Door, NOW, Stage};
+pub use worker::{Answering, Challenges};

@@ -1,10 +1,30 @@
-//! How many bytes may pass a relay socket: a bucket of its own, and one that all of its user's share.
+//! How many bytes may pass a relay socket: a bucket of its own, and one that all of its user's share. And how often a
+//! source may ask.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use routes::{Bucket, Rate, Reason};
+use routes::{Bucket, BucketTable, Rate, Reason};
+
+/// What each source has left, for all threads.
+#[derive(Debug)]
+pub struct Sources {
+    /// Binding requests
+    pub bindings: BucketTable,
+    /// challenges
+    pub challenges: BucketTable,
+    /// requests that go before those of strangers, since their sender was challenged
+    pub introductions: BucketTable,
+}
+
+impl Sources {
+    /// All that there may be; more sources than `buckets` share them.
+    pub fn new(buckets: usize) -> Self {
+        let table = || BucketTable::new(buckets);
+        Sources { bindings: table(), challenges: table(), introductions: table() }
+    }
+}
 
 /// The two limits of a relay socket.
 #[derive(Clone, Debug)]

@@ -15,7 +15,7 @@ use socket2::Socket;
 use crate::books::Tally;
 use crate::limits::Limits;
 use crate::sys::Bell;
-use crate::worker::Answering;
+use crate::worker::{Answering, Challenges};
 
 /// What an owner may tell a thread; answers come back through a channel.
 pub enum Command {
@@ -47,6 +47,8 @@ pub enum Command {
     Deliver { client: Client, data: Box<[u8]> },
     /// What becomes of Binding requests.
     Answering(Answering),
+    /// How strangers are challenged.
+    Challenge(Arc<Challenges>),
     /// A relay socket of this client is at another thread.
     Elsewhere(FiveTuple, usize),
     /// One of its relay sockets is there no more.
@@ -151,11 +153,23 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The lines that wait for the owner, each with its share of what he takes: who is known does not wait behind strangers,
+/// of whom there may be any number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// clients with a relay socket, and all that nobody has judged
+    Known,
+    /// those that can be reached at the address that they write from
+    Introduced,
+    /// the rest
+    Stranger,
+}
+
 /// What is handed up.
 #[allow(missing_docs)]
 pub enum Up {
     /// A message that is not the engine's, and where it came in.
-    Datagram { listener: u32, path: u64, five_tuple: FiveTuple, data: Box<[u8]> },
+    Datagram { listener: u32, path: u64, five_tuple: FiveTuple, line: Line, data: Box<[u8]> },
     /// Bytes for a stream client.
     Stream { listener: u32, path: u64, data: Box<[u8]> },
 }
@@ -164,6 +178,13 @@ impl Up {
     fn bytes(&self) -> usize {
         match self {
             Up::Datagram { data, .. } | Up::Stream { data, .. } => data.len(),
+        }
+    }
+
+    fn line(&self) -> Line {
+        match self {
+            Up::Datagram { line, .. } => *line,
+            Up::Stream { .. } => Line::Known,
         }
     }
 }
@@ -177,18 +198,50 @@ pub struct Fault {
     pub text: String,
 }
 
-/// At most so much waits to be handed up; the rest is dropped.
-const MOST_WAITING: usize = 8192;
-const MOST_BYTES_WAITING: usize = 8 << 20;
+/// Items and bytes that wait in each line; the rest is dropped.
+const ROOM: [(usize, usize); 3] = [(8192, 8 << 20), (1024, 1 << 20), (256, 1 << 18)];
+/// The part of what is taken at once that others than the known may have: one in so many.
+const INTRODUCED_SHARE: usize = 4;
+const STRANGERS_SHARE: usize = 16;
 /// Faults that wait; they are counted elsewhere.
 const MOST_FAULTS: usize = 16;
-/// Bytes that are taken at once; the owner has other work too.
+/// Bytes that are taken of each line at once; the owner has other work too.
 const MOST_BYTES_TAKEN: usize = 1 << 20;
+
+/// What waits in one line.
+#[derive(Default)]
+struct Queue {
+    items: VecDeque<Up>,
+    bytes: usize,
+}
+
+impl Queue {
+    /// Whether there was room.
+    fn add(&mut self, item: Up, (most, most_bytes): (usize, usize)) -> bool {
+        let has_room = self.items.len() < most && self.bytes < most_bytes;
+        if has_room {
+            self.bytes += item.bytes();
+            self.items.push_back(item);
+        }
+        has_room
+    }
+
+    fn take(&mut self, most: usize, taken: &mut Vec<Up>) {
+        let (first, mut bytes) = (taken.len(), 0);
+        while taken.len() - first < most && bytes < MOST_BYTES_TAKEN {
+            let Some(item) = self.items.pop_front() else {
+                break;
+            };
+            bytes += item.bytes();
+            taken.push(item);
+        }
+        self.bytes -= bytes;
+    }
+}
 
 #[derive(Default)]
 struct Waiting {
-    items: VecDeque<Up>,
-    bytes: usize,
+    lines: [Queue; 3],
     faults: Vec<Fault>,
 }
 
@@ -212,12 +265,8 @@ impl Upstairs {
         let mut waiting = lock(&self.waiting);
         let mut refused = 0;
         for item in items.drain(..) {
-            if waiting.items.len() >= MOST_WAITING || waiting.bytes >= MOST_BYTES_WAITING {
-                refused += 1;
-            } else {
-                waiting.bytes += item.bytes();
-                waiting.items.push_back(item);
-            }
+            let line = item.line() as usize;
+            refused += usize::from(!waiting.lines[line].add(item, ROOM[line]));
         }
         self.bell.ring();
         refused
@@ -237,19 +286,17 @@ impl Upstairs {
         std::mem::take(&mut lock(&self.waiting).faults)
     }
 
-    /// Takes at most `most`, and not many bytes; the bell stays readable while there is more.
+    /// Takes at most `most`, and not many bytes, of each line its share; the bell stays readable while there is more.
     pub fn take(&self, most: usize) -> Vec<Up> {
-        let mut waiting = lock(&self.waiting);
-        let (mut taken, mut bytes) = (Vec::new(), 0);
-        while taken.len() < most && bytes < MOST_BYTES_TAKEN {
-            let Some(item) = waiting.items.pop_front() else {
-                break;
-            };
-            bytes += item.bytes();
-            taken.push(item);
-        }
-        waiting.bytes -= bytes;
-        if waiting.items.is_empty() && waiting.faults.is_empty() {
+        let mut guard = lock(&self.waiting);
+        let Waiting { lines: [known, introduced, strangers], faults } = &mut *guard;
+        let few = strangers.items.len().min(most.div_ceil(STRANGERS_SHARE));
+        let some = introduced.items.len().min(most / INTRODUCED_SHARE);
+        let mut taken = Vec::new();
+        known.take(most - some - few, &mut taken);
+        introduced.take(some, &mut taken);
+        strangers.take(few, &mut taken);
+        if [known, introduced, strangers].iter().all(|line| line.items.is_empty()) && faults.is_empty() {
             self.bell.silence();
         }
         taken
@@ -269,6 +316,43 @@ mod tests {
     use routes::Transport;
 
     use super::*;
+
+    fn item(line: Line) -> Up {
+        let host = SocketAddr::from(([127, 0, 0, 1], 9));
+        let five_tuple = FiveTuple { transport: Transport::Udp, client: host, server: host };
+        Up::Datagram { listener: 1, path: 0, five_tuple, line, data: Box::new([7; 100]) }
+    }
+
+    fn hand_up(upstairs: &Upstairs, line: Line, count: usize) -> usize {
+        upstairs.hand_up(&mut (0..count).map(|_| item(line)).collect())
+    }
+
+    fn lines(taken: &[Up]) -> [usize; 3] {
+        assert!(taken.is_sorted_by_key(|up| up.line() as usize), "who is known goes first");
+        [Line::Known, Line::Introduced, Line::Stranger].map(|line| taken.iter().filter(|up| up.line() == line).count())
+    }
+
+    #[test]
+    fn nobody_waits_behind_strangers() {
+        let upstairs = Upstairs::new().unwrap();
+        assert_eq!(hand_up(&upstairs, Line::Stranger, 100_000), 100_000 - 256);
+        assert_eq!(hand_up(&upstairs, Line::Introduced, 100_000), 100_000 - 1024);
+        assert_eq!(hand_up(&upstairs, Line::Known, 100_000), 100_000 - 8192);
+        for _ in 0..8 {
+            assert_eq!(lines(&upstairs.take(512)), [352, 128, 32]);
+        }
+        assert_eq!(lines(&upstairs.take(512)), [512, 0, 0]);
+    }
+
+    #[test]
+    fn a_line_that_is_empty_leaves_its_share() {
+        let upstairs = Upstairs::new().unwrap();
+        hand_up(&upstairs, Line::Known, 1000);
+        hand_up(&upstairs, Line::Stranger, 5);
+        assert_eq!(lines(&upstairs.take(512)), [507, 0, 5]);
+        assert_eq!(lines(&upstairs.take(512)), [493, 0, 0]);
+        assert!(upstairs.take(512).is_empty());
+    }
 
     #[test]
     fn only_so_many_strays_wait() {

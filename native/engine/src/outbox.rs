@@ -36,6 +36,11 @@ pub enum Account {
         /// with a FINGERPRINT
         signed: bool,
     },
+    /// A challenge to a request without integrity.
+    Challenge {
+        /// the place of the request's method in routes::METHODS
+        method: usize,
+    },
 }
 
 /// One packet: an optional header that was written for it, and a range of what was received.
@@ -89,6 +94,13 @@ impl Outbox {
         let start = self.headers.len() as u32;
         self.headers.extend_from_slice(bytes);
         (start, bytes.len() as u32)
+    }
+
+    /// Has a header written and returns its place.
+    pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> (u32, u32) {
+        let start = self.headers.len() as u32;
+        write(&mut self.headers);
+        (start, self.headers.len() as u32 - start)
     }
 
     /// Puts a packet into the batch.

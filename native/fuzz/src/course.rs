@@ -10,6 +10,7 @@ use engine::{Channel, Client, Door, FiveTuple, Permission, Ports, Reason, RelayI
 use crate::input::Input;
 use crate::model::{Model, Outcome};
 use crate::plain;
+use crate::requests;
 
 /// Listeners: number, address, whether it hears all addresses.
 const LISTENERS: [(u32, SocketAddr, bool); 3] = [
@@ -65,7 +66,11 @@ fn client(index: usize) -> Client {
 pub fn run(bytes: &[u8]) {
     STAGE.with(|kept| {
         // One that panicked is not kept.
-        let stage = kept.borrow_mut().take().unwrap_or_else(|| Stage::new().expect("descriptors"));
+        let stage = kept.borrow_mut().take().unwrap_or_else(|| {
+            let mut stage = Stage::new().expect("descriptors");
+            stage.challenge(requests::challenger());
+            stage
+        });
         let mut course = Course { before: stage.dropped(), stage, model: Model::default(), bytes: 0 };
         let mut input = Input(bytes);
         while !input.is_empty() && course.bytes < MOST_BYTES {
@@ -265,6 +270,11 @@ impl Course {
                 match length {
                     56.. => lie(input, STAMPED.to_vec()),
                     48.. => lie(input, BINDING.to_vec()),
+                    40.. => {
+                        let (_, _, source, _) = input.pick(&CLIENTS);
+                        let request = requests::write(input, source);
+                        lie(input, request)
+                    }
                     _ => input.take(length).to_vec(),
                 }
             }
@@ -327,8 +337,8 @@ fn packets(arrival: &Arrival) -> Box<dyn Iterator<Item = &[u8]> + '_> {
 }
 
 fn compare_up(expected: &Outcome, up: &[Up]) {
-    assert_eq!(up.len(), expected.up.len());
-    for (up, expected) in up.iter().zip(&expected.up) {
+    assert_eq!(up.len(), expected.up.iter().map(Vec::len).sum::<usize>());
+    for (up, expected) in up.iter().zip(expected.up.iter().flatten()) {
         match up {
             Up::Datagram { listener, five_tuple, data, .. } => {
                 assert_eq!(

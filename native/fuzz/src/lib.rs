@@ -6,6 +6,7 @@ mod course;
 mod input;
 mod model;
 mod plain;
+mod requests;
 mod targets;
 
 pub use targets::{TARGETS, Target, target};

@@ -7,6 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use engine::{Channel, Client, Door, FiveTuple, Permission, Ports, Reason, RelayId, Transport};
 
 use crate::plain::{self, Said};
+use crate::requests::{self, Asked};
+
+/// Messages of strangers that wait for the core.
+const MOST_STRANGERS: usize = 256;
 
 /// Bytes that are to leave, or an indication whose transaction id the worker chooses.
 #[derive(Clone, Debug)]
@@ -39,7 +43,8 @@ pub struct HandedUp {
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub departures: BTreeMap<(Door, SocketAddr, Option<IpAddr>), Vec<Frame>>,
-    pub up: Vec<HandedUp>,
+    /// of clients that are known and of streams; of those that bring their nonce; of strangers
+    pub up: [Vec<HandedUp>; 3],
     pub dropped: BTreeMap<u8, (Reason, u64)>,
 }
 
@@ -143,10 +148,7 @@ impl Model {
         match self.way(&client.five_tuple, message) {
             None if client.five_tuple.client.port() == 0 => self.drop(Reason::PortZero),
             None if self.answers(client, message) => {}
-            None => {
-                let (listener, five_tuple) = (client.listener, client.five_tuple);
-                self.outcome.up.push(HandedUp { listener, five_tuple, data: Frame::Plain(message.to_vec()) });
-            }
+            None => self.asks(client, message),
             Some(judged) => self.relayed(judged),
         }
     }
@@ -163,6 +165,24 @@ impl Model {
             }
         }
         true
+    }
+
+    /// What is for the core is challenged, or waits in its line.
+    fn asks(&mut self, client: Client, message: &[u8]) {
+        let source = client.five_tuple.client;
+        let owns = |row: &Row| row.client.is_some_and(|owner| owner.five_tuple == client.five_tuple);
+        let line = match requests::read(message, source) {
+            Asked::Unsigned(stamped) => {
+                let challenge = Frame::Plain(requests::challenge(message, stamped, source));
+                return self.leaves(Door::Listener(client.listener), source, our_address(client), challenge, 0);
+            }
+            _ if self.relays.values().any(owns) => 0,
+            Asked::Signed(true) => 1,
+            _ if self.outcome.up[2].len() == MOST_STRANGERS => return self.drop(Reason::SendBuffer),
+            _ => 2,
+        };
+        let (listener, five_tuple) = (client.listener, client.five_tuple);
+        self.outcome.up[line].push(HandedUp { listener, five_tuple, data: Frame::Plain(message.to_vec()) });
     }
 
     /// What is for the core has been found to be so before.
@@ -208,7 +228,7 @@ impl Model {
         let Some((length, frame)) = framed else { return self.drop(Reason::TooLarge) };
         if is_stream {
             let (listener, five_tuple) = (client.listener, client.five_tuple);
-            self.outcome.up.push(HandedUp { listener, five_tuple, data: frame });
+            self.outcome.up[0].push(HandedUp { listener, five_tuple, data: frame });
         } else if !self.listeners.contains(&client.listener) {
             self.drop(Reason::Unreachable);
         } else {

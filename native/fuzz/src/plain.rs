@@ -39,7 +39,7 @@ fn number(bytes: &[u8], at: usize) -> u16 {
     u16::from(bytes[at]) << 8 | u16::from(bytes[at + 1])
 }
 
-fn header(datagram: &[u8]) -> Result<(u16, &[u8]), Reason> {
+pub fn header(datagram: &[u8]) -> Result<(u16, &[u8]), Reason> {
     let Some((header, body)) = datagram.split_at_checked(20) else {
         return Err(if datagram.is_empty() { Reason::Empty } else { Reason::NotStun });
     };
@@ -53,22 +53,23 @@ fn header(datagram: &[u8]) -> Result<(u16, &[u8]), Reason> {
 }
 
 /// Type, value, and what precedes it in the message.
-type Attribute<'a> = (u16, &'a [u8], &'a [u8]);
+pub type Attribute<'a> = (u16, &'a [u8], &'a [u8]);
 
-/// All attributes; None when one is cut off.
-fn attributes<'a>(datagram: &'a [u8], mut body: &'a [u8]) -> Option<Vec<Attribute<'a>>> {
+/// The attributes up to one that is cut off, and whether there is none.
+pub fn attributes<'a>(datagram: &'a [u8], mut body: &'a [u8]) -> (Vec<Attribute<'a>>, bool) {
     let mut found = Vec::new();
     while !body.is_empty() {
         let before = &datagram[..datagram.len() - body.len()];
         let length = usize::from(number(body, 2));
-        found.push((number(body, 0), body[4..].get(..length)?, before));
-        body = body.get(4 + length.next_multiple_of(4)..)?;
+        let Some(value) = body[4..].get(..length) else { return (found, false) };
+        found.push((number(body, 0), value, before));
+        body = &body[4 + length.next_multiple_of(4)..];
     }
-    Some(found)
+    (found, true)
 }
 
 fn send<'a>(datagram: &'a [u8], body: &'a [u8]) -> Option<Said<'a>> {
-    let mut rows = attributes(datagram, body)?;
+    let (mut rows, true) = attributes(datagram, body) else { return None };
     if let Some((0x8028, value, before)) = rows.last() {
         let right = (checksum(before) ^ 0x5354_554e).to_be_bytes();
         // FINGERPRINT counts only where it ends the message, its padding included.
@@ -130,7 +131,7 @@ fn xored(address: SocketAddr, mask: &[u8]) -> Vec<u8> {
     [&family.to_be_bytes()[..], &(address.port() ^ number(&COOKIE, 0)).to_be_bytes(), &host].concat()
 }
 
-fn checksum(bytes: &[u8]) -> u32 {
+pub fn checksum(bytes: &[u8]) -> u32 {
     let mut sum = u32::MAX;
     for byte in bytes {
         sum ^= u32::from(*byte);

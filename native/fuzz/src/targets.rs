@@ -3,19 +3,22 @@
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
+use engine::NOW;
 use routes::{
-    Channel, Client, FiveTuple, Forward, FromClient, FromPeer, Permission, Ports, Reason, RelayId, Table, Transport,
+    Asked, Channel, Client, FiveTuple, Forward, FromClient, FromPeer, METHODS, Permission, Ports, Reason, RelayId,
+    Table, Transport,
 };
 
 use crate::course;
 use crate::input::Input;
 use crate::plain::{Said, read};
+use crate::requests;
 
 /// What is done with any bytes.
 pub type Target = fn(&[u8]);
 
 /// Every target.
-pub const TARGETS: [(&str, Target); 2] = [("classify", classify), ("engine", course::run)];
+pub const TARGETS: [(&str, Target); 3] = [("classify", classify), ("challenge", challenge), ("engine", course::run)];
 
 /// A target by its name; there is no other use for one that does not exist than to panic.
 #[must_use]
@@ -163,4 +166,33 @@ fn judge_peer(mut input: Input<'_>) {
         (Ok(()), None) => FromPeer::Indication(peer),
     };
     assert_eq!(world.table.judge_peer(relay, peer), expected);
+}
+
+/// The first byte says whose datagram it is; one with a good header is read and perhaps challenged.
+fn challenge(bytes: &[u8]) {
+    let Some((who, message)) = bytes.split_first() else { return };
+    let (challenger, client) = (requests::challenger(), five_tuple(usize::from(who % 4)).client);
+    let written;
+    let message = if who & 0x80 == 0 {
+        message
+    } else {
+        written = requests::write(&mut Input(message), client);
+        &written
+    };
+    if !matches!(read(message), Said::Other) {
+        return;
+    }
+    let expected = requests::read(message, client);
+    match challenger.judge(message, client, NOW) {
+        Asked::Unsigned { method, stamped } => {
+            assert_eq!(expected, requests::Asked::Unsigned(stamped));
+            assert_eq!(message[..2], METHODS[method].to_be_bytes());
+            let mut answer = Vec::new();
+            challenger.challenge(message, stamped, client, NOW, &mut answer);
+            assert_eq!(answer, requests::challenge(message, stamped, client));
+        }
+        Asked::Introduced => assert_eq!(expected, requests::Asked::Signed(true)),
+        Asked::Stranger => assert_eq!(expected, requests::Asked::Signed(false)),
+        Asked::Other => assert_eq!(expected, requests::Asked::Other),
+    }
 }

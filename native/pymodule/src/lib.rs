@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::fd::RawFd;
 
 use engine::{
-    Answering, Buffers, Channel, Client, FiveTuple, Mistake, Options, Permission, Ports, Rate, Reason, Tally,
-    Transport, Up,
+    Answering, Buffers, Challenger, Challenges, Channel, Client, FiveTuple, METHODS, Mistake, Options, Permission,
+    Ports, Rate, Reason, Tally, Transport, Up,
 };
 use pyo3::exceptions::{PyKeyError, PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -19,8 +19,8 @@ type Address = (String, u16);
 type Tuple = (String, Address, Address);
 /// Packets, then bytes: to peer by channel, by indication, to client by channel, by indication.
 type Flow = ([u64; 4], [u64; 4]);
-/// What was relayed, dropped, the panics, Binding requests, and what was handed over; see Engine.totals().
-type Sums = (Flow, Vec<u64>, u64, [u64; 4], u64);
+/// What was relayed, dropped, the panics, Binding requests, challenges, and what was handed over; see Engine.totals().
+type Sums = (Flow, Vec<u64>, u64, [u64; 4], ([u64; 4], [u64; 2]), u64);
 /// Listener, path, five tuple (None: it is for a stream), bytes.
 type Item<'py> = (u32, u64, Option<Tuple>, Bound<'py, PyBytes>);
 /// Relay, host, and whether only relayed ports are permitted.
@@ -148,7 +148,7 @@ impl Engine {
     /// Items as (listener, path, five tuple or None for stream data, bytes).
     fn take<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Vec<Item<'py>>> {
         let items = self.open()?.take(most).into_iter().map(|item| match item {
-            Up::Datagram { listener, path, five_tuple, data } => {
+            Up::Datagram { listener, path, five_tuple, data, .. } => {
                 (listener, path, Some(five_tuple_text(five_tuple)), PyBytes::new(py, &data))
             }
             Up::Stream { listener, path, data } => (listener, path, None, PyBytes::new(py, &data)),
@@ -175,6 +175,13 @@ impl Engine {
     /// What becomes of Binding requests: a rate of 0 a second is no limit.
     fn set_answering(&self, answers: bool, classic: bool, per_second: f64, burst: f64) -> PyResult<()> {
         self.open()?.set_answering(Answering { answers, classic, rate: Rate { per_second, burst } });
+        Ok(())
+    }
+
+    /// Has requests without integrity challenged, each source so often: a rate of 0 a second is no limit.
+    fn challenge(&self, realm: &str, nonce_key: &[u8], per_second: f64, burst: f64) -> PyResult<()> {
+        let challenger = Challenger::new(realm, nonce_key);
+        self.open()?.challenge(Challenges { challenger, rate: Rate { per_second, burst } });
         Ok(())
     }
 
@@ -281,12 +288,14 @@ impl Engine {
     }
 
     /// The flow of all threads, what was dropped in the order of REASONS, how often a thread panicked, Binding
-    /// requests that were answered (over IPv4, with a FINGERPRINT, over IPv6, with a FINGERPRINT), and how many packets
-    /// one thread handed over to another.
+    /// requests that were answered (over IPv4, with a FINGERPRINT, over IPv6, with a FINGERPRINT), challenges that were
+    /// sent (to Allocate, Refresh, CreatePermission, ChannelBind) and withheld (from requests without integrity, from
+    /// those of strangers), and how many packets one thread handed over to another.
     fn totals(&self, py: Python<'_>) -> PyResult<Sums> {
         let engine = self.open()?;
         let totals = py.detach(|| engine.totals());
-        Ok((flow(totals.relayed), totals.dropped, totals.panics, totals.bindings, totals.handed_over))
+        let challenges = (totals.challenges, totals.withheld);
+        Ok((flow(totals.relayed), totals.dropped, totals.panics, totals.bindings, challenges, totals.handed_over))
     }
 
     /// Returns when all that has arrived is dealt with, for tests: under a steady load, never.
@@ -312,5 +321,6 @@ impl Engine {
 #[pymodule]
 fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Engine>()?;
+    module.add("CHALLENGED", METHODS)?;
     module.add("REASONS", Reason::ALL.iter().map(|reason| reason.word()).collect::<Vec<_>>())
 }

@@ -2,14 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::message::{COOKIE, FINGERPRINT, FINGERPRINT_XOR, HEADER, crc32};
+use crate::message::{COOKIE, HEADER, STAMP, stamp};
 use crate::reason::Reason;
 
 const REQUEST: [u8; 2] = [0x00, 0x01];
 const SUCCESS: [u8; 2] = [0x01, 0x01];
 const XOR_MAPPED_ADDRESS: u16 = 0x0020;
-const FINGERPRINT_SIZE: usize = 8;
-const LONGEST: usize = HEADER + 24 + FINGERPRINT_SIZE;
+const LONGEST: usize = HEADER + 24 + STAMP;
 
 /// A success: the address that a request came from, and a FINGERPRINT if it had one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +32,7 @@ impl Answer {
             IpAddr::V4(host) => (1, &host.octets()),
             IpAddr::V6(host) => (2, &host.octets()),
         };
-        let body = 8 + host.len() + if signed { FINGERPRINT_SIZE } else { 0 };
+        let body = 8 + host.len() + if signed { STAMP } else { 0 };
         answer.bytes[..2].copy_from_slice(&SUCCESS);
         answer.bytes[2..4].copy_from_slice(&(body as u16).to_be_bytes());
         answer.bytes[4..HEADER].copy_from_slice(&request[4..HEADER]);
@@ -45,10 +44,7 @@ impl Answer {
             answer.append(&[byte ^ mask]);
         }
         if signed {
-            let said = crc32(answer.bytes()) ^ FINGERPRINT_XOR;
-            answer.append(&FINGERPRINT.to_be_bytes());
-            answer.append(&4u16.to_be_bytes());
-            answer.append(&said.to_be_bytes());
+            answer.append(&stamp(answer.bytes()));
         }
         answer
     }
@@ -71,8 +67,8 @@ pub fn answer_binding(request: &[u8], source: SocketAddr) -> Result<Option<Answe
     let Some((header, body)) = request.split_at_checked(HEADER) else { return Ok(None) };
     match body {
         [] => Ok(Some(Answer::to(header, source, false))),
-        [0x80, 0x28, 0, 4, said @ ..] if said.len() == 4 => {
-            if *said == (crc32(header) ^ FINGERPRINT_XOR).to_be_bytes() {
+        [0x80, 0x28, 0, 4, ..] if body.len() == STAMP => {
+            if *body == stamp(header) {
                 Ok(Some(Answer::to(header, source, true)))
             } else {
                 Err(Reason::BadFingerprint)
@@ -86,14 +82,13 @@ pub fn answer_binding(request: &[u8], source: SocketAddr) -> Result<Option<Answe
 mod tests {
     use super::*;
 
-    fn request(fingerprint: Option<u32>) -> Vec<u8> {
+    fn request(fingerprint: Option<u8>) -> Vec<u8> {
         let mut message = vec![0, 1, 0, if fingerprint.is_some() { 8 } else { 0 }];
         message.extend(COOKIE);
         message.extend(b"transactions");
-        let checksum = crc32(&message) ^ FINGERPRINT_XOR;
         if let Some(error) = fingerprint {
-            message.extend([0x80, 0x28, 0, 4]);
-            message.extend((checksum ^ error).to_be_bytes());
+            message.extend(stamp(&message));
+            message[27] ^= error;
         }
         message
     }
@@ -112,8 +107,8 @@ mod tests {
     #[test]
     fn a_fingerprint_is_answered_by_one() {
         let answer = answer_binding(&request(Some(0)), "192.0.2.1:1".parse().unwrap()).unwrap().unwrap();
-        let (head, stamp) = answer.bytes().split_at(32);
-        assert_eq!(stamp[4..], (crc32(head) ^ FINGERPRINT_XOR).to_be_bytes());
+        let (head, end) = answer.bytes().split_at(32);
+        assert_eq!(*end, stamp(head));
         let wrong = answer_binding(&request(Some(1)), "192.0.2.1:1".parse().unwrap());
         assert_eq!(wrong, Err(Reason::BadFingerprint));
     }

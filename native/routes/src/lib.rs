@@ -5,15 +5,19 @@
 
 mod binding;
 mod buckets;
+mod challenge;
 mod hash;
 mod message;
+mod nonce;
 mod reason;
 mod table;
 
 pub use binding::{Answer, answer_binding, is_binding};
 pub use buckets::{Bucket, BucketTable, Rate};
+pub use challenge::{Asked, Challenger, METHODS};
 pub use hash::Keyed;
 pub use message::{Message, read};
+pub use nonce::NonceMint;
 pub use reason::Reason;
 pub use table::{
     Channel, Client, FiveTuple, Forward, FromClient, FromPeer, Permission, Ports, RelayId, Table, Transport,

@@ -11,7 +11,9 @@ const SEND_INDICATION: [u8; 2] = [0x00, 0x16];
 const XOR_PEER_ADDRESS: u16 = 0x0012;
 const DATA: u16 = 0x0013;
 pub(crate) const FINGERPRINT: u16 = 0x8028;
-pub(crate) const FINGERPRINT_XOR: u32 = 0x5354_554e;
+const FINGERPRINT_XOR: u32 = 0x5354_554e;
+/// Bytes of a FINGERPRINT.
+pub(crate) const STAMP: usize = 8;
 
 /// One message of a client; ranges are of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,32 +78,45 @@ fn channel_data(bytes: &[u8]) -> Message {
     Message::ChannelData { number: u16::from_be_bytes([bytes[0], bytes[1]]), data: 4..4 + length }
 }
 
-/// Reads a message with a good header.
+/// Type and value of each attribute behind a good header; None in place of one that leaves the message.
+pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = Option<(u16, Range<usize>)>> {
+    let mut offset = HEADER;
+    std::iter::from_fn(move || {
+        // The length is a multiple of 4, so that no header and no padding ends behind the message.
+        let header = bytes.get(offset..offset + 4)?;
+        let size = usize::from(u16::from_be_bytes([header[2], header[3]]));
+        let value = offset + 4..offset + 4 + size;
+        offset = value.end.next_multiple_of(4);
+        Some((value.end <= bytes.len()).then_some((u16::from_be_bytes([header[0], header[1]]), value)))
+    })
+}
+
 fn plain_send(bytes: &[u8]) -> Option<Message> {
     let (mut peer, mut data) = (None, None);
-    let mut offset = HEADER;
-    while offset < bytes.len() {
-        let kind = u16::from_be_bytes([bytes[offset], bytes[offset + 1]]);
-        let size = usize::from(u16::from_be_bytes([bytes[offset + 2], bytes[offset + 3]]));
-        let value = offset + 4..offset + 4 + size;
-        if value.end > bytes.len() {
-            return None;
-        }
+    for attribute in attributes(bytes) {
+        let (kind, value) = attribute?;
         match kind {
             XOR_PEER_ADDRESS if peer.is_none() => peer = Some(xor_address(&bytes[value], &bytes[4..HEADER])?),
             DATA if data.is_none() => data = Some(value),
-            FINGERPRINT if value.end == bytes.len() => {
-                let said = u32::from_be_bytes(bytes[value].try_into().ok()?);
-                if said != crc32(&bytes[..offset]) ^ FINGERPRINT_XOR {
-                    return None;
-                }
-            }
+            FINGERPRINT if is_stamped(bytes, &value) => {}
             _ => return None,
         }
-        // The length is a multiple of 4, so that no padding ends behind the message.
-        offset += 4 + size.next_multiple_of(4);
     }
     Some(Message::PlainSend { peer: peer?, data: data? })
+}
+
+/// Whether a FINGERPRINT with this value ends the message and is right (RFC 8489 section 14.7).
+pub(crate) fn is_stamped(bytes: &[u8], value: &Range<usize>) -> bool {
+    value.end == bytes.len() && bytes[value.start - 4..] == stamp(&bytes[..value.start - 4])
+}
+
+/// The FINGERPRINT attribute behind these bytes, whose length field counts it already.
+pub(crate) fn stamp(bytes: &[u8]) -> [u8; STAMP] {
+    let mut stamp = [0; STAMP];
+    stamp[..2].copy_from_slice(&FINGERPRINT.to_be_bytes());
+    stamp[3] = 4;
+    stamp[4..].copy_from_slice(&(crc32(bytes) ^ FINGERPRINT_XOR).to_be_bytes());
+    stamp
 }
 
 /// The address behind the mask of cookie and transaction id (RFC 8489 section 14.2).
@@ -116,8 +131,8 @@ fn xor_address(value: &[u8], mask: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::new(host, port))
 }
 
-/// CRC-32 of ISO 3309, as FINGERPRINT wants it (RFC 8489 section 14.7).
-pub(crate) fn crc32(bytes: &[u8]) -> u32 {
+/// CRC-32 of ISO 3309.
+fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| CRC_TABLE[usize::from((crc as u8) ^ byte)] ^ (crc >> 8))
 }
 

@@ -255,6 +255,12 @@ impl Table {
         }
     }
 
+    /// Whether a client has a relay socket here.
+    #[must_use]
+    pub fn knows(&self, client: &FiveTuple) -> bool {
+        self.clients.contains_key(client)
+    }
+
     /// The client of a relay socket.
     #[must_use]
     pub fn client(&self, relay: RelayId) -> Option<&Client> {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from fairlead.buckets import Rate
 from fairlead.datagram import Address, Datagram, FiveTuple, Via
 from fairlead.reasons import Reason
-from turnd.dataplane.contract import Counters, Direction, EngineSettings, Fault, Framing, HandUp, Usage
+from turnd.dataplane.contract import Challenges, Counters, Direction, EngineSettings, Fault, Framing, HandUp, Usage
 from turnd.dataplane.python.bindings import Bindings
 from turnd.dataplane.python.budgets import Budgets
 from turnd.dataplane.python.entrances import Entrance, Listener, Streams, open_listener
@@ -109,6 +109,9 @@ class PythonEngine:
 
     def limit_bindings(self, rate: Rate) -> None:
         self._bindings.rate = rate
+
+    def challenge(self, challenges: Challenges) -> None:
+        """The core does it no slower."""
 
     def limit(self, relay: RelayId, user: str, bandwidth: Bandwidth) -> None:
         limited = self._relays[relay]

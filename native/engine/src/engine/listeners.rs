@@ -11,7 +11,7 @@ use super::{Engine, Listener, Mistake};
 use crate::mailbox::Command;
 use crate::sockets::{local_address, udp_socket};
 use crate::sys::{duplicate, report_local_address};
-use crate::worker::Answering;
+use crate::worker::{Answering, Challenges};
 
 impl Engine {
     /// Binds a listener in every thread; returns the bound address.
@@ -60,6 +60,12 @@ impl Engine {
     /// What becomes of Binding requests from now on.
     pub fn set_answering(&self, answering: Answering) {
         self.tell_all(|| Command::Answering(answering));
+    }
+
+    /// Requests of strangers are challenged by the threads from now on, as far as that takes no thought.
+    pub fn challenge(&self, challenges: Challenges) {
+        let challenges = Arc::new(challenges);
+        self.tell_all(|| Command::Challenge(Arc::clone(&challenges)));
     }
 
     /// The receive buffer that the kernel gave each socket of a listener, in bytes that SO_RCVBUF would ask for.

@@ -3,7 +3,7 @@
 use std::os::fd::AsRawFd;
 use std::time::Instant;
 
-use routes::{Answer, FiveTuple, Message, Rate, Reason, answer_binding, is_binding, read};
+use routes::{FiveTuple, Message, Rate, Reason, answer_binding, is_binding, read};
 
 use super::Worker;
 use crate::mailbox::Up;
@@ -54,30 +54,39 @@ impl Worker {
             }
             if self.answering.answers {
                 match answer_binding(message, five_tuple.client) {
-                    Ok(Some(answer)) => return self.answer(listener, five_tuple, &answer),
+                    Ok(Some(answer)) => {
+                        let header = self.outbox.header(answer.bytes());
+                        let ipv6 = five_tuple.client.is_ipv6();
+                        let account = Account::Binding { ipv6, signed: answer.signed };
+                        return self.answer(listener, five_tuple, header, account);
+                    }
                     Ok(None) => {}
                     Err(reason) => return self.shared.books.dropped(reason),
                 }
             }
         }
-        self.hand_up_soon(Up::Datagram { listener, path, five_tuple, data: message.into() });
+        if let Some(line) = self.receive_client(listener, five_tuple, start, end) {
+            let data = self.arena.bytes()[start..end].into();
+            self.hand_up_soon(Up::Datagram { listener, path, five_tuple, line, data });
+        }
     }
 
     fn may_ask(&self, five_tuple: FiveTuple) -> bool {
         let rate = self.answering.rate;
-        !rate.is_limit() || self.shared.sources.take(five_tuple.client.ip(), rate, self.shared.now(Instant::now()))
+        !rate.is_limit()
+            || self.shared.sources.bindings.take(five_tuple.client.ip(), rate, self.shared.now(Instant::now()))
     }
 
-    fn answer(&mut self, listener: u32, five_tuple: FiveTuple, answer: &Answer) {
+    /// Sends what has been written into the outbox from where the client wrote to.
+    pub(super) fn answer(&mut self, listener: u32, five_tuple: FiveTuple, header: (u32, u32), account: Account) {
         let Some(open) = self.listeners.get(&listener) else {
             return;
         };
-        let account = Account::Binding { ipv6: five_tuple.client.is_ipv6(), signed: answer.signed };
         let packet = Packet {
             socket: open.socket.as_raw_fd(),
             to: five_tuple.client,
             from: open.wildcard.then_some(five_tuple.server.ip()),
-            header: self.outbox.header(answer.bytes()),
+            header,
             body: (0, 0),
             padding: 0,
             account,

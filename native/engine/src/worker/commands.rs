@@ -52,6 +52,7 @@ impl Worker {
                 }
             }
             Command::Answering(answering) => self.answering = answering,
+            Command::Challenge(challenges) => self.challenges = Some(challenges),
             Command::Elsewhere(client, thread) => self.elsewhere.add(client, thread),
             Command::NowhereElse(client) => self.elsewhere.remove(&client),
             Command::Live(address) => self.table.live(address),

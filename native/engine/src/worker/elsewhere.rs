@@ -12,6 +12,11 @@ use crate::mailbox::Stray;
 pub struct Elsewhere(HashMap<FiveTuple, (usize, u32), Keyed>);
 
 impl Elsewhere {
+    /// Whether another thread has one of its relay sockets.
+    pub fn has(&self, client: &FiveTuple) -> bool {
+        self.0.contains_key(client)
+    }
+
     /// A relay socket of the client is at that thread.
     pub fn add(&mut self, client: FiveTuple, thread: usize) {
         let (at, count) = self.0.entry(client).or_default();

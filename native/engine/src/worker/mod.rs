@@ -6,6 +6,7 @@ mod elsewhere;
 mod packets;
 #[cfg(feature = "played-kernel")]
 pub mod stage;
+mod strangers;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -15,18 +16,19 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
-use routes::{BucketTable, Reason, RelayId, Table};
+use routes::{Reason, RelayId, Table};
 use socket2::Socket;
 
 use crate::books::{Books, Tally, way};
 use crate::faults::catch;
-use crate::limits::Limits;
+use crate::limits::{Limits, Sources};
 use crate::mailbox::{Command, Fault, Mailbox, Stray, Up, Upstairs};
 use crate::outbox::{Account, Ledger, Outbox};
 use crate::sys::{Arena, Epoll};
 use elsewhere::Elsewhere;
 
 pub use bindings::Answering;
+pub use strangers::{Challenges, unix_seconds};
 
 // What epoll says is ready: the bell, the place of a relay socket, or the number of a listener.
 const BELL: u64 = u64::MAX;
@@ -44,10 +46,12 @@ pub struct Shared {
     pub upstairs: Arc<Upstairs>,
     /// what it counts
     pub books: Arc<Books>,
-    /// what each source of Binding requests has left, for all threads
-    pub sources: Arc<BucketTable>,
+    /// what each source has left, for all threads
+    pub sources: Arc<Sources>,
     /// when the clock of the buckets began
     pub born: Instant,
+    /// Unix time in seconds
+    pub wall: fn() -> u64,
     /// whether ChannelData is no message here
     pub stun_only: bool,
 }
@@ -100,6 +104,8 @@ pub struct Worker {
     outbox: Outbox,
     up: Vec<Up>,
     answering: Answering,
+    /// None: the owner challenges strangers by itself
+    challenges: Option<Arc<Challenges>>,
     transaction: u128,
     /// who wants to know when nothing is left to do
     waiting: Vec<Sender<()>>,
@@ -116,6 +122,7 @@ impl Ledger for Accounts<'_> {
     fn sent(&mut self, account: Account, bytes: u32) {
         match account {
             Account::Binding { ipv6, signed } => self.books.answered(ipv6, signed),
+            Account::Challenge { method } => self.books.challenged(method),
             Account::Relayed { relay, to_peer, by_channel } => {
                 let way = way(to_peer, by_channel);
                 self.books.relayed(way, u64::from(bytes));
@@ -153,6 +160,7 @@ impl Worker {
             outbox: Outbox::default(),
             up: Vec::new(),
             answering: Answering::default(),
+            challenges: None,
             transaction: seed,
             waiting: Vec::new(),
             is_stopping: false,

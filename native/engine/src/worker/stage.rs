@@ -8,14 +8,18 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
-use routes::{BucketTable, Channel, Client, Permission, RelayId};
+use routes::{Challenger, Channel, Client, Permission, Rate, RelayId};
 use socket2::{Domain, Socket, Type};
 
-use super::{Shared, Worker};
+use super::{Challenges, Shared, Worker};
 use crate::books::{Books, Tally, Totals};
+use crate::limits::Sources;
 use crate::mailbox::{Command, Mailbox, Up, Upstairs};
 use crate::sys::Epoll;
 use crate::sys::played::{Arrival, Departure, Kernel, play, with};
+
+/// The Unix time at which everything happens.
+pub const NOW: u64 = 1_800_000_000;
 
 /// Where packets come in, and where they leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,8 +48,9 @@ impl Stage {
             mailboxes: Arc::new([mailbox]),
             upstairs: Arc::new(Upstairs::new()?),
             books: Arc::new(Books::default()),
-            sources: Arc::new(BucketTable::new(1)),
+            sources: Arc::new(Sources::new(1)),
             born: Instant::now(),
+            wall: || NOW,
             stun_only: false,
         };
         let mut worker = Worker::new(shared, Arc::new(Epoll::new()?), &[], 0)?;
@@ -98,6 +103,12 @@ impl Stage {
     /// Denies exactly these peers.
     pub fn deny(&mut self, peers: &[SocketAddr]) {
         self.worker.carry_out(Command::Deny(peers.into()));
+    }
+
+    /// Challenges strangers from now on, all that come.
+    pub fn challenge(&mut self, challenger: Challenger) {
+        let rate = Rate::default();
+        self.worker.carry_out(Command::Challenge(Arc::new(Challenges { challenger, rate })));
     }
 
     /// Brings a stream client's message.

@@ -1,0 +1,71 @@
+//! Requests that the core would challenge: the plain ones are challenged here, and the others wait in a line of their own.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use routes::{Asked, Challenger, FiveTuple, Rate, Reason};
+
+use super::Worker;
+use crate::limits::Sources;
+use crate::mailbox::Line;
+use crate::outbox::Account;
+
+/// How strangers are challenged.
+pub struct Challenges {
+    /// what they are told
+    pub challenger: Challenger,
+    /// how often each source is
+    pub rate: Rate,
+}
+
+impl Challenges {
+    /// Whether a source may have one more challenge; it is spent then.
+    fn grants(&self, sources: &Sources, source: &FiveTuple, now: u64) -> bool {
+        !self.rate.is_limit() || sources.challenges.take(source.client.ip(), self.rate, now)
+    }
+
+    /// Whether a source that was challenged may go before those that were not; like its challenges, not for ever.
+    fn prefers(&self, sources: &Sources, source: &FiveTuple, now: u64) -> bool {
+        !self.rate.is_limit() || sources.introductions.take(source.client.ip(), self.rate, now)
+    }
+}
+
+/// Unix time, as nonces have it.
+pub fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl Worker {
+    /// The line that a client's message is to wait in, or None when there is no need to.
+    pub(super) fn receive_client(
+        &mut self,
+        listener: u32,
+        five_tuple: FiveTuple,
+        start: usize,
+        end: usize,
+    ) -> Option<Line> {
+        let Some(challenges) = &self.challenges else {
+            return Some(Line::Known);
+        };
+        let (message, client) = (&self.arena.bytes()[start..end], five_tuple.client);
+        let (now, wall) = (self.shared.now(Instant::now()), (self.shared.wall)());
+        let asked = challenges.challenger.judge(message, client, wall);
+        let is_known = self.table.knows(&five_tuple) || self.elsewhere.has(&five_tuple);
+        let is_to_be_challenged = matches!(asked, Asked::Unsigned { .. }) || asked == Asked::Stranger && !is_known;
+        if is_to_be_challenged && !challenges.grants(&self.shared.sources, &five_tuple, now) {
+            self.shared.books.withheld(asked == Asked::Stranger);
+            self.shared.books.dropped(Reason::RateLimited);
+            return None;
+        }
+        match asked {
+            Asked::Unsigned { method, stamped } => {
+                let challenge = |bytes: &mut _| challenges.challenger.challenge(message, stamped, client, wall, bytes);
+                let header = self.outbox.write(challenge);
+                self.answer(listener, five_tuple, header, Account::Challenge { method });
+                None
+            }
+            _ if is_known => Some(Line::Known),
+            Asked::Introduced if challenges.prefers(&self.shared.sources, &five_tuple, now) => Some(Line::Introduced),
+            _ => Some(Line::Stranger),
+        }
+    }
+}
