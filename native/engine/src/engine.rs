@@ -14,11 +14,12 @@ use socket2::Socket;
 
 use crate::books::{Tally, Totals};
 use crate::limits::{Limits, Sources, Users};
-use crate::mailbox::{Command, Fault, Mailbox, Up, Upstairs};
+use crate::mailbox::{Command, Mailbox};
 use crate::outbox::reason;
 use crate::sockets::{Buffers, local_address, udp_socket};
 use crate::sys::{Outgoing, Piece, Sender};
 use crate::thread::{Place, Thread};
+use crate::upstairs::{Fault, Up, Upstairs};
 use crate::worker::{Shared, unix_seconds};
 
 /// What an engine is made with.
@@ -127,7 +128,7 @@ impl Engine {
         }
         let socket = udp_socket(address, self.options.relay_buffers)?;
         socket.bind(&address.into())?;
-        let address = local_address(&socket)?;
+        let address = if address.port() == 0 { local_address(&socket)? } else { address };
         let socket = Arc::new(socket);
         let place = self.threads[0].reserve(&socket)?;
         self.threads[0].read_relay(relay, &place, address, Tally::default());
@@ -281,7 +282,7 @@ impl Engine {
         let is_ours = !matches!(routes::read(data), Message::Junk(_) | Message::Other);
         if is_ours {
             let thread = client.path as usize % self.threads.len();
-            self.threads[thread].tell(Command::Deliver { client, data: data.into() });
+            self.threads[thread].order(Command::Deliver { client, data: data.into() });
         }
         is_ours
     }
@@ -325,12 +326,12 @@ impl Engine {
     /// Makes a thread panic.
     #[cfg(feature = "panic-injection")]
     pub fn panic(&self, thread: usize) {
-        self.threads[thread].tell(Command::Panic);
+        self.threads[thread].order(Command::Panic);
     }
 
     /// Ends the threads; every socket is closed then.
     pub fn close(&mut self) {
-        self.tell_all(|| Command::Stop);
+        self.threads.iter().for_each(|thread| thread.order(Command::Stop));
         self.threads.iter_mut().for_each(Thread::join);
         self.listeners.clear();
         self.relays.clear();

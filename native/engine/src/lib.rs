@@ -15,15 +15,16 @@ mod outbox;
 mod sockets;
 pub mod sys;
 mod thread;
+mod upstairs;
 mod worker;
 
 pub use books::{Tally, Totals};
 pub use engine::{Engine, Mistake, Options};
-pub use mailbox::{Fault, Line, Up};
 pub use routes::{
     Challenger, Channel, Client, FiveTuple, METHODS, Permission, Ports, Rate, Reason, RelayId, Transport,
 };
 pub use sockets::Buffers;
+pub use upstairs::{Fault, Line, Up};
 #[cfg(feature = "played-kernel")]
 pub use worker::stage::{Door, NOW, Stage};
 pub use worker::{Answering, Challenges};

@@ -48,8 +48,13 @@ impl Thread {
         Ok(Thread { mailbox, books, epoll, free: Vec::new(), places: 0, handle: Some(handle) })
     }
 
-    /// Says something.
+    /// Says something that is heard before the next packet is judged.
     pub fn tell(&self, command: Command) {
+        self.mailbox.leave(command);
+    }
+
+    /// Says something that is done at once.
+    pub fn order(&self, command: Command) {
         self.mailbox.post(command);
     }
 
@@ -57,7 +62,7 @@ impl Thread {
     pub fn ask<T>(&self, command: impl FnOnce(mpsc::Sender<T>) -> Command) -> Option<T> {
         self.handle.as_ref()?;
         let (answer, question) = mpsc::channel();
-        self.tell(command(answer));
+        self.order(command(answer));
         question.recv().ok()
     }
 

@@ -6,8 +6,8 @@ use std::time::Instant;
 use routes::{FiveTuple, Message, Rate, Reason, answer_binding, is_binding, read};
 
 use super::Worker;
-use crate::mailbox::Up;
 use crate::outbox::{Account, Packet};
+use crate::upstairs::Up;
 
 /// Nobody asks a STUN server in more bytes.
 const LARGEST_REQUEST: usize = 2048;

@@ -22,9 +22,10 @@ use socket2::Socket;
 use crate::books::{Books, Tally, way};
 use crate::faults::catch;
 use crate::limits::{Limits, Sources};
-use crate::mailbox::{Command, Fault, Mailbox, Stray, Up, Upstairs};
+use crate::mailbox::{Command, Mailbox, Stray};
 use crate::outbox::{Account, Ledger, Outbox};
 use crate::sys::{Arena, Epoll};
+use crate::upstairs::{Fault, Up, Upstairs};
 use elsewhere::Elsewhere;
 
 pub use bindings::Answering;

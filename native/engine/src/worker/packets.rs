@@ -8,9 +8,9 @@ use routes::{FiveTuple, Forward, FromClient, FromPeer, Reason, Transport};
 
 use super::{Accounts, RELAY, Worker};
 use crate::framing::{HEADER, channel_header, data_indication_header};
-use crate::mailbox::Up;
 use crate::outbox::{Account, Ledger, Packet};
 use crate::sys::{Received, SLOT, SLOTS};
+use crate::upstairs::Up;
 
 /// Datagrams or trains that a relay socket may have read in one turn: others wait. To ask for several where most hold
 /// one costs less than to send what comes in bursts packet by packet.

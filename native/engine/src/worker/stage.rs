@@ -14,9 +14,10 @@ use socket2::{Domain, Socket, Type};
 use super::{Challenges, Shared, Worker};
 use crate::books::{Books, Tally, Totals};
 use crate::limits::Sources;
-use crate::mailbox::{Command, Mailbox, Up, Upstairs};
+use crate::mailbox::{Command, Mailbox};
 use crate::sys::Epoll;
 use crate::sys::played::{Arrival, Departure, Kernel, play, with};
+use crate::upstairs::{Up, Upstairs};
 
 /// The Unix time at which everything happens.
 pub const NOW: u64 = 1_800_000_000;

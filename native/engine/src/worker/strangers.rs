@@ -6,8 +6,8 @@ use routes::{Asked, Challenger, FiveTuple, Rate, Reason};
 
 use super::Worker;
 use crate::limits::Sources;
-use crate::mailbox::Line;
 use crate::outbox::Account;
+use crate::upstairs::Line;
 
 /// How strangers are challenged.
 pub struct Challenges {

@@ -1,0 +1,213 @@
+//! What an engine's threads hand up to its owner: what is not theirs, in lines.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Mutex;
+
+use routes::FiveTuple;
+
+use crate::mailbox::lock;
+use crate::sys::Bell;
+
+/// The lines that wait for the owner, each with its share of what he takes: who is known does not wait behind strangers,
+/// of whom there may be any number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// clients with a relay socket, and all that nobody has judged
+    Known,
+    /// those that can be reached at the address that they write from
+    Introduced,
+    /// the rest
+    Stranger,
+}
+
+/// What is handed up.
+#[allow(missing_docs)]
+pub enum Up {
+    /// A message that is not the engine's, and where it came in.
+    Datagram { listener: u32, path: u64, five_tuple: FiveTuple, line: Line, data: Box<[u8]> },
+    /// Bytes for a stream client.
+    Stream { listener: u32, path: u64, data: Box<[u8]> },
+}
+
+impl Up {
+    fn bytes(&self) -> usize {
+        match self {
+            Up::Datagram { data, .. } | Up::Stream { data, .. } => data.len(),
+        }
+    }
+
+    fn line(&self) -> Line {
+        match self {
+            Up::Datagram { line, .. } => *line,
+            Up::Stream { .. } => Line::Known,
+        }
+    }
+}
+
+/// A thread has panicked and goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// which thread
+    pub thread: u64,
+    /// what and where
+    pub text: String,
+}
+
+/// Items and bytes that wait in each line; the rest is dropped.
+const ROOM: [(usize, usize); 3] = [(8192, 8 << 20), (1024, 1 << 20), (256, 1 << 18)];
+/// The part of what is taken at once that others than the known may have: one in so many.
+const INTRODUCED_SHARE: usize = 4;
+const STRANGERS_SHARE: usize = 16;
+/// Faults that wait; they are counted elsewhere.
+const MOST_FAULTS: usize = 16;
+/// Bytes that are taken of each line at once; the owner has other work too.
+const MOST_BYTES_TAKEN: usize = 1 << 20;
+
+/// What waits in one line.
+#[derive(Default)]
+struct Queue {
+    items: VecDeque<Up>,
+    bytes: usize,
+}
+
+impl Queue {
+    /// Whether there was room.
+    fn add(&mut self, item: Up, (most, most_bytes): (usize, usize)) -> bool {
+        let has_room = self.items.len() < most && self.bytes < most_bytes;
+        if has_room {
+            self.bytes += item.bytes();
+            self.items.push_back(item);
+        }
+        has_room
+    }
+
+    fn take(&mut self, most: usize, taken: &mut Vec<Up>) {
+        let (first, mut bytes) = (taken.len(), 0);
+        while taken.len() - first < most && bytes < MOST_BYTES_TAKEN {
+            let Some(item) = self.items.pop_front() else {
+                break;
+            };
+            bytes += item.bytes();
+            taken.push(item);
+        }
+        self.bytes -= bytes;
+    }
+}
+
+#[derive(Default)]
+struct Waiting {
+    lines: [Queue; 3],
+    faults: Vec<Fault>,
+}
+
+/// What all threads hand up, and the bell that tells the owner.
+pub struct Upstairs {
+    waiting: Mutex<Waiting>,
+    bell: Bell,
+}
+
+impl Upstairs {
+    /// An empty one.
+    pub fn new() -> io::Result<Self> {
+        Ok(Upstairs { waiting: Mutex::default(), bell: Bell::new()? })
+    }
+
+    /// Adds a thread's items; returns how many there was no room for.
+    pub fn hand_up(&self, items: &mut Vec<Up>) -> usize {
+        if items.is_empty() {
+            return 0;
+        }
+        let mut waiting = lock(&self.waiting);
+        let mut refused = 0;
+        for item in items.drain(..) {
+            let line = item.line() as usize;
+            refused += usize::from(!waiting.lines[line].add(item, ROOM[line]));
+        }
+        self.bell.ring();
+        refused
+    }
+
+    /// Tells of a fault; of too many at once only the first ones.
+    pub fn confess(&self, fault: Fault) {
+        let mut waiting = lock(&self.waiting);
+        if waiting.faults.len() < MOST_FAULTS {
+            waiting.faults.push(fault);
+        }
+        self.bell.ring();
+    }
+
+    /// Takes the faults; to be followed by take(), which silences the bell.
+    pub fn take_faults(&self) -> Vec<Fault> {
+        std::mem::take(&mut lock(&self.waiting).faults)
+    }
+
+    /// Takes at most `most`, and not many bytes, of each line its share; the bell stays readable while there is more.
+    pub fn take(&self, most: usize) -> Vec<Up> {
+        let mut guard = lock(&self.waiting);
+        let Waiting { lines: [known, introduced, strangers], faults } = &mut *guard;
+        let few = strangers.items.len().min(most.div_ceil(STRANGERS_SHARE));
+        let some = introduced.items.len().min(most / INTRODUCED_SHARE);
+        let mut taken = Vec::new();
+        known.take(most - some - few, &mut taken);
+        introduced.take(some, &mut taken);
+        strangers.take(few, &mut taken);
+        if [known, introduced, strangers].iter().all(|line| line.items.is_empty()) && faults.is_empty() {
+            self.bell.silence();
+        }
+        taken
+    }
+}
+
+impl AsRawFd for Upstairs {
+    fn as_raw_fd(&self) -> RawFd {
+        self.bell.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use routes::Transport;
+
+    use super::*;
+
+    fn item(line: Line) -> Up {
+        let host = SocketAddr::from(([127, 0, 0, 1], 9));
+        let five_tuple = FiveTuple { transport: Transport::Udp, client: host, server: host };
+        Up::Datagram { listener: 1, path: 0, five_tuple, line, data: Box::new([7; 100]) }
+    }
+
+    fn hand_up(upstairs: &Upstairs, line: Line, count: usize) -> usize {
+        upstairs.hand_up(&mut (0..count).map(|_| item(line)).collect())
+    }
+
+    fn lines(taken: &[Up]) -> [usize; 3] {
+        assert!(taken.is_sorted_by_key(|up| up.line() as usize), "who is known goes first");
+        [Line::Known, Line::Introduced, Line::Stranger].map(|line| taken.iter().filter(|up| up.line() == line).count())
+    }
+
+    #[test]
+    fn nobody_waits_behind_strangers() {
+        let upstairs = Upstairs::new().unwrap();
+        assert_eq!(hand_up(&upstairs, Line::Stranger, 100_000), 100_000 - 256);
+        assert_eq!(hand_up(&upstairs, Line::Introduced, 100_000), 100_000 - 1024);
+        assert_eq!(hand_up(&upstairs, Line::Known, 100_000), 100_000 - 8192);
+        for _ in 0..8 {
+            assert_eq!(lines(&upstairs.take(512)), [352, 128, 32]);
+        }
+        assert_eq!(lines(&upstairs.take(512)), [512, 0, 0]);
+    }
+
+    #[test]
+    fn a_line_that_is_empty_leaves_its_share() {
+        let upstairs = Upstairs::new().unwrap();
+        hand_up(&upstairs, Line::Known, 1000);
+        hand_up(&upstairs, Line::Stranger, 5);
+        assert_eq!(lines(&upstairs.take(512)), [507, 0, 5]);
+        assert_eq!(lines(&upstairs.take(512)), [493, 0, 0]);
+        assert!(upstairs.take(512).is_empty());
+    }
+}
