@@ -1,6 +1,7 @@
 """From the bytes of a client's frame to the reply: checks, limits, and what is done once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -26,6 +27,9 @@ from signal_api.verbs import Outcome, Reply, Verbs
 
 #: where the replies to frames go
 Answer = Callable[[ServerFrame], None]
+#: what is left to do for a frame
+Rest: TypeAlias = Coroutine[Any, Any, Closing | None]
+_MOVED = Closing(CloseCode.REBALANCE, "the session has moved to another node; send it again")
 _hello = msgspec.json.Decoder(Hello)
 
 
@@ -86,14 +90,56 @@ class Dispatch:
     async def receive(self, client: Client, frame: bytes, answer: Answer | None = None) -> Closing | None:
         """Handles one frame and answers it, on the client's connection unless it is said where; a Closing when the
         connection must not go on."""
+        answer = answer or client.answer
         async with client.turn:
             if client.is_elsewhere:
-                return Closing(CloseCode.REBALANCE, "the session has moved to another node; send it again")
-            closing = await self._receive(client, frame, answer or client.answer)
+                return _MOVED
+            done = self._try(client, frame, answer)
+            if isinstance(done, ClientFrame):
+                await self._complete(client, done, answer)
+                done = None
         client.changed()
-        return closing
+        return done
 
-    async def _receive(self, client: Client, frame: bytes, answer: Answer) -> Closing | None:
+    def receive_now(self, client: Client, frame: bytes) -> Closing | Rest | None:
+        """As receive, as far as nothing has to be waited for; the rest is for the caller to await, before the next
+        frame of the client."""
+        if client.turn.locked():
+            return self.receive(client, frame)
+        if client.is_elsewhere:
+            return _MOVED
+        done = self._try(client, frame, client.answer)
+        if isinstance(done, ClientFrame):
+            return self._finish(client, done)
+        client.changed()
+        return done
+
+    async def _finish(self, client: Client, frame: ClientFrame) -> Closing | None:
+        async with client.turn:
+            if client.is_elsewhere:
+                return _MOVED
+            await self._complete(client, frame, client.answer)
+        client.changed()
+        return None
+
+    def _try(self, client: Client, frame: bytes, answer: Answer) -> Closing | ClientFrame | None:
+        """Handles a frame when nothing has to be waited for; otherwise returns it, read and counted. For whoever holds
+        the client's turn."""
+        taken = self._take(client, frame, answer)
+        if isinstance(taken, ClientFrame) and not self._answer_again(client, taken, answer):
+            outcome = self.verbs.handle_now(client, taken)
+            if outcome is None:
+                return taken
+            self._conclude(client, taken, outcome, answer)
+        return taken if isinstance(taken, Closing) else None
+
+    async def _complete(self, client: Client, frame: ClientFrame, answer: Answer) -> None:
+        """Handles a frame that was taken, unless it took effect meanwhile. For whoever holds the client's turn."""
+        if not self._answer_again(client, frame, answer):
+            self._conclude(client, frame, await self._handle(client, frame), answer)
+
+    def _take(self, client: Client, frame: bytes, answer: Answer) -> Closing | ClientFrame | None:
+        """Reads a frame and counts it; None for one that was refused."""
         hub = self._hub
         now = hub.clock.now().monotonic
         client.last_heard = now
@@ -112,8 +158,7 @@ class Dispatch:
         hub.instruments.frame_bytes.observe(len(frame))
         if decoded.ack is not None:
             client.session.acknowledge(decoded.ack)
-        await self._handle_once(client, decoded, now, answer)
-        return None
+        return decoded
 
     def _too_fast(self, client: Client, wait: float, answer: Answer) -> Closing | None:
         self._hub.instruments.rate_limited["frames",] += 1
@@ -123,14 +168,15 @@ class Dispatch:
         self._refuse(answer, Refusal(ErrorCode.RATE_LIMITED, "too many frames; this one was dropped", wait), None)
         return None
 
-    async def _handle_once(self, client: Client, frame: ClientFrame, now: float, answer: Answer) -> None:
+    def _answer_again(self, client: Client, frame: ClientFrame, answer: Answer) -> bool:
         """A frame that took effect and comes again is answered as before, and has no effect."""
-        if frame.id is not None:
-            known = client.session.remembered(frame.id, now)
-            if known is not None:
-                answer(known)
-                return
-        outcome = await self._handle(client, frame)
+        known = client.session.remembered(frame.id, client.last_heard) if frame.id is not None else None
+        if known is not None:
+            answer(known)
+        return known is not None
+
+    def _conclude(self, client: Client, frame: ClientFrame, outcome: Outcome, answer: Answer) -> None:
+        """Answers a frame, and remembers the answer where it took effect."""
         if isinstance(outcome, Refusal):
             reply = self._refuse(answer, outcome, frame.id)
             if outcome.code.retryable:
@@ -140,7 +186,7 @@ class Dispatch:
             if outcome is Reply.OK and frame.id is not None:
                 answer(reply)
         if frame.id is not None and outcome is not Reply.NONE:
-            client.session.remember(frame.id, reply, now)
+            client.session.remember(frame.id, reply, client.last_heard)
 
     async def _handle(self, client: Client, frame: ClientFrame) -> Outcome:
         try:

@@ -22,6 +22,8 @@ from signal_api.engine.redis.engine import RedisEngine
 from signal_api.metrics import Instruments
 from signal_api.policy import read_policy
 from signal_api.refusals import EngineUnavailableError
+from signal_api.transports.upgrade import Upgrade
+from signal_api.transports.websocket import FRAME_SLACK
 from signal_api.turn_link import TurnLink
 from signal_api.workers import VARIABLE, Workers, end_with_parent, environment_of
 
@@ -33,8 +35,6 @@ _USER_TIMEOUT = 30000
 _DRAIN_SHARE = 0.8
 #: seconds for running requests when the daemon stops
 _LAST_REQUESTS = 1
-#: A frame that is a little too large is told so by us; one that is much too large never reaches us whole.
-_SLACK = 2
 #: Keys that a running process cannot change: its sockets were opened with them.
 _FIXED = ("listen", "trusted_proxies", "webhooks", "fence", "engine", "workers")
 
@@ -162,9 +162,9 @@ def uvicorn_options(section: SignalApiSettings, doorstep: Doorstep) -> dict[str,
     return {
         "http": doorstep.connection,
         "h11_max_incomplete_event_size": MAX_HEAD,
-        "ws": "websockets-sansio",
+        "ws": Upgrade,
         "ws_per_message_deflate": False,
-        "ws_max_size": section.limits.frame_bytes * _SLACK,
+        "ws_max_size": section.limits.frame_bytes * FRAME_SLACK,
         "ws_ping_interval": None,
         "lifespan": "off",
         "proxy_headers": bool(section.trusted_proxies),

@@ -60,19 +60,52 @@ class Verbs:
 
     async def handle(self, client: Client, frame: ClientFrame) -> Outcome:
         """Does what a frame asks for."""
-        handler = HANDLERS.get(frame.type)
+        outcome = self.handle_now(client, frame)
+        return await HANDLERS.get(frame.type, Verbs._relay)(self, client, frame) if outcome is None else outcome
+
+    def handle_now(self, client: Client, frame: ClientFrame) -> Outcome | None:
+        """As handle, for what needs no waiting; None, with nothing done, for what does."""
+        handler = AT_ONCE.get(frame.type)
         if handler is not None:
-            return await handler(self, client, frame)
+            return handler(self, client, frame)
+        if frame.type in HANDLERS:
+            return None
         if frame.type.startswith("x."):
-            return await self._relay(client, frame)
+            return self._relay_now(client, frame)
         return Refusal(ErrorCode.UNSUPPORTED, f"{frame.type} is not known; types of your own begin with x.")
+
+    def _relay_now(self, client: Client, frame: ClientFrame) -> Outcome | None:
+        """As _relay, where the engine has all rooms at hand."""
+        at_hand = self._engine.at_hand
+        if at_hand is None:
+            return None
+        sent = self._address(client, frame, at_hand.room(frame.room or ""))
+        if isinstance(sent, Refusal):
+            return sent
+        at_hand.deliver((sent,))
+        return self._relayed(client, frame, sent)
 
     async def _relay(self, client: Client, frame: ClientFrame) -> Outcome:
         """To other members of a room, from the member that this session is."""
-        membership = client.session.rooms.get(frame.room) if frame.room is not None else None
-        if frame.room is None or membership is None:
+        if frame.room is None or frame.room not in client.session.rooms:
             return _NOT_IN
-        room = (await self._engine.load(frame.room)).room
+        sent = self._address(client, frame, (await self._engine.load(frame.room)).room)
+        if isinstance(sent, Refusal):
+            return sent
+        await self._engine.publish((sent,), Once(client.sid, frame.id) if frame.id is not None else None)
+        return self._relayed(client, frame, sent)
+
+    def _relayed(self, client: Client, frame: ClientFrame, sent: Deliver) -> Outcome:
+        instruments = self._hub.instruments
+        instruments.relayed[frame_type(frame.type),] += len(sent.to)
+        instruments.relay_seconds.observe(self._hub.clock.now().monotonic - client.last_heard)
+        return Reply.OK
+
+    def _address(self, client: Client, frame: ClientFrame, room: Room | None) -> Deliver | Refusal:
+        """A frame as it goes out, to whom it may go."""
+        membership = client.session.rooms.get(frame.room) if frame.room is not None else None
+        if membership is None:
+            return _NOT_IN
         sender = room.members.get(membership.member) if room is not None else None
         if room is None or sender is None:
             return Refusal(ErrorCode.ROOM_NOT_FOUND, "this session is not in that room any more")
@@ -86,13 +119,7 @@ class Verbs:
             self._hub.fences.overhear(room.name, frame.data)
         ts = round(self._hub.clock.now().wall * 1000)
         sent = server_frame(frame.type, bytes(frame.data), room=room.name, sender=sender.id, ts=ts)
-        receipts = _receipts(client, frame, room, to) if frame.id is not None and frame.to != "*" else ()
-        once = Once(client.sid, frame.id) if frame.id is not None else None
-        await self._engine.publish((Deliver(to, sent, receipts),), once)
-        instruments = self._hub.instruments
-        instruments.relayed[frame_type(frame.type),] += len(to)
-        instruments.relay_seconds.observe(self._hub.clock.now().monotonic - client.last_heard)
-        return Reply.OK
+        return Deliver(to, sent, _receipts(client, frame, room, to) if frame.id is not None and frame.to != "*" else ())
 
     async def _join(self, client: Client, frame: ClientFrame) -> Outcome:
         body = _body(_join, frame) or Join()
@@ -176,7 +203,7 @@ class Verbs:
         await self.lobby.review(client)
         return Reply.OK
 
-    async def _report(self, client: Client, frame: ClientFrame) -> Outcome:
+    def _report(self, client: Client, frame: ClientFrame) -> Outcome:
         """How one peer connection went; kept beside what turnd saw of the membership."""
         body = _body(_report, frame)
         if isinstance(body, Refusal):
@@ -190,26 +217,30 @@ class Verbs:
         hub.chronicle.report(membership.room, membership.member, body)
         return Reply.OK
 
-    async def _ping(self, client: Client, frame: ClientFrame) -> Outcome:
+    def _ping(self, client: Client, frame: ClientFrame) -> Outcome:
         client.answer(PONG if frame.id is None else server_frame("pong", re=frame.id))
         return Reply.NONE
 
-    async def _pong(self, client: Client, frame: ClientFrame) -> Outcome:
+    def _pong(self, client: Client, frame: ClientFrame) -> Outcome:
         return Reply.NONE
 
-    async def _hello(self, client: Client, frame: ClientFrame) -> Outcome:
+    def _hello(self, client: Client, frame: ClientFrame) -> Outcome:
         return Refusal(ErrorCode.BAD_REQUEST, "hello is only the first frame of a connection")
 
 
+#: what may have to wait for the engine, or for a key or a password
 HANDLERS: dict[str, Callable[[Verbs, Client, ClientFrame], Awaitable[Outcome]]] = {
-    **dict.fromkeys(NEGOTIATION, Verbs._relay),
-    "message": Verbs._relay,
+    **dict.fromkeys((*NEGOTIATION, "message"), Verbs._relay),
     "join": Verbs._join,
     "leave": Verbs._leave,
     "meta.set": Verbs._set_meta,
     "kick": Verbs._kick,
     "unban": Verbs._unban,
     "token": Verbs._token,
+}
+#: what never waits, or does not always
+AT_ONCE: dict[str, Callable[[Verbs, Client, ClientFrame], Outcome | None]] = {
+    **dict.fromkeys((*NEGOTIATION, "message"), Verbs._relay_now),
     "report": Verbs._report,
     "ping": Verbs._ping,
     "pong": Verbs._pong,

@@ -84,8 +84,23 @@ class Vault(Protocol):
         ...
 
 
+class AtHand(Protocol):
+    """Rooms that are all in this process: nothing has to be waited for."""
+
+    def room(self, name: str) -> Room | None: ...
+
+    def deliver(self, effects: Sequence[Effect]) -> None:
+        """As Engine.publish."""
+        ...
+
+
 class Engine(Protocol):
     """Storage of rooms, shared by all the nodes that serve them."""
+
+    @property
+    def at_hand(self) -> AtHand | None:
+        """The short way for an engine that has one, beside `load` and `publish`, which do the same."""
+        ...
 
     @property
     def vault(self) -> Vault | None:

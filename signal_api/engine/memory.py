@@ -4,7 +4,7 @@ import bisect
 from collections.abc import Callable, Sequence
 
 from signal_api.effects import Effect, Revoked
-from signal_api.engine.contract import Census, Once, Stored, Vault
+from signal_api.engine.contract import AtHand, Census, Once, Stored, Vault
 from signal_api.revocations import Revocation
 from signal_api.rooms import Room
 from signal_api.timers import Clock
@@ -28,6 +28,10 @@ class MemoryEngine:
         self._open = 0
         self._members = 0
         self._deliver: Callable[[Effect], None] = lambda _: None
+
+    @property
+    def at_hand(self) -> AtHand | None:
+        return self
 
     @property
     def vault(self) -> Vault | None:
@@ -74,6 +78,12 @@ class MemoryEngine:
 
     async def publish(self, effects: Sequence[Effect], once: Once | None = None) -> None:
         """A session remembers its frames for as long as this remembers anything."""
+        self.deliver(effects)
+
+    def room(self, name: str) -> Room | None:
+        return self._stored(name).room
+
+    def deliver(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
             self._deliver(effect)
 

@@ -60,8 +60,14 @@ class Outbox:
                 return None
             self._wakeup = asyncio.get_running_loop().create_future()
             await self._wakeup
+        return self.pop()
+
+    def pop(self) -> bytes | None:
+        """The next frame, None when there is none."""
         if self._first:
             return self._first.popleft()
+        if not self._frames:
+            return None
         frame = self._frames.popleft()
         self._bytes -= len(frame)
         return frame

@@ -1,6 +1,6 @@
 """The way out of a connection that one task writes: a bounded queue, and patience with who does not read it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from signal_api.asgi import Receive
 from signal_api.hub import Hub
@@ -46,13 +46,12 @@ class Outgoing:
             self._closes(CloseCode.SLOW_CONSUMER)
 
     def _closes(self, code: CloseCode) -> None:
-        self._hub.instruments.closes[str(code.value),] += 1
-        self._hub.timers.after(_CLOSE_TIMEOUT, self._give_up)
+        note_close(self._hub, code, self._give_up)
 
     def _closed_as(self) -> tuple[CloseCode, str]:
         """What the client is told at the end of the queue."""
         code = self._outbox.closing or CloseCode.INTERNAL_ERROR
-        return code, self._reason or code.name.lower()
+        return code, last_words(code, self._reason)
 
     def _encode(self, frame: ServerFrame, seq: int | None) -> bytes:
         raise NotImplementedError
@@ -60,6 +59,17 @@ class Outgoing:
     def _give_up(self) -> None:
         """Who reads neither frames nor the close is waited for no longer."""
         raise NotImplementedError
+
+
+def note_close(hub: Hub, code: CloseCode, give_up: Callable[[], None]) -> None:
+    """Counts a close; `give_up` is called when the client had the time to take it."""
+    hub.instruments.closes[str(code.value),] += 1
+    hub.timers.after(_CLOSE_TIMEOUT, give_up)
+
+
+def last_words(code: CloseCode, reason: str) -> str:
+    """What the client is told beside the code."""
+    return reason or code.name.lower()
 
 
 async def until_gone(receive: Receive) -> None:

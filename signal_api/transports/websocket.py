@@ -1,20 +1,26 @@
-"""sig.v1 over WebSocket: raw ASGI, one task that reads and one that writes."""
+"""sig.v1 over WebSocket: on a wire where the server hands it over, else as any ASGI server has it, with a task that
+reads and one that writes."""
 
 import asyncio
 from collections.abc import Coroutine
-from functools import partial
 from typing import Any
 
 from fairlead.log import get_logger
 from signal_api.asgi import Message, Receive, Scope, Send
-from signal_api.clients import Client, Visitor
+from signal_api.clients import Visitor
 from signal_api.dispatch import Dispatch
 from signal_api.hub import Hub
 from signal_api.messages import ServerFrame
 from signal_api.refusals import CloseCode, Closing
+from signal_api.transports.conversation import NO_BINARY, Conversation
+from signal_api.transports.direct import Direct
 from signal_api.transports.outgoing import Outgoing
+from signal_api.transports.upgrade import TAKE_OVER, TakeOver
+from signal_api.transports.wire import Framing
 
 SUBPROTOCOL = "sig.v1"
+#: A frame that is a little too large is told so by us; one that is much too large never reaches us whole.
+FRAME_SLACK = 2
 #: RFC 6455 section 5.5: a control frame holds 125 bytes, two of them the code
 _LONGEST_REASON = 123
 
@@ -78,53 +84,32 @@ class WebSocketTransport:
     def __init__(self, hub: Hub, dispatch: Dispatch) -> None:
         self._hub = hub
         self._dispatch = dispatch
+        self._framing = Framing(hub.policy.limits.frame_bytes * FRAME_SLACK)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, visitor: Visitor) -> None:
-        """Accepts, reads until either side ends it, and leaves the session to wait."""
+        """Accepts, and has the wire go on; or else reads until either side ends it. Then the session waits."""
         await receive()
         offered = scope.get("subprotocols", [])
         chosen = SUBPROTOCOL if SUBPROTOCOL in offered else None
         await send({"type": "websocket.accept", "subprotocol": chosen})
+        take_over: TakeOver | None = scope.get("extensions", {}).pop(TAKE_OVER, None)
+        if take_over is not None:
+            direct = Direct(self._hub, self._dispatch, self._framing, visitor)
+            if take_over(direct.wire):
+                return
+            direct.lost()
         connection = WebSocketConnection(self._hub, send)
-        await converse(connection, self._read(receive, connection, visitor))
-
-    async def _read(self, receive: Receive, connection: WebSocketConnection, visitor: Visitor) -> None:
-        client = await self._greet(receive, connection, visitor)
-        if client is None:
-            return
-        try:
-            while (frame := await next_frame(receive)) is not None:
-                if connection.is_closing:
-                    continue
-                closing = frame if isinstance(frame, Closing) else await self._dispatch.receive(client, frame)
-                if closing is not None:
-                    connection.close(*closing)
-                    return
-        finally:
-            self._hub.detach(client, connection)
-
-    async def _greet(self, receive: Receive, connection: WebSocketConnection, visitor: Visitor) -> Client | None:
-        """The client that the first frame says it is; None when the connection ends here."""
-        patience = self._hub.policy.times.hello_timeout
-        timeout = self._hub.timers.after(patience, partial(connection.close, CloseCode.HELLO_TIMEOUT))
-        frame = await next_frame(receive)
-        timeout.cancel()
-        if frame is None or connection.is_closing:
-            return None
-        hello = frame if isinstance(frame, Closing) else self._dispatch.greet(frame)
-        await self._hub.look_for_key(None if isinstance(hello, Closing) else hello.token)
-        if isinstance(hello, Closing):
-            connection.close(*hello)
-            return None
-        client = await self._hub.let_in(hello, visitor, connection)
-        if isinstance(client, Closing):
-            connection.close(*client)
-            return None
-        await self._dispatch.begin(client, hello.rooms)
-        return client
+        await converse(connection, _read(receive, Conversation(self._hub, self._dispatch, connection, visitor)))
 
 
-_NO_BINARY = Closing(CloseCode.BAD_REQUEST, "frames are text")
+async def _read(receive: Receive, conversation: Conversation) -> None:
+    try:
+        while (frame := await next_frame(receive)) is not None:
+            rest = conversation.hear(frame)
+            if rest is not None:
+                await rest
+    finally:
+        conversation.end()
 
 
 async def next_frame(receive: Receive) -> bytes | Closing | None:
@@ -133,4 +118,4 @@ async def next_frame(receive: Receive) -> bytes | Closing | None:
     if message["type"] != "websocket.receive":
         return None
     text: str | None = message.get("text")
-    return _NO_BINARY if text is None else text.encode()
+    return NO_BINARY if text is None else text.encode()

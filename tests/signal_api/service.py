@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
@@ -54,6 +54,9 @@ class Service:
     The server is started for the first WebSocket; before that nothing is needed but the app.
     """
 
+    #: what uvicorn is told otherwise than as it ships
+    options: ClassVar[dict[str, object]] = {}
+
     def __init__(self, **keys: object) -> None:
         self.loaded = configured(**keys)
         self.clock = ManualClock()
@@ -64,7 +67,8 @@ class Service:
         self.doorstep = Doorstep(self.hub, math.inf, self.loaded.section.trusted_proxies)
         self._sockets = open_sockets(self.loaded)
         self.authority = f"127.0.0.1:{self._sockets[0].getsockname()[1]}"
-        self._server = HttpServer(self.app, self._sockets, **uvicorn_options(self.loaded.section, self.doorstep))
+        options = uvicorn_options(self.loaded.section, self.doorstep) | self.options
+        self._server = HttpServer(self.app, self._sockets, **options)
         self._peers: list[ClientConnection] = []
         self._started = False
         self.http = self.http_from("127.0.0.1")
@@ -120,3 +124,9 @@ class Service:
     def pass_time(self, seconds: float) -> None:
         self.clock.move(seconds)
         self.hub.timers.run_due()
+
+
+class PlainService(Service):
+    """Behind a server that hands no connection over, as any ASGI server might be."""
+
+    options: ClassVar[dict[str, object]] = {"ws": "websockets-sansio"}

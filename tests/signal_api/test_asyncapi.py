@@ -10,7 +10,7 @@ import pytest
 
 import signal_api
 from signal_api.asyncapi import FROM_CLIENT, FROM_SERVER, asyncapi
-from signal_api.verbs import HANDLERS
+from signal_api.verbs import AT_ONCE, HANDLERS
 from tests.signal_api.node import Node
 from tests.signal_api.service import Service
 
@@ -24,7 +24,7 @@ def validator(name: str) -> Any:
 
 
 def test_what_is_handled_is_described() -> None:
-    assert set(FROM_CLIENT) == set(HANDLERS)
+    assert set(FROM_CLIENT) == {*HANDLERS, *AT_ONCE}
 
 
 def test_what_is_sent_is_described() -> None:

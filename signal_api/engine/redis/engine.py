@@ -8,7 +8,7 @@ from typing import Any
 from fairlead.clock import Entropy
 from fairlead.metrics import Metrics
 from signal_api.effects import Effect, Revoked
-from signal_api.engine.contract import Census, Once, Stored
+from signal_api.engine.contract import AtHand, Census, Once, Stored
 from signal_api.engine.redis.inbox import Inbox
 from signal_api.engine.redis.journal import Journal
 from signal_api.engine.redis.meters import Meters
@@ -40,6 +40,10 @@ class RedisEngine:
         meters.watch(lambda: not self._store.is_away, self._nodes.states, lambda: self._nodes.lag)
         self._seen: OrderedDict[str, Stored] = OrderedDict()
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def at_hand(self) -> AtHand | None:
+        return None
 
     @property
     def vault(self) -> Vault:

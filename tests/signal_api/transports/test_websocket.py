@@ -12,12 +12,26 @@ from websockets.typing import Origin
 
 from signal_api.refusals import CloseCode
 from signal_api.sessions import LOG_FRAMES
-from tests.signal_api.service import Peer, Service
+from tests.signal_api.service import Peer, PlainService, Service
 from tests.signal_api.worlds import JOIN_KEY, token
 
 
+@pytest.fixture(params=[Service, PlainService])
+def kind(request: pytest.FixtureRequest) -> type[Service]:
+    """The connection goes on a wire, or stays with the server."""
+    chosen: type[Service] = request.param
+    return chosen
+
+
 @pytest.fixture
-async def service() -> AsyncIterator[Service]:
+async def service(kind: type[Service]) -> AsyncIterator[Service]:
+    async with kind() as running:
+        yield running
+
+
+@pytest.fixture
+async def door() -> AsyncIterator[Service]:
+    """For those who do not come in: the way from there makes no difference."""
     async with Service() as running:
         yield running
 
@@ -116,13 +130,13 @@ async def _status(service: Service, path: str = "/v1/ws", **options: Any) -> tup
         "http://{authority}, http://evil.example",
     ],
 )
-async def test_pages_of_others_are_refused_before_the_upgrade(service: Service, origin: str | None) -> None:
-    host, _, port = service.authority.partition(":")
-    filled = None if origin is None else Origin(origin.format(authority=service.authority, host=host, port=port))
-    status, problem, headers = await _status(service, origin=filled)
+async def test_pages_of_others_are_refused_before_the_upgrade(door: Service, origin: str | None) -> None:
+    host, _, port = door.authority.partition(":")
+    filled = None if origin is None else Origin(origin.format(authority=door.authority, host=host, port=port))
+    status, problem, headers = await _status(door, origin=filled)
     assert (status, problem["code"]) == (403, "origin_not_allowed")
     assert headers["content-type"] == "application/problem+json"
-    assert service.instruments.origins_refused["origin",] == 1
+    assert door.instruments.origins_refused["origin",] == 1
 
 
 async def test_pages_on_the_list_are_welcome() -> None:
@@ -133,14 +147,14 @@ async def test_pages_on_the_list_are_welcome() -> None:
         assert status == 403
 
 
-async def test_a_name_that_was_rebound_is_not_ours(service: Service) -> None:
+async def test_a_name_that_was_rebound_is_not_ours(door: Service) -> None:
     origin = Origin("http://rebound.example")
-    status, problem, _ = await _status(service, named="rebound.example", origin=origin)
+    status, problem, _ = await _status(door, named="rebound.example", origin=origin)
     assert (status, problem["code"]) == (421, "host_not_allowed")
 
 
-async def test_there_is_no_other_websocket(service: Service) -> None:
-    status, problem, _ = await _status(service, "/v2/ws")
+async def test_there_is_no_other_websocket(door: Service) -> None:
+    status, problem, _ = await _status(door, "/v2/ws")
     assert (status, problem["code"]) == (404, "not_found")
 
 
@@ -191,8 +205,8 @@ async def test_a_session_goes_on_over_a_new_connection(service: Service) -> None
     assert (missed["seq"], missed["data"]) == (3, "while away")
 
 
-async def test_a_whole_log_that_was_missed_is_no_slow_reading() -> None:
-    async with Service(limits__frame_burst=1000) as service:
+async def test_a_whole_log_that_was_missed_is_no_slow_reading(kind: type[Service]) -> None:
+    async with kind(limits__frame_burst=1000) as service:
         stays, drops = await service.enter(rooms=["r"]), await service.enter(rooms=["r"])
         welcome = (await drops.hear("welcome"))["data"]
         await drops.hear("joined")
@@ -203,8 +217,8 @@ async def test_a_whole_log_that_was_missed_is_no_slow_reading() -> None:
             pass
         resume = {"sid": welcome["sid"], "key": welcome["key"], "after": f"{welcome['epoch']}.2"}
         back = await service.enter(resume=resume, token=None)
-        await stays.say("message", room="r", to="*", data={"number": LOG_FRAMES})
         assert (await back.hear("welcome"))["data"]["resumed"]
+        await stays.say("message", room="r", to="*", data={"number": LOG_FRAMES})
         numbers = [(await back.hear("message"))["data"]["number"] for _ in range(LOG_FRAMES + 1)]
         assert numbers == list(range(LOG_FRAMES + 1))
 
@@ -228,8 +242,8 @@ async def _stalled(service: Service) -> Peer:
     return peer
 
 
-async def test_a_reader_that_is_too_slow_is_closed_and_the_others_go_on() -> None:
-    async with Service(limits__frame_burst=1000) as service:
+async def test_a_reader_that_is_too_slow_is_closed_and_the_others_go_on(kind: type[Service]) -> None:
+    async with kind(limits__frame_burst=1000) as service:
         writer, reader = await service.enter(rooms=["r"]), await service.enter(rooms=["r"])
         await reader.hear("joined")
         slow = await _stalled(service)
@@ -243,8 +257,8 @@ async def test_a_reader_that_is_too_slow_is_closed_and_the_others_go_on() -> Non
         assert (await reader.hear("message"))["data"] == "still here"
 
 
-async def test_who_never_reads_again_is_given_up() -> None:
-    async with Service(limits__frame_burst=1000) as service:
+async def test_who_never_reads_again_is_given_up(kind: type[Service]) -> None:
+    async with kind(limits__frame_burst=1000) as service:
         writer = await service.enter(rooms=["r"])
         await writer.hear("joined")
         await _stalled(service)

@@ -1,0 +1,137 @@
+"""sig.v1 over a wire: no task and no queue for a client that reads what it is sent."""
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from fairlead.log import get_logger
+from signal_api.clients import Visitor
+from signal_api.dispatch import Dispatch
+from signal_api.hub import Hub
+from signal_api.messages import ServerFrame
+from signal_api.refusals import CloseCode, Closing
+from signal_api.sessions import Entry
+from signal_api.transports.conversation import NO_BINARY, Conversation
+from signal_api.transports.outbox import Outbox
+from signal_api.transports.outgoing import last_words, note_close
+from signal_api.transports.wire import Framing, Wire, text_frame
+
+_log = get_logger("signal_api.websocket")
+
+
+class Direct:
+    """One client on a wire; satisfies signal_api.clients.Connection and signal_api.transports.wire.Listener.
+
+    What can be handled at once is; for the rest there is a task while there is something to wait for, and what comes
+    meanwhile waits behind it.
+    """
+
+    transport = "websocket"
+    __slots__ = ("_closing", "_hub", "_is_lost", "_later", "_outbox", "_talk", "_task", "wire")
+
+    def __init__(self, hub: Hub, dispatch: Dispatch, framing: Framing, visitor: Visitor) -> None:
+        self._hub = hub
+        self.wire = Wire(framing, self)
+        self._closing: Closing | None = None
+        self._outbox: Outbox | None = None  # while the client does not read
+        self._talk = Conversation(hub, dispatch, self, visitor)
+        self._later: deque[bytes | None] | None = None  # while something is waited for
+        self._task: asyncio.Task[None] | None = None
+        self._is_lost = False
+
+    # The way out
+
+    @property
+    def is_closing(self) -> bool:
+        return self._closing is not None
+
+    def send(self, frame: ServerFrame, seq: int | None = None) -> None:
+        if self._closing is not None:
+            return
+        written = text_frame(frame.encode(seq))
+        if self._outbox is None:
+            self.wire.write(written)
+        elif not self._outbox.put(written):
+            self.close(CloseCode.SLOW_CONSUMER)
+
+    def catch_up(self, greeting: ServerFrame | None, missed: Sequence[Entry]) -> None:
+        first = [] if greeting is None else [greeting.encode(None)]
+        for frame in (*first, *(entry.encode() for entry in missed)):
+            if self._outbox is None:
+                self.wire.write(text_frame(frame))
+            else:
+                self._outbox.put_first((text_frame(frame),))
+
+    def close(self, code: CloseCode, reason: str = "") -> None:
+        if self._closing is None:
+            self._closing = Closing(code, last_words(code, reason))
+            note_close(self._hub, code, self._give_up)
+            if self._outbox is None:
+                self.wire.close(*self._closing)
+
+    def _give_up(self) -> None:
+        self.wire.abort()
+        if self._task is not None:
+            self._task.cancel()
+
+    # What the wire brings
+
+    def filled(self) -> None:
+        if self._outbox is None:
+            limits = self._hub.policy.limits
+            self._outbox = Outbox(limits.queue_frames, limits.queue_bytes)
+
+    def drained(self) -> None:
+        if self._outbox is None:
+            return
+        while not self.wire.is_full:
+            frame = self._outbox.pop()
+            if frame is None:
+                self._outbox = None
+                if self._closing is not None:
+                    self.wire.close(*self._closing)
+                return
+            self.wire.write(frame)
+
+    def heard(self, message: bytes | None) -> None:
+        if self._later is not None:
+            self._later.append(message)
+            return
+        rest = self._hear(message)
+        if rest is not None:
+            self._later = deque()
+            self.wire.pause()
+            self._task = asyncio.get_running_loop().create_task(self._catch_breath(rest, self._later))
+
+    def lost(self) -> None:
+        self._is_lost = True
+        if self._later is None:
+            self._talk.end()
+
+    def _hear(self, message: bytes | None) -> Coroutine[Any, Any, None] | None:
+        try:
+            return self._talk.hear(NO_BINARY if message is None else message)
+        except Exception:
+            self._fail()
+            return None
+
+    async def _catch_breath(self, rest: Coroutine[Any, Any, None] | None, later: deque[bytes | None]) -> None:
+        try:
+            while rest is not None or later:
+                if rest is not None:
+                    await rest
+                rest = self._hear(later.popleft()) if later else None
+        except Exception:
+            self._fail()
+        finally:
+            self._later = self._task = None
+            if self._is_lost:
+                self._talk.end()
+            else:
+                self.wire.resume()
+
+    def _fail(self) -> None:
+        _log.exception("a connection failed")
+        self.close(CloseCode.INTERNAL_ERROR)
+        self._talk.end()

@@ -1,0 +1,174 @@
+"""A WebSocket after its handshake, without a task: what comes is told to a listener at once (RFC 6455 sections 5-7).
+
+The library does the framing. Between two messages of an open connection there is nothing that it has to remember of
+it, so all connections that are there share one of its objects, and an idle one costs nothing; whoever is in the middle
+of a message, or of the end, has an object of its own.
+"""
+
+import asyncio
+import logging
+from typing import Protocol, cast
+
+from websockets.frames import Frame, Opcode
+from websockets.protocol import SEND_EOF, State
+from websockets.server import ServerProtocol
+
+from signal_api.transports.upgrade import Successor
+
+#: RFC 6455 section 7.4.1, and the registry that it begins: the server is about to stop
+_SERVICE_RESTART = 1012
+#: RFC 6455 section 5.5: a control frame holds 125 bytes, two of them the code
+_LONGEST_REASON = 123
+
+
+class Listener(Protocol):
+    """Whoever takes what a wire brings. None of its verbs waits."""
+
+    def heard(self, message: bytes | None) -> None:
+        """A text, of which nobody knows yet if it is UTF-8; None for a binary message."""
+        ...
+
+    def filled(self) -> None:
+        """The client does not read: whatever is written from now on is kept in memory."""
+        ...
+
+    def drained(self) -> None:
+        """The client has read."""
+        ...
+
+    def lost(self) -> None:
+        """The connection is over; nothing follows."""
+        ...
+
+
+class Framing:
+    """What the connections of one server share; `most` is the largest size of a message in bytes."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.idle = self.fresh()
+
+    def fresh(self) -> ServerProtocol:
+        """For an open connection between two messages."""
+        return ServerProtocol(state=State.OPEN, max_size=self._most, logger=_log)
+
+
+_log = logging.getLogger("uvicorn.error")
+
+
+class Wire(Successor):
+    """Reads and writes the frames of one transport."""
+
+    __slots__ = ("_listener", "_own", "_parts", "_pong", "_shared", "_transport", "_unread", "is_full")
+
+    def __init__(self, shared: Framing, listener: Listener) -> None:
+        self._shared = shared
+        self._listener = listener
+        self._own: ServerProtocol | None = None
+        self._unread = 0  # bytes of a frame that has not come to its end
+        self._parts: list[bytes] | None = None  # of a message in several frames; the last says which kind it is
+        self._pong = b""
+        #: whether the client does not read
+        self.is_full = False
+
+    # What the listener asks for
+
+    def write(self, frame: bytes) -> None:
+        """Sends what `text_frame` made."""
+        if not self._transport.is_closing():
+            self._transport.write(frame)
+
+    def close(self, code: int, reason: str) -> None:
+        """Begins the closing handshake; the connection is lost when the client has answered."""
+        own = self._own = self._own or self._shared.fresh()
+        if own.state is State.OPEN:
+            own.send_close(code, reason.encode()[:_LONGEST_REASON].decode(errors="ignore"))
+            self._send_out(own)
+
+    def abort(self) -> None:
+        """Ends the connection, whatever is not written yet."""
+        self._transport.abort()
+
+    def pause(self) -> None:
+        """Nothing is read until `resume`; what was read already may still come."""
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # What the event loop and the server tell
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._listener.lost()
+
+    def pause_writing(self) -> None:
+        self.is_full = True
+        self._listener.filled()
+
+    def resume_writing(self) -> None:
+        self.is_full = False
+        if self._pong:
+            self.write(self._pong)
+            self._pong = b""
+        self._listener.drained()
+
+    def shutdown(self) -> None:
+        self.close(_SERVICE_RESTART, "")
+        self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        framing = self._own or self._shared.idle
+        framing.receive_data(data)
+        frames = cast(list[Frame], framing.events_received())
+        self._unread += len(data) - sum(map(_size, frames))
+        if not self._unread and framing.current_size is None and framing.state is State.OPEN:
+            self._own = None
+        elif self._own is None:
+            self._own, self._shared.idle = framing, self._shared.fresh()
+        if framing.writes:
+            self._send_out(framing)
+        for frame in frames:
+            self._take(frame)
+
+    def _take(self, frame: Frame) -> None:
+        data, opcode = bytes(frame.data), frame.opcode
+        if opcode is Opcode.TEXT and frame.fin:
+            self._listener.heard(data)
+        elif opcode is Opcode.TEXT:
+            self._parts = [data]
+        elif opcode is Opcode.BINARY:
+            self._listener.heard(None)
+        elif opcode is Opcode.CONT and self._parts is not None:
+            self._parts.append(data)
+            if frame.fin:
+                parts, self._parts = self._parts, None
+                self._listener.heard(b"".join(parts))
+
+    def _send_out(self, framing: ServerProtocol) -> None:
+        """Sends what the library answers by itself. Of the pings that came while the client does not read, the last is
+        answered (RFC 6455 section 5.5.3), so that nothing grows."""
+        for frame in framing.data_to_send():
+            if frame == SEND_EOF:
+                self._transport.close()
+            elif self.is_full and frame[0] & 15 == Opcode.PONG:
+                self._pong = frame
+            else:
+                self.write(frame)
+
+
+def text_frame(text: bytes) -> bytes:
+    """A text message, as the server sends it."""
+    return Frame(Opcode.TEXT, text).serialize(mask=False)
+
+
+def _size(frame: Frame) -> int:
+    """Bytes of a client's frame, its length written as short as it can be. One that is written longer seems to leave
+    something unread, and its connection keeps an object of its own."""
+    length = len(frame.data)
+    return length + (6 if length < 126 else 8 if length < 65536 else 14)

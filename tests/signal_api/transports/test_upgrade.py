@@ -1,0 +1,135 @@
+"""A real uvicorn, and an app that goes on with its connections by itself."""
+
+import asyncio
+import base64
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from websockets.frames import Frame, Opcode
+
+from fairlead.daemon import HttpServer
+from signal_api.asgi import App, Receive, Scope, Send
+from signal_api.transports.upgrade import TAKE_OVER, Successor, Upgrade
+from tests.signal_api.transports.web import eventually
+
+
+class Parrot(Successor):
+    """Sends back what it is sent, before anybody reads frames."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def shutdown(self) -> None:
+        self.transport.close()
+
+
+class Nest:
+    """An app that hands its connections over, where it can, and says which way each went."""
+
+    def __init__(self) -> None:
+        self.ways: asyncio.Queue[str] = asyncio.Queue()
+        self.parrots: list[Parrot] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "websocket"
+        await receive()
+        if scope["path"] == "/no":
+            await send({"type": "websocket.close"})
+            return
+        take_over = scope["extensions"][TAKE_OVER]
+        parrot = Parrot()
+        assert not take_over(parrot), "nothing is accepted yet"
+        message = None
+        if scope["path"] == "/early":
+            self.ways.put_nowait("waits")
+            message = await receive()
+        await send({"type": "websocket.accept"})
+        if take_over(parrot):
+            self.parrots.append(parrot)
+            self.ways.put_nowait("taken")
+            return
+        self.ways.put_nowait("left")
+        while message is None or message["type"] == "websocket.receive":
+            if message is not None:
+                await send({"type": "websocket.send", "text": message["text"].upper()})
+            message = await receive()
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[[App], "asyncio.Future[HttpServer]"]]:
+    servers: list[HttpServer] = []
+
+    async def start(app: App) -> HttpServer:
+        sock = socket.create_server(("127.0.0.1", 0))
+        server = HttpServer(app, [sock], ws=Upgrade, lifespan="off", ws_per_message_deflate=False)
+        await server.start()
+        servers.append(server)
+        return server
+
+    yield lambda app: asyncio.ensure_future(start(app))
+    for server in servers:
+        await server.stop()
+
+
+Serve = Callable[[App], "asyncio.Future[HttpServer]"]
+
+
+async def test_the_connection_goes_on_after_the_app_has_returned(serve: Serve) -> None:
+    nest = Nest()
+    server = await serve(nest)
+    reader, writer = await asyncio.open_connection(*server.address)
+    writer.write(_request("/"))
+    assert b"101" in await reader.readuntil(b"\r\n\r\n")
+    assert await nest.ways.get() == "taken"
+    for data in (b"one", b"two"):
+        writer.write(data)
+        assert await reader.readexactly(3) == data
+    connections: set[object] = set(server.server.server_state.connections)
+    assert connections == set(nest.parrots), "it counts while it lasts"
+    writer.close()
+    await writer.wait_closed()
+    await eventually(lambda: not server.server.server_state.connections)
+
+
+async def test_uvicorn_ends_what_was_taken_over_when_it_stops(serve: Serve) -> None:
+    nest = Nest()
+    server = await serve(nest)
+    reader, writer = await asyncio.open_connection(*server.address)
+    writer.write(_request("/"))
+    await reader.readuntil(b"\r\n\r\n")
+    await nest.ways.get()
+    await server.stop()
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_who_spoke_before_it_was_accepted_is_left_to_uvicorn(serve: Serve) -> None:
+    nest = Nest()
+    server = await serve(nest)
+    reader, writer = await asyncio.open_connection(*server.address)
+    writer.write(_request("/early"))
+    assert await nest.ways.get() == "waits"
+    writer.write(Frame(Opcode.TEXT, b"hello").serialize(mask=True))
+    assert b"101" in await reader.readuntil(b"\r\n\r\n")
+    assert await nest.ways.get() == "left"
+    assert await reader.readexactly(7) == b"\x81\x05HELLO"
+    writer.close()
+
+
+async def test_a_refusal_is_as_ever(serve: Serve) -> None:
+    server = await serve(Nest())
+    reader, writer = await asyncio.open_connection(*server.address)
+    writer.write(_request("/no"))
+    assert b" 403 " in await reader.readline()
+    writer.close()
+
+
+def _request(path: str) -> bytes:
+    key = base64.b64encode(bytes(16)).decode()
+    head = ["Host: x", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {key}"]
+    return "\r\n".join([f"GET {path} HTTP/1.1", *head, "Sec-WebSocket-Version: 13", "", ""]).encode()

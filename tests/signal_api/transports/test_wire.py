@@ -1,0 +1,219 @@
+"""Frames on a wire: the library's client on the other end, its bytes cut wherever one likes."""
+
+import asyncio
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.uri import parse_uri
+
+from signal_api.transports.wire import Framing, Wire, text_frame
+
+MOST = 70000
+
+
+class Line(asyncio.Transport):
+    """A transport that keeps what is written; the edge."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.reads = True
+        self.is_closed = self.was_aborted = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def abort(self) -> None:
+        self.is_closed = self.was_aborted = True
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+
+class End:
+    """A wire, what it told, and the client at its other end."""
+
+    def __init__(self, framing: Framing | None = None) -> None:
+        self.messages: list[bytes | None] = []
+        self.told: list[str] = []
+        self.line = Line()
+        self.wire = Wire(framing or Framing(MOST), self)
+        self.among: set[object] = set()
+        self.wire.succeed(self.line, self.among)
+        self.client = ClientProtocol(parse_uri("ws://signal.example/"), state=State.OPEN)
+
+    def heard(self, message: bytes | None) -> None:
+        self.messages.append(message)
+
+    def filled(self) -> None:
+        self.told.append("filled")
+
+    def drained(self) -> None:
+        self.told.append("drained")
+
+    def lost(self) -> None:
+        self.told.append("lost")
+
+    def bring(self, *frames: Frame) -> None:
+        """The client sends these, in one parcel."""
+        self.wire.data_received(b"".join(frame.serialize(mask=True) for frame in frames))
+
+    def answers(self) -> list[tuple[Opcode, bytes]]:
+        """What the client reads."""
+        written, self.line.written = self.line.written, b""
+        self.client.receive_data(written)
+        return [(frame.opcode, bytes(frame.data)) for frame in self.client.events_received()]  # type: ignore[union-attr]
+
+
+def text(data: bytes, fin: bool = True) -> Frame:
+    return Frame(Opcode.TEXT, data, fin)
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536, MOST])
+def test_a_message_of_any_size_both_ways(size: int) -> None:
+    end = End()
+    end.bring(text(b"x" * size))
+    assert end.messages == [b"x" * size]
+    end.wire.write(text_frame(b"y" * size))
+    assert end.answers() == [(Opcode.TEXT, b"y" * size)]
+
+
+def test_several_messages_in_one_parcel() -> None:
+    end = End()
+    end.bring(text(b"a"), text("é".encode()), Frame(Opcode.BINARY, b"\0"), text(b"b"))
+    assert end.messages == [b"a", "é".encode(), None, b"b"]
+
+
+_MESSAGES = st.lists(st.binary(max_size=300), min_size=1, max_size=5)
+
+
+@given(_MESSAGES, _MESSAGES, st.randoms(use_true_random=False))
+def test_wires_that_share_do_not_mix_however_their_bytes_are_cut(a: list[bytes], b: list[bytes], dice: object) -> None:
+    """Whole messages and messages in two frames, in parcels of any size that arrive by turns."""
+    framing = Framing(MOST)
+    ends = [End(framing), End(framing)]
+    parcels = []
+    for end, messages in zip(ends, (a, b), strict=True):
+        for message in messages:
+            half = len(message) // 2
+            whole = [text(message)], [text(message[:half], fin=False), Frame(Opcode.CONT, message[half:])]
+            frames = dice.choice(whole)  # type: ignore[attr-defined]
+            data = b"".join(frame.serialize(mask=True) for frame in frames)
+            cuts = sorted({0, *(dice.randrange(len(data)) for _ in range(3)), len(data)})  # type: ignore[attr-defined]
+            parcels.append([(end, data[start:stop]) for start, stop in itertools.pairwise(cuts)])
+    rows = [list(itertools.chain(*parcels[: len(a)])), list(itertools.chain(*parcels[len(a) :]))]
+    while any(rows):
+        end, data = dice.choice([row for row in rows if row]).pop(0)  # type: ignore[attr-defined]
+        end.wire.data_received(data)
+    assert [end.messages for end in ends] == [a, b]
+
+
+def test_who_says_whole_messages_has_nothing_of_its_own() -> None:
+    framing = Framing(MOST)
+    shared = framing.idle
+    end = End(framing)
+    for size in (1, 200, 65536):
+        end.bring(text(b"x" * size), Frame(Opcode.PING, b""))
+    assert framing.idle is shared
+    end.bring(text(b"x", fin=False))
+    assert framing.idle is not shared
+
+
+def test_a_ping_is_answered_and_who_does_not_read_is_answered_the_last() -> None:
+    end = End()
+    end.bring(Frame(Opcode.PING, b"1"), Frame(Opcode.PONG, b"?"), text(b"a"))
+    assert end.answers() == [(Opcode.PONG, b"1")]
+    end.wire.pause_writing()
+    assert end.wire.is_full
+    for number in range(1000):
+        end.bring(Frame(Opcode.PING, b"%d" % number))
+    assert end.answers() == []
+    end.wire.resume_writing()
+    assert end.answers() == [(Opcode.PONG, b"999")]
+    assert end.told == ["filled", "drained"]
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (text(b"x" * (MOST + 1)).serialize(mask=True), 1009),
+        (text(b"x").serialize(mask=False), 1002),
+        (b"\x83\x80\0\0\0\0", 1002),
+        (b"\xc1\x80\0\0\0\0", 1002),
+        (Frame(Opcode.CONT, b"x").serialize(mask=True), 1002),
+        (b"\x09\x80\0\0\0\0", 1002),
+    ],
+)
+def test_what_breaks_the_rules_ends_it_and_nobody_else(data: bytes, code: int) -> None:
+    framing = Framing(MOST)
+    bad, good = End(framing), End(framing)
+    bad.wire.data_received(data)
+    ((opcode, body),) = bad.answers()
+    assert (opcode, int.from_bytes(body[:2])) == (Opcode.CLOSE, code)
+    assert bad.line.is_closed
+    assert bad.messages == []
+    bad.wire.data_received(text(b"more").serialize(mask=True))
+    good.bring(text(b"fine"))
+    assert (bad.messages, good.messages) == ([], [b"fine"])
+
+
+def test_the_client_says_goodbye() -> None:
+    end = End()
+    end.client.send_close(1000, "enough")
+    end.wire.data_received(b"".join(end.client.data_to_send()))
+    assert end.answers() == [(Opcode.CLOSE, b"\x03\xe8enough")]
+    assert end.line.is_closed
+    end.wire.close(4000, "too late")
+    end.wire.write(text_frame(b"too late"))
+    assert end.answers() == []
+
+
+def test_the_server_says_goodbye_and_waits_for_the_answer() -> None:
+    end = End()
+    end.wire.close(4200, "é" * 100)
+    ((opcode, body),) = end.answers()
+    assert opcode is Opcode.CLOSE
+    assert body == (4200).to_bytes(2) + "é".encode() * 61, "no more than a control frame holds, and whole letters"
+    assert not end.line.is_closed
+    end.bring(text(b"I was not done"))
+    assert end.messages == [b"I was not done"]
+    end.wire.data_received(b"".join(end.client.data_to_send()))
+    assert end.line.is_closed
+
+
+def test_the_server_stops() -> None:
+    end = End()
+    end.wire.shutdown()
+    assert end.answers() == [(Opcode.CLOSE, (1012).to_bytes(2))]
+    assert end.line.is_closed
+
+
+def test_reading_pauses_until_the_transport_is_gone() -> None:
+    end = End()
+    end.wire.pause()
+    assert not end.line.reads
+    end.wire.resume()
+    assert end.line.reads
+    end.wire.abort()
+    assert end.line.was_aborted
+    end.wire.pause()
+    assert end.line.reads
+    end.wire.resume()
+    assert end.among == {end.wire}
+    end.wire.connection_lost(None)
+    assert end.told == ["lost"]
+    assert end.among == set()
