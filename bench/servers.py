@@ -129,7 +129,7 @@ class Process:
 
 
 class Turnd(Process):
-    """turnd of this checkout, with one of its engines, whose name it has."""
+    """turnd of this checkout, by the name of one of its engines; `native+io_uring` is one with its turnd.io."""
 
     def __init__(self, engine: str, place: Place, command: str | None = None) -> None:
         self.name = engine
@@ -142,6 +142,7 @@ class Turnd(Process):
         return [*self._program.split(), "--config", str(configuration)]
 
     def _configuration(self, place: Place) -> dict[str, object]:
+        engine, _, io = self.name.partition("+")
         return {
             "log": {"level": "warning"},
             "auth": {
@@ -151,7 +152,8 @@ class Turnd(Process):
             "turnd": {
                 "listen": [f"udp://{place.address}"],
                 "ops": "127.0.0.1:0",
-                "engine": self.name,
+                "engine": engine,
+                "io": io or "auto",
                 "relay": {"address": [place.relay_host], "ports": place.relay_ports, "port_hold": 0},
                 "peers": {"allow": [place.peer_host]},
                 "quotas": {"allocations": 0, "per_user": 0, "per_source": 0},

@@ -20,7 +20,7 @@ class NativeListeners:
     def __init__(self, buckets: int) -> None:
         """`buckets` is how many sources of requests are told apart."""
         # No indication leaves a STUN server, so that the seed of their transaction ids is no secret.
-        self._engine = Engine([], (0, 0), (0, 0), threads=1, seed=b"", stun_only=True, buckets=buckets)
+        self._engine = Engine([], ((0, 0), (0, 0)), by_ring=False, threads=1, seed=b"", stun_only=True, buckets=buckets)
         self._last: Totals | None = None
 
     def fileno(self) -> int:

@@ -12,6 +12,7 @@ from fairlead.listeners import BufferSettings, ListenerSetting, parse_listener
 from fairlead.native import EngineChoice
 from fairlead.rates import RateSettings
 from fairlead.streams import StreamSettings
+from turnd.dataplane.contract import Io
 from turnd.protocol.peer_policy import PeerPolicy
 from turnd.protocol.settings import ChannelRange, Expiry
 
@@ -155,6 +156,8 @@ class TurndSettings(DaemonSettings):
     engine: EngineChoice = EngineChoice.AUTO
     #: that move packets; the Python engine has one
     threads: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = "auto"
+    #: of the native engine
+    io: Io = Io.AUTO
     relay: RelaySettings = RelaySettings()
     lifetime: LifetimeSettings = LifetimeSettings()
     channel_range: ChannelRange = ChannelRange.WIDE

@@ -26,7 +26,7 @@ from turnd.assembly import (
 )
 from turnd.config import TurndSettings
 from turnd.dataplane.choice import make_engine, threads_for
-from turnd.dataplane.contract import DataPlane, EngineSettings, Usage
+from turnd.dataplane.contract import DataPlane, EngineSettings, IoRefusedError, Usage
 from turnd.dataplane.cores import usable_cores
 from turnd.journal import Journal
 from turnd.liaison import Liaison
@@ -42,7 +42,7 @@ from turnd.server import Event, TurnServer
 _log = get_logger("turnd")
 
 #: Keys that a running process cannot change: its sockets and allocations were made with them.
-FIXED = ("relay", "engine", "threads", "buffers")
+FIXED = ("relay", "engine", "threads", "io", "buffers")
 _FIXED = ("cannot change while turnd runs", "restart turnd, or put it back")
 
 
@@ -128,7 +128,8 @@ class Turnd:
 
     def about(self) -> Mapping[str, str | int]:
         engine = self.server.engine
-        return {"engine": engine.name, "threads": engine.threads, "panics": engine.counters().panics}
+        panics = engine.counters().panics
+        return {"engine": engine.name, "threads": engine.threads, "io": engine.io.value, "panics": panics}
 
     async def drain(self) -> None:
         """No new allocations; returns when the last one is gone."""
@@ -156,11 +157,14 @@ class Turnd:
             buffers.send,
             buckets=section.limits.buckets,
             threads=threads_for(usable_cores()) if section.threads == "auto" else section.threads,
+            io=section.io,
         )
         try:
             engine = make_engine(section.engine, settings)
         except EngineMissingError as error:
             raise SettingError(("turnd", "engine"), str(error), error.remedy) from None
+        except IoRefusedError as error:
+            raise SettingError(("turnd", "io"), str(error), error.remedy) from None
         if section.threads not in ("auto", engine.threads):
             engine.close()
             text = f"the {engine.name} engine has one thread"
@@ -219,6 +223,7 @@ class Turnd:
             "serving",
             engine=self.server.engine.name,
             threads=self.server.engine.threads,
+            io=self.server.engine.io.value,
             listeners=[f"{target.transport}://{target.address}" for target in self.listening.targets()],
             relay=[bound if bound == told else f"{bound} as {told}" for bound, told in self._hosts.values()],
             ports=self._section.relay.ports,

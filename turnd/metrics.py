@@ -140,6 +140,8 @@ def _declare_data_plane(metrics: Metrics, counters: ProtocolCounters, engine: Da
     metrics.counter("engine_handed_over", text, lambda: {(engine.name,): engine.counters().handed_over}, ("datapath",))
     text = "Threads of the engine that move packets."
     metrics.gauge("engine_threads", text, lambda: {(engine.name,): float(engine.threads)}, ("datapath",))
+    text = "1 for the way by which the engine gets packets in and out of the kernel."
+    metrics.gauge("engine_io", text, lambda: {(engine.name, engine.io.value): 1.0}, ("datapath", "io"))
     text = "1 for the engine that moves the bytes."
     metrics.gauge("datapath", text, lambda: {(engine.name,): 1.0}, ("datapath",))
 

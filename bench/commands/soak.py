@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--packets", type=float, default=1e6, help="as in 1e8")
     parser.add_argument("--engine", default="native", help="of turnd")
     parser.add_argument("--threads", type=int, default=0, help="of the native engine; 0 leaves that to turnd")
+    parser.add_argument("--io", default="auto", help="of the native engine: epoll, io_uring")
     parser.add_argument(
         "--seed", type=int, default=random.SystemRandom().getrandbits(32), help="of clients and packets"
     )
@@ -132,6 +133,7 @@ async def _measure(options: argparse.Namespace, port: int, link: Path, families:
         "case": "soak",
         "engine": options.engine,
         "threads": options.threads,
+        "io": options.io,
         "seed": options.seed,
         "plant": options.plant,
     }
@@ -165,6 +167,7 @@ def _configuration(options: argparse.Namespace, port: int, link: Path, families:
             "drain_deadline": 0,
             "engine": options.engine,
             "threads": options.threads or "auto",
+            "io": options.io,
             "relay": {
                 "address": [_RELAYS[family] for family in families],
                 "ports": "20000-29999",

@@ -16,12 +16,14 @@ REASONS: list[str]
 #: The STUN methods of requests that are challenged.
 CHALLENGED: list[int]
 
+def probe_ring() -> None: ...
+
 class Engine:
     def __new__(
         cls,
         aliases: Sequence[tuple[str, str]],
-        listener_buffers: tuple[int, int],
-        relay_buffers: tuple[int, int],
+        buffers: tuple[tuple[int, int], tuple[int, int]],
+        by_ring: bool,
         threads: int,
         seed: bytes,
         stun_only: bool,

@@ -8,13 +8,25 @@ from typing import Any
 import pytest
 
 from fairlead.native import EngineChoice, EngineMissingError
-from tests.conformance.kit import IPV4, IPV6, Rig
+from tests.conformance.kit import IPV4, IPV6, WAYS, Rig
 from tests.skipping import skip_for_lack_of
 from turnd.dataplane.choice import make_engine
-from turnd.dataplane.contract import DataPlane, EngineSettings
+from turnd.dataplane.contract import DataPlane, EngineSettings, Io
 
-#: Name and threads. One that is not built into this installation skips its cases, and the skips are counted.
-ENGINES = {"python": (EngineChoice.PYTHON, 1), "native": (EngineChoice.NATIVE, 1), "native-3": (EngineChoice.NATIVE, 3)}
+#: Name, threads and way into the kernel. One that is not built into this installation skips its cases, and the skips
+#: are counted.
+ENGINES = {
+    "python": (EngineChoice.PYTHON, 1, Io.EPOLL),
+    "native": (EngineChoice.NATIVE, 1, Io.EPOLL),
+    "native-3": (EngineChoice.NATIVE, 3, Io.EPOLL),
+} | (
+    {
+        "native-io_uring": (EngineChoice.NATIVE, 1, Io.IO_URING),
+        "native-3-io_uring": (EngineChoice.NATIVE, 3, Io.IO_URING),
+    }
+    if Io.IO_URING in WAYS
+    else {}
+)
 
 MakeEngine = Callable[..., DataPlane]
 
@@ -25,9 +37,9 @@ def make(request: pytest.FixtureRequest) -> Iterator[MakeEngine]:
     with ExitStack() as stack:
 
         def make(**settings: Any) -> DataPlane:
-            choice, threads = ENGINES[request.param]
+            choice, threads, io = ENGINES[request.param]
             try:
-                engine = make_engine(choice, EngineSettings(threads=threads, **settings))
+                engine = make_engine(choice, EngineSettings(threads=threads, io=io, **settings))
             except EngineMissingError as missing:
                 skip_for_lack_of(f"the engine {request.param}", enable=missing.remedy)
             stack.callback(engine.close)

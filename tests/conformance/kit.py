@@ -11,11 +11,22 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import pytest
 
 from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
+from fairlead.native import EngineChoice, EngineMissingError
 from fairlead.reasons import Reason
 from fairlead.stun.attributes import DATA, XOR_PEER_ADDRESS, Attribute
 from fairlead.stun.header import Class, DecodeError, Method
 from fairlead.stun.message import decode, encode, new_mask
-from turnd.dataplane.contract import DataPlane, Direction, Framing, HandUp, StreamData
+from turnd.dataplane.choice import make_engine
+from turnd.dataplane.contract import (
+    DataPlane,
+    Direction,
+    EngineSettings,
+    Framing,
+    HandUp,
+    Io,
+    IoRefusedError,
+    StreamData,
+)
 from turnd.routes import Channel, Permission, Ports, RelayId
 
 #: The listener of every rig, and how its clients' messages come.
@@ -31,6 +42,18 @@ AnyEnd = TypeVar("AnyEnd", bound="End")
 _MASK = new_mask(b"transaction!")
 
 IPV4, IPV6 = "127.0.0.1", "::1"
+
+
+def _ways() -> tuple[Io, ...]:
+    try:
+        make_engine(EngineChoice.NATIVE, EngineSettings(io=Io.IO_URING)).close()
+    except (EngineMissingError, IoRefusedError):
+        return (Io.EPOLL,)
+    return (Io.EPOLL, Io.IO_URING)
+
+
+#: How the native engine can get packets in and out of the kernel here: no profile that refuses io_uring is a lack.
+WAYS = _ways()
 #: The longest datagram over each.
 LONGEST = {IPV4: 65507, IPV6: 65527}
 

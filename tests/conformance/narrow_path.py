@@ -6,8 +6,8 @@ import sys
 from contextlib import ExitStack
 from fcntl import ioctl
 
-from fairlead.native import EngineChoice
 from fairlead.reasons import Reason
+from tests.conformance.conftest import ENGINES
 from tests.conformance.kit import Rig, channel_data, plain_send
 from turnd.dataplane.choice import make_engine
 from turnd.dataplane.contract import EngineSettings
@@ -25,7 +25,8 @@ def narrow_loopback() -> None:
 def main(engine: str, host: str) -> None:
     narrow_loopback()
     with ExitStack() as stack:
-        made = make_engine(EngineChoice(engine), EngineSettings())
+        choice, threads, io = ENGINES[engine]
+        made = make_engine(choice, EngineSettings(threads=threads, io=io))
         stack.callback(made.close)
         rig = Rig(made, host, stack)
         _, relay, peer = rig.call()
@@ -39,7 +40,8 @@ def main(engine: str, host: str) -> None:
 
 def starve(engine: str, host: str, stack: ExitStack) -> None:
     """The kernel gives no room for the fragments of a long packet (ENOBUFS): counted, and shorter ones pass."""
-    made = make_engine(EngineChoice(engine), EngineSettings(send_buffer=1))
+    choice, threads, io = ENGINES[engine]
+    made = make_engine(choice, EngineSettings(send_buffer=1, threads=threads, io=io))
     stack.callback(made.close)
     rig = Rig(made, host, stack)
     client, relay, peer = rig.call()

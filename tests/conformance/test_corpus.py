@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from typing import Any
 
+import pytest
+
 from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
 from fairlead.native import EngineChoice, EngineMissingError
 from fairlead.reasons import Reason
@@ -15,11 +17,11 @@ from fairlead.stun.attributes import DATA, XOR_PEER_ADDRESS
 from fairlead.stun.header import DecodeError
 from fairlead.stun.message import decode
 from fuzz.corpora import corpus_of, read
-from tests.conformance.kit import End, Rig, settle
+from tests.conformance.kit import WAYS, End, Rig, settle
 from tests.loopback import require_ipv6
 from tests.skipping import skip_for_lack_of
 from turnd.dataplane.choice import make_engine
-from turnd.dataplane.contract import EngineSettings
+from turnd.dataplane.contract import EngineSettings, Io
 from turnd.routes import Channel, Permission, Ports, RelayId
 
 HOST = "127.83.0.1"
@@ -49,8 +51,8 @@ DENIED = Address("127.83.0.2", 20009)
 class World:
     """One engine in the world of the target."""
 
-    def __init__(self, choice: EngineChoice, stack: ExitStack) -> None:
-        self._engine = stack.enter_context(closing(make_engine(choice, EngineSettings())))
+    def __init__(self, choice: EngineChoice, io: Io, stack: ExitStack) -> None:
+        self._engine = stack.enter_context(closing(make_engine(choice, EngineSettings(io=io))))
         self._rig = rig = Rig(self._engine, HOST, stack)
         server = rig.listener
         self._udp = [stack.enter_context(closing(End(rig, "127.83.0.8", 20010 + who))) for who in (OVER_UDP, STRANGER)]
@@ -110,19 +112,20 @@ def _anonymous(data: bytes) -> bytes:
     return repr((message.first(XOR_PEER_ADDRESS), message.first(DATA))).encode()
 
 
-def outcomes(choice: EngineChoice, inputs: list[bytes]) -> list[Any]:
+def outcomes(choice: EngineChoice, io: Io, inputs: list[bytes]) -> list[Any]:
     with ExitStack() as stack:
-        world = World(choice, stack)
+        world = World(choice, io, stack)
         return [world.hear(each[0] % SPEAKERS, each[1:]) for each in inputs]
 
 
-def test_the_engines_do_the_same_with_the_corpus() -> None:
+@pytest.mark.parametrize("io", WAYS)
+def test_the_engines_do_the_same_with_the_corpus(io: Io) -> None:
     require_ipv6()
     inputs = [each for each in read(corpus_of("classify")) if each and each[0] % SPEAKERS < 3]
     assert len(inputs) > 50
-    ours = outcomes(EngineChoice.PYTHON, inputs)
+    ours = outcomes(EngineChoice.PYTHON, Io.EPOLL, inputs)
     try:
-        theirs = outcomes(EngineChoice.NATIVE, inputs)
+        theirs = outcomes(EngineChoice.NATIVE, io, inputs)
     except EngineMissingError as missing:
         skip_for_lack_of("the engine native", enable=missing.remedy)
     for each, one, other in zip(inputs, ours, theirs, strict=True):

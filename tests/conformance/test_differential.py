@@ -3,6 +3,7 @@
 from contextlib import ExitStack, closing
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,10 +12,10 @@ from fairlead.native import EngineChoice, EngineMissingError
 from fairlead.reasons import Reason
 from fairlead.stun.header import DecodeError
 from fairlead.stun.message import decode
-from tests.conformance.kit import IPV4, NUMBER, End, Relay, Rig, channel_data, plain_send, settle
+from tests.conformance.kit import IPV4, NUMBER, WAYS, End, Relay, Rig, channel_data, plain_send, settle
 from tests.skipping import skip_for_lack_of
 from turnd.dataplane.choice import make_engine
-from turnd.dataplane.contract import DataPlane, EngineSettings
+from turnd.dataplane.contract import DataPlane, EngineSettings, Io
 from turnd.routes import Channel, Permission, Ports
 
 CALLS, STRANGER = 2, 2
@@ -139,14 +140,15 @@ class Play:
         self.rig.engine.deny([self.peers[peer].address])
 
 
+@pytest.mark.parametrize("io", WAYS)
 @given(course=st.lists(actions, min_size=5, max_size=40))
 @settings(max_examples=60, deadline=None)
-def test_the_engines_do_the_same(course: list[tuple[Any, ...]]) -> None:
+def test_the_engines_do_the_same(io: Io, course: list[tuple[Any, ...]]) -> None:
     plays = []
     with ExitStack() as stack:
-        for choice in (EngineChoice.PYTHON, EngineChoice.NATIVE):
+        for choice, way in ((EngineChoice.PYTHON, Io.EPOLL), (EngineChoice.NATIVE, io)):
             try:
-                engine = make_engine(choice, EngineSettings())
+                engine = make_engine(choice, EngineSettings(io=way))
             except EngineMissingError as missing:
                 skip_for_lack_of(f"the engine {choice}", enable=missing.remedy)
             play = Play(stack.enter_context(closing(engine)), stack)

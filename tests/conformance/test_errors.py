@@ -8,6 +8,7 @@ import pytest
 
 from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
 from fairlead.reasons import Reason
+from tests.conformance.conftest import ENGINES
 from tests.conformance.kit import IPV4, IPV6, NUMBER, Rig, channel_data, plain_send
 from tests.skipping import skip_for_lack_of
 
@@ -73,7 +74,7 @@ def test_data_of_a_stream_that_no_datagram_can_hold_is_counted_and_no_matter(rig
     assert peer.receive() == (b"up", relay.address)
 
 
-@pytest.mark.parametrize("engine", ["python", "native"])
+@pytest.mark.parametrize("engine", [name for name, (_, threads, _) in ENGINES.items() if threads == 1])
 @pytest.mark.parametrize("host", [IPV4, IPV6])
 def test_a_path_that_is_too_narrow(engine: str, host: str) -> None:
     """In a network of its own whose loopback has an MTU of 1280: fragmented, or dropped where that is asked for."""

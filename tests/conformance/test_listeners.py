@@ -21,8 +21,12 @@ def test_a_listener_that_is_not_open_has_no_buffer(make: MakeEngine) -> None:
         make().receive_buffer(LISTENER)
 
 
-def test_an_engine_says_how_many_threads_it_has(make: MakeEngine, request: pytest.FixtureRequest) -> None:
-    assert make().threads == (3 if "native-3" in request.node.name else 1)
+def test_an_engine_says_how_many_threads_it_has_and_how_they_work(
+    make: MakeEngine, request: pytest.FixtureRequest
+) -> None:
+    engine, name = make(), request.node.name
+    assert engine.threads == (3 if "native-3" in name else 1)
+    assert engine.io == ("io_uring" if "io_uring" in name else "epoll")
 
 
 def test_packets_that_come_in_at_any_thread_are_forwarded_and_those_of_others_are_counted(make_rig: MakeRig) -> None:

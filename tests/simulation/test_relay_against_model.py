@@ -30,13 +30,14 @@ from fairlead.stun.attributes import (
     XOR_PEER_ADDRESS,
 )
 from fairlead.stun.header import Class, Method
+from tests.conformance.kit import WAYS
 from tests.simulation.model import AskedAllocate, AskedChannel, AskedPermission, AskedRefresh, Person
 from tests.simulation.relayed_world import bound_socket
 from tests.simulation.stage import PEOPLE, PORTS, TRANSPORTS, Stage
 from tests.skipping import skip_for_lack_of
 from tests.turnd.kit import UDP, Row
 from turnd.dataplane.choice import make_engine
-from turnd.dataplane.contract import EngineSettings
+from turnd.dataplane.contract import EngineSettings, Io
 from turnd.protocol.settings import Expiry
 
 
@@ -68,11 +69,11 @@ payloads = st.binary(max_size=5)
 
 
 class RelayAgainstModel(RuleBasedStateMachine):
-    engine = EngineChoice.PYTHON
+    engine, io = EngineChoice.PYTHON, Io.EPOLL
 
     @initialize(expiry=st.sampled_from(Expiry), allocated=st.sets(clients, min_size=2))
     def begin(self, expiry: Expiry, allocated: set[int]) -> None:
-        self.stage = Stage(expiry, make_engine(self.engine, EngineSettings()))
+        self.stage = Stage(expiry, make_engine(self.engine, EngineSettings(io=self.io)))
         self.strangers: list[socket.socket] = []
         for client in sorted(allocated):
             self.allocate(client, None, None, None, None, None, Weather.FINE)
@@ -227,6 +228,10 @@ class NativeRelayAgainstModel(RelayAgainstModel):
     engine = EngineChoice.NATIVE
 
 
+class RingRelayAgainstModel(RelayAgainstModel):
+    engine, io = EngineChoice.NATIVE, WAYS[-1]
+
+
 @pytest.fixture
 def native_engine() -> None:
     try:
@@ -241,3 +246,5 @@ _SETTINGS = settings(
 TestRelayAgainstModel = RelayAgainstModel.TestCase
 TestNativeRelayAgainstModel = pytest.mark.usefixtures("native_engine")(NativeRelayAgainstModel.TestCase)
 TestRelayAgainstModel.settings = TestNativeRelayAgainstModel.settings = _SETTINGS
+TestRingRelayAgainstModel = pytest.mark.usefixtures("native_engine")(RingRelayAgainstModel.TestCase)
+TestRingRelayAgainstModel.settings = settings(_SETTINGS, max_examples=_SETTINGS.max_examples // 4)

@@ -35,5 +35,6 @@ def test_a_panic_is_counted_and_said_and_calls_go_on(daemons: Daemons, sockets: 
         "reasons": [],
         "engine": "native",
         "threads": 1,
+        "io": "epoll",
         "panics": 2,
     }

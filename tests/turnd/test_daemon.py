@@ -16,13 +16,14 @@ from fairlead.native import EngineChoice, EngineMissingError
 from fairlead.reasons import Reason
 from fairlead.stun.attributes import LIFETIME, REALM, REQUESTED_TRANSPORT
 from fairlead.stun.header import Method
+from tests.conformance.kit import WAYS
 from tests.skipping import skip_for_lack_of
 from tests.turnd.conftest import Settle, Sockets, Start
 from tests.turnd.kit import UDP
 from tests.turnd.wire import WAIT, WireClient, receive
 from turnd.daemon import Turnd
 from turnd.dataplane.choice import make_engine
-from turnd.dataplane.contract import EngineSettings
+from turnd.dataplane.contract import EngineSettings, Io
 
 CHANNEL = 0x4001
 UDP_RELAY = ((REQUESTED_TRANSPORT, UDP),)
@@ -71,6 +72,20 @@ async def test_packets_go_through_as_many_threads_as_are_asked_for(
         assert await relays(client, relayed, peer)
     # The thread that a client comes in by is told, and so nothing has to change hands.
     assert daemon.server.engine.counters().handed_over == 0
+
+
+async def test_an_io_that_an_engine_does_not_have_is_refused(settle: Settle, start: Start) -> None:
+    with pytest.raises(SettingError, match="the Python engine has no io_uring") as caught:
+        await start(settle(engine="python", io="io_uring"))
+    assert caught.value.key == ("turnd", "io")
+    assert "io: auto" in caught.value.remedy
+
+
+@pytest.mark.parametrize("io", WAYS)
+async def test_how_packets_get_in_and_out_is_said(settle: Settle, start: Start, io: Io) -> None:
+    choice = "python" if len(WAYS) == 1 else "native"
+    daemon = await start(settle(engine=choice, io=io.value))
+    assert daemon.about()["io"] == io
 
 
 async def test_threads_that_an_engine_does_not_have_are_refused(settle: Settle, start: Start) -> None:
@@ -179,6 +194,7 @@ async def test_a_reload_opens_and_closes_listeners(settle: Settle, start: Start,
         ({"relay": {"address": ["127.0.0.1"], "ports": "27000-27001"}}, ("turnd", "relay")),
         ({"buffers": {"receive": 65536}}, ("turnd", "buffers")),
         ({"threads": 7}, ("turnd", "threads")),
+        ({"io": "epoll"}, ("turnd", "io")),
     ],
 )
 async def test_what_cannot_change_refuses_the_whole_reload(

@@ -130,6 +130,20 @@ class Challenges(NamedTuple):
     rate: Rate
 
 
+class Io(enum.StrEnum):
+    """How the native engine gets packets in and out of the kernel; `auto` is epoll."""
+
+    AUTO = "auto"
+    EPOLL = "epoll"
+    IO_URING = "io_uring"
+
+
+class IoRefusedError(Exception):
+    """The kernel, or who watches over this process, refuses io_uring, or the engine has none."""
+
+    remedy = "write io: auto, or have kernel.io_uring_disabled=0 and a seccomp profile that allows io_uring"
+
+
 class DataPlane(Protocol):
     """An engine. Verbs that set, clear or close are idempotent; clearing and closing what is not there does nothing.
 
@@ -141,6 +155,8 @@ class DataPlane(Protocol):
     name: str
     #: How many threads move the packets, for the life of the engine.
     threads: int
+    #: How it gets packets in and out, for the life of the engine; not AUTO.
+    io: Io
 
     def fileno(self) -> int:
         """One descriptor that is readable while turn() has something to do."""
@@ -260,7 +276,8 @@ class EngineSettings(NamedTuple):
     advertised one. `listener_buffer` and `relay_buffer` are SO_RCVBUF of each listener and each relay socket and
     `send_buffer` SO_SNDBUF of both, in bytes; 0 leaves the system's. `budget` bounds the packets of one turn: those
     that it hands up, and where the turn does the work, all. `buckets` is how many sources of requests are told
-    apart; more than this share them. `threads` is for engines that have some.
+    apart; more than this share them. `threads` and `io` are for engines that
+    have a choice.
     """
 
     aliases: Mapping[str, str] = {}
@@ -270,3 +287,4 @@ class EngineSettings(NamedTuple):
     budget: int = 512
     buckets: int = 4096
     threads: int = 1
+    io: Io = Io.AUTO

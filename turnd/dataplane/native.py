@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 
 from fairlead.buckets import UNLIMITED, Rate
 from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
-from fairlead.native._engine import CHALLENGED, REASONS, Engine
+from fairlead.native._engine import CHALLENGED, REASONS, Engine, probe_ring
 from fairlead.reasons import Reason
 from turnd.dataplane.contract import (
     Challenges,
@@ -15,6 +15,8 @@ from turnd.dataplane.contract import (
     Fault,
     Framing,
     HandUp,
+    Io,
+    IoRefusedError,
     StreamData,
     Usage,
 )
@@ -39,11 +41,13 @@ class NativeEngine:
     name = "native"
 
     def __init__(self, settings: EngineSettings = _DEFAULTS) -> None:
+        """Raises IoRefusedError."""
         self._budget = settings.budget
+        self.io = _io(settings.io)
         self._engine = Engine(
             list(settings.aliases.items()),
-            (settings.listener_buffer, settings.send_buffer),
-            (settings.relay_buffer, settings.send_buffer),
+            ((settings.listener_buffer, settings.send_buffer), (settings.relay_buffer, settings.send_buffer)),
+            by_ring=self.io is Io.IO_URING,
             threads=settings.threads,
             seed=os.urandom(_SEED_BYTES),
             stun_only=False,
@@ -161,3 +165,14 @@ def _usage(packets: list[int], octets: list[int]) -> Usage:
         packets_to_client=packets[2] + packets[3],
         bytes_to_client=octets[2] + octets[3],
     )
+
+
+def _io(asked: Io) -> Io:
+    """What is to be used; raises IoRefusedError."""
+    if asked is not Io.IO_URING:
+        return Io.EPOLL
+    try:
+        probe_ring()
+    except OSError as error:
+        raise IoRefusedError(f"io_uring is refused: {error.strerror}") from None
+    return Io.IO_URING

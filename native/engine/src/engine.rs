@@ -31,6 +31,8 @@ pub struct Options {
     pub listener_buffers: Buffers,
     /// of each relay socket
     pub relay_buffers: Buffers,
+    /// whether packets go by rings (io_uring) instead of by calls for what epoll finds ready
+    pub by_ring: bool,
     /// how many threads share the work, for the life of the engine; at least one
     pub threads: usize,
     /// where the transaction ids of indications begin: unpredictable
@@ -97,7 +99,7 @@ impl Engine {
                 wall: unix_seconds,
                 stun_only: options.stun_only,
             };
-            threads.push(Thread::start(shared, &options.aliases, seed)?);
+            threads.push(Thread::start(shared, &options.aliases, seed, options.by_ring)?);
         }
         let (listeners, relays) = (HashMap::new(), HashMap::new());
         Ok(Engine { options, threads, upstairs, listeners, relays, users: Users::new(), sender: Sender::new() })
@@ -254,10 +256,10 @@ impl Engine {
             None => Err(Reason::Unreachable),
             Some(listener) => {
                 let from = listener.wildcard.then(|| client.server.ip());
-                let outgoing = Outgoing { to: client.client, from, first: 0, pieces: 1, segment: 0 };
+                let socket = listener.sockets[thread].as_raw_fd();
+                let outgoing = Outgoing { socket, to: client.client, from, first: 0, pieces: 1, segment: 0 };
                 let piece = Piece { source: 0, start: 0, length: data.len() as u32 };
-                let descriptor = listener.sockets[thread].as_raw_fd();
-                self.sender.send(descriptor, &[outgoing], &[piece], &[data]).map_err(|error| reason(&error))
+                self.sender.send(&[outgoing], &[piece], &[data]).map_err(|error| reason(&error))
             }
         };
         if let Err(reason) = sent {

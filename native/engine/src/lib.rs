@@ -24,6 +24,7 @@ pub use routes::{
     Challenger, Channel, Client, FiveTuple, METHODS, Permission, Ports, Rate, Reason, RelayId, Transport,
 };
 pub use sockets::Buffers;
+pub use sys::Ring;
 pub use upstairs::{Fault, Line, Up};
 #[cfg(feature = "played-kernel")]
 pub use worker::stage::{Door, NOW, Stage};

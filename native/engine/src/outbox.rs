@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 
 use routes::Reason;
 
-use crate::sys::{MOST_SEGMENTS, Outgoing, Piece, Sender};
+use crate::sys::{MOST_SEGMENTS, Outgoing, Piece, Ring, Sender};
 
 /// The slices that pieces may come from.
 const RECEIVED: u8 = 0;
@@ -85,6 +85,7 @@ pub struct Outbox {
     outgoing: Vec<Outgoing>,
     sizes: Vec<usize>,
     pieces: Vec<Piece>,
+    said: Vec<i32>,
     sender: Sender,
 }
 
@@ -108,8 +109,8 @@ impl Outbox {
         self.packets.push(packet);
     }
 
-    /// Sends the batch; `received` is what the bodies are ranges of.
-    pub fn flush(&mut self, received: &[u8], ledger: &mut impl Ledger) {
+    /// Sends the batch, through a ring if there is one; `received` is what the bodies are ranges of.
+    pub fn flush(&mut self, received: &[u8], ring: Option<&mut Ring>, ledger: &mut impl Ledger) {
         self.order.clear();
         self.order.extend(0..self.packets.len() as u32);
         if self.packets.len() > 1 {
@@ -117,15 +118,10 @@ impl Outbox {
             let packets = &self.packets;
             self.order.sort_by_key(|&index| (packets[index as usize].socket, packets[index as usize].to));
         }
-        let mut start = 0;
-        while start < self.order.len() {
-            let socket = self.packet(start).socket;
-            let mut end = start + 1;
-            while end < self.order.len() && self.packet(end).socket == socket {
-                end += 1;
-            }
-            self.send_run(start, end, received, ledger);
-            start = end;
+        self.group();
+        match ring {
+            Some(ring) if !self.packets.is_empty() => self.send_by(ring, received, ledger),
+            _ => self.send_by_socket(received, ledger),
         }
         self.packets.clear();
         self.headers.clear();
@@ -136,37 +132,62 @@ impl Outbox {
         &self.packets[self.order[place] as usize]
     }
 
-    /// Sends the packets of one socket.
-    fn send_run(&mut self, start: usize, end: usize, received: &[u8], ledger: &mut impl Ledger) {
-        self.group(start, end);
-        let socket = self.packet(start).socket;
-        let (mut done, mut packet) = (0, start);
+    /// Sends what is grouped, with a call for each socket.
+    fn send_by_socket(&mut self, received: &[u8], ledger: &mut impl Ledger) {
+        let (mut done, mut packet, mut end) = (0, 0, 0);
         while done < self.outgoing.len() {
+            let socket = self.outgoing[done].socket;
+            while end < self.outgoing.len() && self.outgoing[end].socket == socket {
+                end += 1;
+            }
             let slices: [&[u8]; 3] = [received, &self.headers, &PADDING];
-            match self.sender.send(socket, &self.outgoing[done..], &self.pieces, &slices) {
+            match self.sender.send(&self.outgoing[done..end], &self.pieces, &slices) {
                 Ok(count) => {
-                    for size in &self.sizes[done..done + count] {
-                        for place in packet..packet + size {
-                            let sent = self.packet(place);
-                            ledger.sent(sent.account, sent.body.1);
-                        }
-                        packet += size;
-                    }
+                    let packets = self.sizes[done..done + count].iter().sum();
+                    self.record(packet, packets, ledger);
+                    packet += packets;
                     done += count;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     // The kernel blames the first of those that it was given.
-                    let size = self.sizes[done];
-                    if size > 1 && cannot_cut(&error) {
-                        self.send_singly(packet, size, received, ledger);
-                    } else {
-                        (0..size).for_each(|_| ledger.dropped(reason(&error)));
-                    }
-                    packet += size;
+                    self.blame(done, packet, &error, received, ledger);
+                    packet += self.sizes[done];
                     done += 1;
                 }
             }
+        }
+    }
+
+    /// Sends what is grouped, all with one call.
+    fn send_by(&mut self, ring: &mut Ring, received: &[u8], ledger: &mut impl Ledger) {
+        let slices: [&[u8]; 3] = [received, &self.headers, &PADDING];
+        self.sender.send_by(ring, &self.outgoing, &self.pieces, &slices, &mut self.said);
+        let mut packet = 0;
+        for number in 0..self.outgoing.len() {
+            match self.said[number] {
+                0 => self.record(packet, self.sizes[number], ledger),
+                errno => self.blame(number, packet, &io::Error::from_raw_os_error(errno), received, ledger),
+            }
+            packet += self.sizes[number];
+        }
+    }
+
+    /// Puts packets that were sent into the books.
+    fn record(&self, start: usize, count: usize, ledger: &mut impl Ledger) {
+        for place in start..start + count {
+            let sent = self.packet(place);
+            ledger.sent(sent.account, sent.body.1);
+        }
+    }
+
+    /// Deals with a datagram or a train that the kernel refused, whose first packet is `packet`.
+    fn blame(&mut self, number: usize, packet: usize, error: &io::Error, received: &[u8], ledger: &mut impl Ledger) {
+        let size = self.sizes[number];
+        if size > 1 && cannot_cut(error) {
+            self.send_singly(packet, size, received, ledger);
+        } else {
+            (0..size).for_each(|_| ledger.dropped(reason(error)));
         }
     }
 
@@ -178,29 +199,30 @@ impl Outbox {
             let packet = &self.packets[index as usize];
             pieces.clear();
             append_pieces(&mut pieces, packet);
-            let lone = Outgoing { to: packet.to, from: packet.from, first: 0, pieces: pieces.len(), segment: 0 };
-            match self.sender.send(packet.socket, &[lone], &pieces, &slices) {
+            let lone = outgoing(packet, 0, pieces.len());
+            match self.sender.send(&[lone], &pieces, &slices) {
                 Ok(_) => ledger.sent(packet.account, packet.body.1),
                 Err(error) => ledger.dropped(reason(&error)),
             }
         }
     }
 
-    /// Makes trains of neighbours with one destination: all of one length, the last one perhaps shorter.
-    fn group(&mut self, start: usize, end: usize) {
+    /// Makes trains of neighbours with one way: all of one length, the last one perhaps shorter.
+    fn group(&mut self) {
         self.outgoing.clear();
         self.sizes.clear();
         self.pieces.clear();
         let (mut total, mut is_closed) = (0, false);
-        for index in start..end {
-            let packet = *self.packet(index);
+        for place in 0..self.order.len() {
+            let packet = *self.packet(place);
             let length = packet.length();
             let first = self.pieces.len();
             append_pieces(&mut self.pieces, &packet);
             let count = self.pieces.len() - first;
             if let (Some(train), Some(size)) = (self.outgoing.last_mut(), self.sizes.last_mut()) {
                 let segment = if *size == 1 { total } else { train.segment };
-                let fits = train.to == packet.to
+                let fits = train.socket == packet.socket
+                    && train.to == packet.to
                     && train.from == packet.from
                     && !is_closed
                     && length > 0
@@ -216,11 +238,16 @@ impl Outbox {
                     continue;
                 }
             }
-            self.outgoing.push(Outgoing { to: packet.to, from: packet.from, first, pieces: count, segment: 0 });
+            self.outgoing.push(outgoing(&packet, first, count));
             self.sizes.push(1);
             (total, is_closed) = (length, false);
         }
     }
+}
+
+/// A packet by itself.
+fn outgoing(packet: &Packet, first: usize, pieces: usize) -> Outgoing {
+    Outgoing { socket: packet.socket, to: packet.to, from: packet.from, first, pieces, segment: 0 }
 }
 
 fn append_pieces(pieces: &mut Vec<Piece>, packet: &Packet) {

@@ -18,7 +18,8 @@ use crate::worker::{RELAY, Shared, Worker};
 pub struct Thread {
     mailbox: Arc<Mailbox>,
     books: Arc<Books>,
-    epoll: Arc<Epoll>,
+    /// what its sockets are watched with, unless it has a ring
+    epoll: Option<Arc<Epoll>>,
     /// where relay sockets were kept that are closed
     free: Vec<u32>,
     /// places that were ever taken
@@ -40,10 +41,11 @@ impl Place {
 
 impl Thread {
     /// Starts a thread.
-    pub fn start(shared: Shared, aliases: &[(IpAddr, IpAddr)], seed: u128) -> io::Result<Self> {
+    pub fn start(shared: Shared, aliases: &[(IpAddr, IpAddr)], seed: u128, by_ring: bool) -> io::Result<Self> {
         let (mailbox, books) = (Arc::clone(&shared.mailbox), Arc::clone(&shared.books));
-        let (epoll, name) = (Arc::new(Epoll::new()?), format!("relay-{}", shared.thread));
-        let worker = Worker::new(shared, Arc::clone(&epoll), aliases, seed)?;
+        let epoll = if by_ring { None } else { Some(Arc::new(Epoll::new()?)) };
+        let name = format!("relay-{}", shared.thread);
+        let worker = Worker::new(shared, epoll.clone(), aliases, seed)?;
         let handle = std::thread::Builder::new().name(name).spawn(move || worker.run())?;
         Ok(Thread { mailbox, books, epoll, free: Vec::new(), places: 0, handle: Some(handle) })
     }
@@ -74,10 +76,14 @@ impl Thread {
     /// Has it read a listener.
     pub fn read_listener(&self, listener: u32, socket: Arc<Socket>, address: SocketAddr) -> io::Result<()> {
         let descriptor = socket.as_raw_fd();
-        self.epoll.reserve(descriptor, u64::from(listener))?;
+        if let Some(epoll) = &self.epoll {
+            epoll.reserve(descriptor, u64::from(listener))?;
+        }
         let wildcard = address.ip().is_unspecified();
         self.tell(Command::OpenListener { listener, socket, address, wildcard });
-        self.epoll.watch(descriptor, u64::from(listener));
+        if let Some(epoll) = &self.epoll {
+            epoll.watch(descriptor, u64::from(listener));
+        }
         Ok(())
     }
 
@@ -88,9 +94,9 @@ impl Thread {
             self.places - 1
         });
         let place = Place { number, socket: Arc::clone(socket) };
-        match self.epoll.reserve(socket.as_raw_fd(), place.token()) {
-            Ok(()) => Ok(place),
-            Err(error) => {
+        match self.epoll.as_ref().map(|epoll| epoll.reserve(socket.as_raw_fd(), place.token())) {
+            None | Some(Ok(())) => Ok(place),
+            Some(Err(error)) => {
                 self.free.push(number);
                 Err(error)
             }
@@ -101,7 +107,9 @@ impl Thread {
     pub fn read_relay(&self, relay: RelayId, place: &Place, address: SocketAddr, tally: Tally) {
         let socket = Arc::clone(&place.socket);
         self.tell(Command::OpenRelay { relay, place: place.number, socket, address, tally });
-        self.epoll.watch_arrivals(place.socket.as_raw_fd(), place.token());
+        if let Some(epoll) = &self.epoll {
+            epoll.watch_arrivals(place.socket.as_raw_fd(), place.token());
+        }
     }
 
     /// Has it read a relay socket no more; returns what passed it.

@@ -119,8 +119,8 @@ impl Engine {
     #[new]
     fn new(
         aliases: Vec<(String, String)>,
-        listener_buffers: (usize, usize),
-        relay_buffers: (usize, usize),
+        buffers: ((usize, usize), (usize, usize)),
+        by_ring: bool,
         threads: usize,
         seed: &[u8],
         stun_only: bool,
@@ -128,11 +128,12 @@ impl Engine {
     ) -> PyResult<Self> {
         let pairs = aliases.iter().map(|(told, bound)| Ok((host(told)?, host(bound)?)));
         let seed = seed.iter().fold(0u128, |number, byte| number << 8 | u128::from(*byte));
-        let buffers = |(receive, send)| Buffers { receive, send };
+        let each = |(receive, send)| Buffers { receive, send };
         let options = Options {
             aliases: pairs.collect::<PyResult<_>>()?,
-            listener_buffers: buffers(listener_buffers),
-            relay_buffers: buffers(relay_buffers),
+            listener_buffers: each(buffers.0),
+            relay_buffers: each(buffers.1),
+            by_ring,
             threads,
             seed,
             stun_only,
@@ -317,10 +318,17 @@ impl Engine {
     }
 }
 
+/// Raises OSError where the kernel, or who watches over the process, refuses rings.
+#[pyfunction]
+fn probe_ring() -> PyResult<()> {
+    engine::Ring::probe().map_err(|error| refused(&error))
+}
+
 /// The native engine.
 #[pymodule]
 fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Engine>()?;
     module.add("CHALLENGED", METHODS)?;
+    module.add_function(wrap_pyfunction!(probe_ring, module)?)?;
     module.add("REASONS", Reason::ALL.iter().map(|reason| reason.word()).collect::<Vec<_>>())
 }

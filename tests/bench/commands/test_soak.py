@@ -10,6 +10,7 @@ import pytest
 
 from fairlead.native import EngineChoice, EngineMissingError, is_native
 from tests.architecture.house import ROOT
+from tests.conformance.kit import WAYS
 from tests.skipping import skip_for_lack_of
 
 pytestmark = [pytest.mark.requires("gcc"), pytest.mark.requires("ip")]
@@ -38,11 +39,13 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.parametrize(
-    ("engine", "threads"), [("python", "0"), ("native", "1"), ("native", "2")], indirect=["engine"]
+    ("engine", "threads", "io"),
+    [("python", "0", "auto"), ("native", "1", "epoll"), *(("native", "2", io.value) for io in WAYS)],
+    indirect=["engine"],
 )
-def test_nothing_goes_astray(tmp_path: Path, engine: str, threads: str) -> None:
+def test_nothing_goes_astray(tmp_path: Path, engine: str, threads: str, io: str) -> None:
     """With two threads the kernel chooses which one hears a client."""
-    status, report = soak(tmp_path, engine, "--packets", "2e5", "--threads", threads)
+    status, report = soak(tmp_path, engine, "--packets", "2e5", "--threads", threads, "--io", io)
     assert status == 0, report
     assert (report["findings"], report["deaf"], report["troubles"]) == (0, 0, {})
     assert report["sent"] >= 2e5

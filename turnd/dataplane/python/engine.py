@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from fairlead.buckets import Rate
 from fairlead.datagram import Address, Datagram, FiveTuple, Via
 from fairlead.reasons import Reason
-from turnd.dataplane.contract import Challenges, Counters, Direction, EngineSettings, Fault, Framing, HandUp, Usage
+from turnd.dataplane.contract import Challenges, Counters, Direction, EngineSettings, Fault, Framing, HandUp, Io, Usage
 from turnd.dataplane.python.bindings import Bindings
 from turnd.dataplane.python.budgets import Budgets
 from turnd.dataplane.python.entrances import Entrance, Listener, Streams, open_listener
@@ -41,6 +41,7 @@ class PythonEngine:
 
     name = "python"
     threads = 1
+    io = Io.EPOLL
 
     def __init__(self, settings: EngineSettings = _DEFAULTS) -> None:
         self._settings = settings

@@ -4,13 +4,17 @@ use std::io;
 use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::RawFd;
+use std::sync::Arc;
 
+use super::memory::Memory;
 use super::{CONTROL, Controls, NO_CONTROLS, SLOT, SLOTS, UDP_GRO, kernel};
 
 /// What is known of one received datagram or train.
 #[derive(Clone, Copy, Debug)]
 pub struct Received {
-    /// bytes in its slot
+    /// where it begins in the bytes of all slots
+    pub start: usize,
+    /// its length in bytes
     pub length: usize,
     /// the length of each packet of the train, the last one aside; all of it for a lone packet
     pub segment: usize,
@@ -22,7 +26,7 @@ pub struct Received {
 
 /// Slots for received bytes, and what the kernel wants to fill them.
 pub struct Arena {
-    bytes: Vec<u8>,
+    memory: Arc<Memory>,
     received: Vec<Received>,
     names: Vec<libc::sockaddr_storage>,
     controls: Vec<Controls>,
@@ -30,18 +34,23 @@ pub struct Arena {
     headers: Vec<libc::mmsghdr>,
 }
 
-// The pointers in `vectors` and `headers` point into vectors that move along with them.
+// The pointers in `vectors` and `headers` point into the memory and into vectors that move along with them.
 unsafe impl Send for Arena {}
 
 impl Arena {
     /// An arena with empty slots.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_slots(SLOTS)
+    }
+
+    /// One with more of them, which a ring fills; receive() knows the first SLOTS.
+    pub(super) fn with_slots(count: usize) -> Self {
         // SAFETY: all of these are plain C structures for which zero bytes are a value.
         let (name, vector, header) = unsafe { (zeroed(), zeroed(), zeroed()) };
         let mut arena = Arena {
-            bytes: vec![0; SLOT * SLOTS],
-            received: Vec::with_capacity(SLOTS),
+            memory: Arc::new(Memory::zeroed(SLOT * count, 16)),
+            received: Vec::with_capacity(count),
             names: vec![name; SLOTS],
             controls: vec![NO_CONTROLS; SLOTS],
             vectors: vec![vector; SLOTS],
@@ -49,12 +58,11 @@ impl Arena {
         };
         // One pointer to each vector, from which those of the slots are made: an index would borrow the vector anew, and
         // what was made before would point into a borrow that has ended.
-        let (bytes, names, controls) =
-            (arena.bytes.as_mut_ptr(), arena.names.as_mut_ptr(), arena.controls.as_mut_ptr());
+        let (bytes, names, controls) = (arena.memory.pointer(), arena.names.as_mut_ptr(), arena.controls.as_mut_ptr());
         let vectors = arena.vectors.as_mut_ptr();
         for (slot, header) in arena.headers.iter_mut().enumerate() {
             let header = &mut header.msg_hdr;
-            // SAFETY: each vector has SLOTS elements, and the bytes SLOT for each.
+            // SAFETY: each vector has SLOTS elements, and the memory SLOT bytes for each.
             unsafe {
                 *vectors.add(slot) = libc::iovec { iov_base: bytes.add(slot * SLOT).cast(), iov_len: SLOT };
                 header.msg_name = names.add(slot).cast();
@@ -89,10 +97,20 @@ impl Arena {
         self.received[slot]
     }
 
-    /// The bytes of all slots; slot n begins at n * SLOT.
+    /// The bytes of all slots.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.memory.bytes()
+    }
+
+    /// What the slots lie in, for a kernel that is to fill them.
+    pub(super) fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// Adds what a ring has received.
+    pub(super) fn add(&mut self, received: Received) {
+        self.received.push(received);
     }
 
     /// Receives at most `most` datagrams behind those that are there; returns how many.
@@ -116,10 +134,17 @@ impl Arena {
 
     fn describe(&self, slot: usize) -> Received {
         let length = self.headers[slot].msg_len as usize;
-        let mut received =
-            Received { length, segment: length.max(1), source: read_address(&self.names[slot]), local: None };
-        let header = &self.headers[slot].msg_hdr;
+        let source = read_address(&self.names[slot]);
+        let mut received = Received { start: slot * SLOT, length, segment: length.max(1), source, local: None };
         // SAFETY: the kernel has written msg_controllen bytes of control messages into our buffer.
+        unsafe { received.read_controls(&self.headers[slot].msg_hdr) };
+        received
+    }
+}
+
+impl Received {
+    /// SAFETY: msg_control has msg_controllen bytes of control messages.
+    pub(super) unsafe fn read_controls(&mut self, header: &libc::msghdr) {
         unsafe {
             let mut control = libc::CMSG_FIRSTHDR(header);
             while !control.is_null() {
@@ -127,22 +152,21 @@ impl Arena {
                 match ((*control).cmsg_level, (*control).cmsg_type) {
                     (libc::SOL_UDP, UDP_GRO) => {
                         let segment = data.cast::<libc::c_int>().read_unaligned();
-                        received.segment = usize::try_from(segment).unwrap_or(length).max(1);
+                        self.segment = usize::try_from(segment).unwrap_or(self.length).max(1);
                     }
                     (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
                         let info = data.cast::<libc::in_pktinfo>().read_unaligned();
-                        received.local = Some(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into());
+                        self.local = Some(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into());
                     }
                     (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                         let info = data.cast::<libc::in6_pktinfo>().read_unaligned();
-                        received.local = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
+                        self.local = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
                     }
                     _ => {}
                 }
                 control = libc::CMSG_NXTHDR(header, control);
             }
         }
-        received
     }
 }
 

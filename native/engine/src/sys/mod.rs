@@ -1,13 +1,16 @@
-//! The system calls: batches of datagrams in and out, epoll, eventfd. The only module with `unsafe`.
+//! The system calls: batches of datagrams in and out, epoll, eventfd, io_uring. The only module with `unsafe`.
 //!
 //! What is unsafe here is that the kernel is given pointers. All of them point into buffers that the caller owns for
-//! the length of the call and that are sized when they are made; nothing keeps a pointer beyond a call.
+//! the length of the call and that are sized when they are made; nothing keeps a pointer beyond a call, but for the
+//! receives of a ring, which has the buffers as well.
 
 mod arena;
 mod kernel;
+mod memory;
 #[cfg(feature = "played-kernel")]
 pub mod played;
 mod poll;
+mod ring;
 mod sender;
 
 use std::io;
@@ -16,10 +19,13 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 pub use arena::{Arena, Received};
 pub use poll::{Bell, Epoll};
+pub use ring::Ring;
 pub use sender::{Outgoing, Piece, Sender, send_to};
 
+/// What a ring writes in front of a datagram: its form, the name and the control messages.
+const HEAD: usize = 128;
 /// The longest datagram that there is, and the longest train that UDP_GRO makes of several.
-pub const SLOT: usize = 65536;
+const SLOT: usize = 65536 + HEAD;
 /// Datagrams or trains that one batch holds.
 pub const SLOTS: usize = 64;
 /// Packets that one UDP_SEGMENT send may hold.

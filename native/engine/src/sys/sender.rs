@@ -5,7 +5,7 @@ use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 
-use super::{CONTROL, Controls, NO_CONTROLS, UDP_SEGMENT, kernel};
+use super::{CONTROL, Controls, NO_CONTROLS, Ring, UDP_SEGMENT, kernel};
 
 /// A piece of a datagram that is to be sent: a range of one of the slices that send() is given.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,8 @@ impl Piece {
 /// One datagram, or a train of datagrams that the kernel cuts into segments.
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing {
+    /// the socket that it leaves by
+    pub socket: RawFd,
     /// where it goes
     pub to: SocketAddr,
     /// which of our addresses it leaves from, where the socket has several
@@ -37,6 +39,13 @@ pub struct Outgoing {
     pub pieces: usize,
     /// the length of each segment, 0 for a lone datagram
     pub segment: usize,
+}
+
+impl Outgoing {
+    /// Whether it is a datagram of one piece that leaves from wherever its socket is bound.
+    fn is_plain(&self) -> bool {
+        self.pieces == 1 && self.from.is_none() && self.segment == 0
+    }
 }
 
 /// What the kernel wants in order to send a batch.
@@ -58,13 +67,51 @@ impl Sender {
         Sender { names: Vec::new(), controls: Vec::new(), vectors: Vec::new(), headers: Vec::new() }
     }
 
-    /// Sends as many of the batch as the kernel takes; returns how many, or why not even the first.
-    pub fn send(&mut self, socket: RawFd, batch: &[Outgoing], pieces: &[Piece], slices: &[&[u8]]) -> io::Result<usize> {
-        if let ([lone @ Outgoing { pieces: 1, from: None, segment: 0, .. }], [piece]) = (batch, pieces) {
-            return send_to(socket, piece.of(slices), lone.to).map(|()| 1);
+    /// Sends as many of a batch for one socket as the kernel takes; returns how many, or why not even the first.
+    pub fn send(&mut self, batch: &[Outgoing], pieces: &[Piece], slices: &[&[u8]]) -> io::Result<usize> {
+        match batch {
+            [] => Ok(0),
+            [lone] if lone.is_plain() => send_to(lone.socket, pieces[lone.first].of(slices), lone.to).map(|()| 1),
+            [first, ..] => {
+                self.prepare(batch, pieces, slices);
+                // SAFETY: the headers of the batch are filled; the kernel only reads what their vectors point to.
+                unsafe { kernel::send(first.socket, &mut self.headers[..batch.len()]) }
+            }
         }
+    }
+
+    /// Sends a batch for any sockets at once; writes for each what the kernel said, 0 or an error's number.
+    pub fn send_by(
+        &mut self,
+        ring: &mut Ring,
+        batch: &[Outgoing],
+        pieces: &[Piece],
+        slices: &[&[u8]],
+        said: &mut Vec<i32>,
+    ) {
+        self.prepare(batch, pieces, slices);
+        said.clear();
+        said.resize(batch.len(), 0);
+        for (number, (outgoing, header)) in batch.iter().zip(&self.headers).enumerate() {
+            // SAFETY: what the headers point to stays until submit() has returned, and nothing is kept behind it.
+            unsafe {
+                if outgoing.is_plain() {
+                    ring.post_lone(outgoing.socket, number, &header.msg_hdr, said);
+                } else {
+                    ring.post(outgoing.socket, number, &header.msg_hdr, said);
+                }
+            }
+        }
+        ring.submit(said);
+    }
+
+    /// Fills a header for each of the batch.
+    fn prepare(&mut self, batch: &[Outgoing], pieces: &[Piece], slices: &[&[u8]]) {
+        let (Some(first), Some(last)) = (batch.first(), batch.last()) else {
+            return;
+        };
         self.vectors.clear();
-        for piece in pieces {
+        for piece in &pieces[first.first..last.first + last.pieces] {
             let bytes = piece.of(slices);
             let base = bytes.as_ptr().cast_mut().cast();
             self.vectors.push(libc::iovec { iov_base: base, iov_len: bytes.len() });
@@ -84,7 +131,7 @@ impl Sender {
                 header.msg_name = names.add(slot).cast();
                 header.msg_control = controls.add(slot).cast();
             }
-            header.msg_iov = self.vectors[outgoing.first..][..outgoing.pieces].as_ptr().cast_mut();
+            header.msg_iov = self.vectors[outgoing.first - first.first..][..outgoing.pieces].as_ptr().cast_mut();
             header.msg_iovlen = outgoing.pieces as _;
             header.msg_controllen = CONTROL as _;
             let used = write_controls(header, outgoing);
@@ -93,8 +140,6 @@ impl Sender {
                 header.msg_control = std::ptr::null_mut();
             }
         }
-        // SAFETY: the headers of the batch are filled above; the kernel only reads what their vectors point to.
-        unsafe { kernel::send(socket, &mut self.headers[..batch.len()]) }
     }
 }
 

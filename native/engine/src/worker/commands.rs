@@ -6,7 +6,7 @@ use std::sync::mpsc::Sender;
 
 use routes::{FiveTuple, FromClient, Reason, RelayId};
 
-use super::{Listener, RelaySocket, Worker};
+use super::{Listener, RELAY, RelaySocket, Worker};
 use crate::books::Tally;
 use crate::mailbox::Command;
 use crate::outbox::{Account, Ledger, reason};
@@ -33,11 +33,15 @@ impl Worker {
         match command {
             Command::OpenListener { listener, socket, address, wildcard } => {
                 receive_trains(socket.as_raw_fd());
-                self.listeners.insert(listener, Listener { socket, address, wildcard });
+                let token = self.token(0, listener);
+                self.intake.watch(socket.as_raw_fd(), token);
+                self.listeners.insert(listener, Listener { socket, address, wildcard, token });
             }
             Command::CloseListener(listener) => self.close_listener(listener),
             Command::OpenRelay { relay, place, socket, address, tally } => {
-                self.open_relay(place, RelaySocket { id: relay, socket, address, tally, limits: None });
+                let token = self.token(RELAY, place);
+                self.intake.watch(socket.as_raw_fd(), token);
+                self.open_relay(place, RelaySocket { id: relay, token, socket, address, tally, limits: None });
             }
             Command::CloseRelay(relay, answer) => reply(&answer, self.close_relay(relay)),
             Command::SendFromRelay { relay, peer, data, dont_fragment, answer } => {
@@ -103,7 +107,7 @@ impl Worker {
     fn close_listener(&mut self, listener: u32) {
         self.flush();
         if let Some(closed) = self.listeners.remove(&listener) {
-            self.epoll.forget(closed.socket.as_raw_fd());
+            self.intake.forget(closed.socket.as_raw_fd(), closed.token);
         }
     }
 
@@ -126,7 +130,7 @@ impl Worker {
         let Some(closed) = self.relays[place as usize].take() else {
             return Tally::default();
         };
-        self.epoll.forget(closed.socket.as_raw_fd());
+        self.intake.forget(closed.socket.as_raw_fd(), closed.token);
         self.table.close(u64::from(place));
         self.table.perish(closed.address);
         closed.tally

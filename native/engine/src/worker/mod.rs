@@ -3,6 +3,7 @@
 mod bindings;
 mod commands;
 mod elsewhere;
+mod intake;
 mod packets;
 #[cfg(feature = "played-kernel")]
 pub mod stage;
@@ -29,9 +30,10 @@ use crate::upstairs::{Fault, Up, Upstairs};
 use elsewhere::Elsewhere;
 
 pub use bindings::Answering;
+pub use intake::Intake;
 pub use strangers::{Challenges, unix_seconds};
 
-// What epoll says is ready: the bell, the place of a relay socket, or the number of a listener.
+// What is ready: the bell, the place of a relay socket, or the number of a listener.
 const BELL: u64 = u64::MAX;
 pub const RELAY: u64 = 1 << 63;
 
@@ -68,10 +70,12 @@ struct Listener {
     socket: Arc<Socket>,
     address: SocketAddr,
     wildcard: bool,
+    token: u64,
 }
 
 struct RelaySocket {
     id: RelayId,
+    token: u64,
     socket: Arc<Socket>,
     address: SocketAddr,
     tally: Tally,
@@ -88,9 +92,13 @@ impl RelaySocket {
 /// What a thread owns. Relay sockets are kept in places, and the table knows them by their place.
 pub struct Worker {
     shared: Shared,
-    epoll: Arc<Epoll>,
-    /// what is to be read in this turn
+    intake: Intake,
+    /// what is to be read in this turn, or watched again
     tokens: Vec<u64>,
+    /// which sockets a ring has filled slots from
+    sources: Vec<u64>,
+    /// how many sockets a ring was given
+    serial: u64,
     /// relay sockets that hold more than their share of this turn: epoll speaks of arrivals only
     unfinished: Vec<u64>,
     commands: VecDeque<Command>,
@@ -142,13 +150,19 @@ impl Ledger for Accounts<'_> {
 
 impl Worker {
     /// A thread without sockets; `seed` is where its transaction ids begin.
-    pub fn new(shared: Shared, epoll: Arc<Epoll>, aliases: &[(IpAddr, IpAddr)], seed: u128) -> io::Result<Self> {
-        epoll.reserve(shared.mailbox.as_raw_fd(), BELL)?;
-        epoll.watch(shared.mailbox.as_raw_fd(), BELL);
+    pub fn new(
+        shared: Shared,
+        epoll: Option<Arc<Epoll>>,
+        aliases: &[(IpAddr, IpAddr)],
+        seed: u128,
+    ) -> io::Result<Self> {
+        let (intake, arena) = Intake::new(epoll, shared.mailbox.as_raw_fd())?;
         Ok(Worker {
             shared,
-            epoll,
+            intake,
             tokens: Vec::new(),
+            sources: Vec::new(),
+            serial: 0,
             unfinished: Vec::new(),
             commands: VecDeque::new(),
             strays: VecDeque::new(),
@@ -157,7 +171,7 @@ impl Worker {
             listeners: HashMap::new(),
             relays: Vec::new(),
             places: HashMap::new(),
-            arena: Arena::new(),
+            arena,
             outbox: Outbox::default(),
             up: Vec::new(),
             answering: Answering::default(),
@@ -171,6 +185,8 @@ impl Worker {
     /// Turns until it is told to stop. A panic costs the batch that it happened in; the sockets stay, and so do the
     /// routes and the commands behind the one that was carried out.
     pub fn run(mut self) {
+        // Only a ring that somebody else has enabled refuses it, and nobody else has this one.
+        self.is_stopping = self.intake.ring().is_some_and(|ring| ring.enable().is_err());
         while !self.is_stopping {
             if let Err(text) = catch(|| self.turn()) {
                 self.shared.books.panicked();
@@ -186,24 +202,30 @@ impl Worker {
     fn turn(&mut self) {
         let asked = self.waiting.len();
         let is_idle = asked == 0 && self.commands.is_empty() && self.strays.is_empty() && self.unfinished.is_empty();
-        let patience = if is_idle { -1 } else { 0 };
-        if self.epoll.wait(&mut self.tokens, patience).is_err() {
-            // Only a descriptor that is none makes epoll fail, and this one lives as long as we do.
+        let waited = match &mut self.intake {
+            Intake::Calls(epoll) => epoll.wait(&mut self.tokens, if is_idle { -1 } else { 0 }),
+            Intake::Ring(ring) => ring.wait(&mut self.arena, &mut self.tokens, &mut self.sources, is_idle),
+        };
+        if waited.is_err() {
+            // Only a descriptor that is none makes them fail, and this one lives as long as we do.
             self.is_stopping = true;
         }
         self.tokens.append(&mut self.unfinished);
         if self.tokens.contains(&BELL) {
             self.shared.mailbox.silence();
         }
-        if self.tokens.iter().all(|&token| token == BELL) {
+        if self.sources.is_empty() && self.tokens.iter().all(|&token| token == BELL) {
             self.waiting.drain(..asked).for_each(|waiting| waiting.send(()).unwrap_or_default());
         }
         self.obey();
+        self.read_ring();
         // They stay where they are: after a panic all of them are read again.
         for index in 0..self.tokens.len() {
             let token = self.tokens[index];
             if token == BELL {
                 continue;
+            } else if self.intake.ring().is_some() {
+                self.watch_again(token);
             } else if token & RELAY == 0 {
                 self.read_listener(token as u32);
             } else {

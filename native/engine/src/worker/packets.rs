@@ -9,7 +9,7 @@ use routes::{FiveTuple, Forward, FromClient, FromPeer, Reason, Transport};
 use super::{Accounts, RELAY, Worker};
 use crate::framing::{HEADER, channel_header, data_indication_header};
 use crate::outbox::{Account, Ledger, Packet};
-use crate::sys::{Received, SLOT, SLOTS};
+use crate::sys::{Received, SLOTS};
 use crate::upstairs::Up;
 
 /// Datagrams or trains that a relay socket may have read in one turn: others wait. To ask for several where most hold
@@ -24,20 +24,26 @@ impl Worker {
         let Some(listener) = self.listeners.get(&number) else {
             return;
         };
-        let (address, descriptor) = (listener.address, listener.socket.as_raw_fd());
-        if self.arena.receive(descriptor, SLOTS).is_err() {
+        if self.arena.receive(listener.socket.as_raw_fd(), SLOTS).is_err() {
             return; // nothing there, or an ICMP error that an earlier packet drew
         }
         // A client may have been answered while we waited, and its routes set: they count for what it sent since.
         self.obey();
         for slot in 0..self.arena.len() {
-            let received = self.arena.received(slot);
-            let local = received.local.unwrap_or(address.ip());
-            let server = SocketAddr::new(local, address.port());
-            let five_tuple = FiveTuple { transport: Transport::Udp, client: received.source, server };
-            for (start, end) in segments(slot, received) {
-                self.on_message(number, self.shared.thread, five_tuple, start, end);
-            }
+            self.judge_client(number, slot);
+        }
+    }
+
+    /// Deals with what a listener has received.
+    pub(super) fn judge_client(&mut self, number: u32, slot: usize) {
+        let Some(listener) = self.listeners.get(&number) else {
+            return;
+        };
+        let (received, address) = (self.arena.received(slot), listener.address);
+        let server = SocketAddr::new(received.local.unwrap_or(address.ip()), address.port());
+        let five_tuple = FiveTuple { transport: Transport::Udp, client: received.source, server };
+        for (start, end) in segments(received) {
+            self.on_message(number, self.shared.thread, five_tuple, start, end);
         }
     }
 
@@ -85,14 +91,19 @@ impl Worker {
         }
         self.obey();
         for slot in first..self.arena.len() {
-            let received = self.arena.received(slot);
-            let verdict = self.table.judge_peer(u64::from(place), received.source);
-            for (start, end) in segments(slot, received) {
-                match verdict {
-                    FromPeer::Drop(reason) => self.shared.books.dropped(reason),
-                    FromPeer::Channel(number) => self.on_peer_packet(place, Some(number), received.source, start, end),
-                    FromPeer::Indication(peer) => self.on_peer_packet(place, None, peer, start, end),
-                }
+            self.judge_peer(place, slot);
+        }
+    }
+
+    /// Deals with what a relay socket has received.
+    pub(super) fn judge_peer(&mut self, place: u32, slot: usize) {
+        let received = self.arena.received(slot);
+        let verdict = self.table.judge_peer(u64::from(place), received.source);
+        for (start, end) in segments(received) {
+            match verdict {
+                FromPeer::Drop(reason) => self.shared.books.dropped(reason),
+                FromPeer::Channel(number) => self.on_peer_packet(place, Some(number), received.source, start, end),
+                FromPeer::Indication(peer) => self.on_peer_packet(place, None, peer, start, end),
             }
         }
     }
@@ -149,7 +160,7 @@ impl Worker {
     /// Sends what is gathered. Always before a socket is closed, since its number may soon be another's.
     pub(super) fn flush(&mut self) {
         let mut accounts = Accounts { books: &self.shared.books, relays: &mut self.relays };
-        self.outbox.flush(self.arena.bytes(), &mut accounts);
+        self.outbox.flush(self.arena.bytes(), self.intake.ring(), &mut accounts);
     }
 
     pub(super) fn accounts(&mut self) -> Accounts<'_> {
@@ -170,8 +181,8 @@ impl Worker {
 }
 
 /// Start and end, in the arena's bytes, of each packet of a train; an empty datagram is one packet too.
-fn segments(slot: usize, received: Received) -> impl Iterator<Item = (usize, usize)> {
-    let (start, end) = (slot * SLOT, slot * SLOT + received.length);
+fn segments(received: Received) -> impl Iterator<Item = (usize, usize)> {
+    let (start, end) = (received.start, received.start + received.length);
     let count = received.length.div_ceil(received.segment).max(1);
     (0..count).map(move |index| {
         let first = start + index * received.segment;

@@ -54,7 +54,7 @@ impl Stage {
             wall: || NOW,
             stun_only: false,
         };
-        let mut worker = Worker::new(shared, Arc::new(Epoll::new()?), &[], 0)?;
+        let mut worker = Worker::new(shared, Some(Arc::new(Epoll::new()?)), &[], 0)?;
         worker.answering.answers = true;
         Ok(Stage { worker, sockets: HashMap::new(), doors: HashMap::new() })
     }
