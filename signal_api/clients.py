@@ -102,7 +102,8 @@ class Client:
 
     def deliver(self, frame: ServerFrame) -> None:
         """Numbers, keeps and sends a frame; membership news that waits goes first."""
-        self.send_news()
+        if self.session.news:
+            self.send_news()
         self.pass_on(self.session.append(frame))
 
     def owe(self, receipt: Receipt, now: float) -> None:

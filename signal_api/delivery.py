@@ -59,13 +59,17 @@ class Delivery:
                 yield client
 
     def _deliver(self, effect: Deliver) -> None:
-        receipts = effect.receipts or (None,) * len(effect.to)
-        for sid, receipt in zip(effect.to, receipts, strict=True):
+        for client in self._clients(effect.to):
+            client.deliver(effect.frame)
+        if effect.receipts:
+            self._note_debts(effect)
+
+    def _note_debts(self, effect: Deliver) -> None:
+        now = self._hub.clock.now().monotonic
+        for sid, receipt in zip(effect.to, effect.receipts, strict=True):
             client = self._hub.roster.get(sid)
             if client is not None:
-                client.deliver(effect.frame)
-                if receipt is not None:
-                    client.owe(receipt, self._hub.clock.now().monotonic)
+                client.owe(receipt, now)
 
     def _gather(self, client: Client, effect: Announce) -> None:
         if client.on_news is not None:

@@ -126,17 +126,19 @@ class Dispatch:
         """Handles a frame when nothing has to be waited for; otherwise returns it, read and counted. For whoever holds
         the client's turn."""
         taken = self._take(client, frame, answer)
-        if isinstance(taken, ClientFrame) and not self._answer_again(client, taken, answer):
+        if not isinstance(taken, ClientFrame):
+            return taken
+        if taken.id is None or not self._answer_again(client, taken.id, answer):
             outcome = self.verbs.handle_now(client, taken)
             if outcome is None:
                 return taken
-            self._conclude(client, taken, outcome, answer)
-        return taken if isinstance(taken, Closing) else None
+            self._conclude(client, taken.id, outcome, answer)
+        return None
 
     async def _complete(self, client: Client, frame: ClientFrame, answer: Answer) -> None:
         """Handles a frame that was taken, unless it took effect meanwhile. For whoever holds the client's turn."""
-        if not self._answer_again(client, frame, answer):
-            self._conclude(client, frame, await self._handle(client, frame), answer)
+        if frame.id is None or not self._answer_again(client, frame.id, answer):
+            self._conclude(client, frame.id, await self._handle(client, frame), answer)
 
     def _take(self, client: Client, frame: bytes, answer: Answer) -> Closing | ClientFrame | None:
         """Reads a frame and counts it; None for one that was refused."""
@@ -168,25 +170,26 @@ class Dispatch:
         self._refuse(answer, Refusal(ErrorCode.RATE_LIMITED, "too many frames; this one was dropped", wait), None)
         return None
 
-    def _answer_again(self, client: Client, frame: ClientFrame, answer: Answer) -> bool:
+    def _answer_again(self, client: Client, frame_id: str, answer: Answer) -> bool:
         """A frame that took effect and comes again is answered as before, and has no effect."""
-        known = client.session.remembered(frame.id, client.last_heard) if frame.id is not None else None
+        known = client.session.remembered(frame_id, client.last_heard)
         if known is not None:
             answer(known)
         return known is not None
 
-    def _conclude(self, client: Client, frame: ClientFrame, outcome: Outcome, answer: Answer) -> None:
+    def _conclude(self, client: Client, frame_id: str | None, outcome: Outcome, answer: Answer) -> None:
         """Answers a frame, and remembers the answer where it took effect."""
         if isinstance(outcome, Refusal):
-            reply = self._refuse(answer, outcome, frame.id)
-            if outcome.code.retryable:
+            reply = self._refuse(answer, outcome, frame_id)
+            if frame_id is None or outcome.code.retryable:
                 return
+        elif frame_id is None or outcome is Reply.NONE:
+            return
         else:
-            reply = server_frame("ok", re=frame.id)
-            if outcome is Reply.OK and frame.id is not None:
+            reply = server_frame("ok", re=frame_id)
+            if outcome is Reply.OK:
                 answer(reply)
-        if frame.id is not None and outcome is not Reply.NONE:
-            client.session.remember(frame.id, reply, client.last_heard)
+        client.session.remember(frame_id, reply, client.last_heard)
 
     async def _handle(self, client: Client, frame: ClientFrame) -> Outcome:
         try:

@@ -14,6 +14,7 @@ from fairlead.datagram import parse_address
 from fairlead.link import Allocated, Command, Fence, FenceMode
 from signal_api.ice_servers import room_hash
 
+_OFF = FenceMode.OFF
 #: candidates that are read of one frame, and hosts and rooms that are remembered
 _IN_FRAME, _HOSTS, _ROOMS = 64, 1024, 20_000
 
@@ -54,7 +55,7 @@ class Fences:
 
     def overhear(self, room: str, data: bytes) -> None:
         """Takes note of the candidates in a frame on its way to another member."""
-        if self._mode() is not FenceMode.OFF:
+        if self._mode() is not _OFF:
             self._add(room_hash(room), announced(data))
 
     def note(self, event: Allocated, turn_user: str) -> None:

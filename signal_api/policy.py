@@ -1,6 +1,6 @@
 """What the configuration comes down to: who is let in, from where, what they are given, and how much of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fairlead.buckets import Rate
 from fairlead.config import Loaded, SettingError
@@ -27,15 +27,17 @@ class Policy:
     peerjs: PeerJsSettings
     keyring: Keyring
     keys: KeySource | None
+    #: of one session; asked for with every frame
+    frame_rate: Rate = field(init=False)
+
+    def __post_init__(self) -> None:
+        rate = Rate(self.limits.frames_per_second, self.limits.frame_burst)
+        object.__setattr__(self, "frame_rate", rate)
 
     @property
     def is_demo(self) -> bool:
         """Whether somebody at this machine needs no token."""
         return self.doorkeeper.open_locally
-
-    @property
-    def frame_rate(self) -> Rate:
-        return Rate(self.limits.frames_per_second, self.limits.frame_burst)
 
     @property
     def connect_rate(self) -> Rate:

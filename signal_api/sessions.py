@@ -35,7 +35,7 @@ class ResumeFailure(enum.StrEnum):
     GAP = "gap"
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True):
     """One frame of the log under its number."""
 
     seq: int
@@ -94,11 +94,11 @@ class Session:
         "_forgotten",
         "_log",
         "_log_bytes",
-        "_news",
         "_renewed",
         "_replies",
         "epoch",
         "key_digest",
+        "news",
         "rooms",
         "seq",
         "sid",
@@ -116,7 +116,7 @@ class Session:
         self._log_bytes = 0
         self._forgotten = 0  # highest number that the log has lost or trimmed
         self._replies: dict[str, tuple[float, ServerFrame]] = {}  # in the order of their times
-        self._news: list[_News] = []
+        self.news: list[_News] = []  # membership events that wait for their number
 
     # The log
 
@@ -134,11 +134,6 @@ class Session:
     def log(self) -> Sequence[Entry]:
         """What was not acknowledged, in the order of its numbers, which have no gap."""
         return self._log
-
-    @property
-    def has_news(self) -> bool:
-        """Whether membership events wait for their number."""
-        return bool(self._news)
 
     def continue_at(self, seq: int, log: Sequence[ServerFrame], is_renewed: bool, is_certain: bool) -> None:
         """Goes on from a log whose last number is `seq`. Unless that is certain, the client may have been sent more
@@ -192,14 +187,15 @@ class Session:
         self.epoch, self.seq, self._renewed, self._certain = epoch, 0, True, None
         self._log.clear()
         self._log_bytes = self._forgotten = 0
-        self._news.clear()
+        self.news.clear()
 
     def holds(self, key: str) -> bool:
         """Whether this is the session's key; in constant time."""
         return hmac.compare_digest(digest(key), self.key_digest)
 
     def _drop(self, oldest: int) -> None:
-        self._log_bytes -= sum(entry.frame.size for entry in self._log[:oldest])
+        for entry in self._log[:oldest]:
+            self._log_bytes -= entry.frame.size
         del self._log[:oldest]
         self._forgotten += oldest
 
@@ -229,8 +225,8 @@ class Session:
 
     def gather(self, kind: str, room: str, rseq: int, member: bytes) -> bool:
         """Keeps an event for the next flush; True when it is the first, so that a flush is due."""
-        self._news.append(_News(kind, room, rseq, member))
-        return len(self._news) == 1
+        self.news.append(_News(kind, room, rseq, member))
+        return len(self.news) == 1
 
     def flush(self) -> list[Entry]:
         """Numbers the gathered events: one frame for each run of one kind in one room.
@@ -238,12 +234,12 @@ class Session:
         Due some 50 ms after the first, and before any other frame of the session, which might be about them.
         """
         runs: list[list[_News]] = []
-        for news in self._news:
+        for news in self.news:
             if runs and runs[-1][0].kind == news.kind and runs[-1][0].room == news.room:
                 runs[-1].append(news)
             else:
                 runs.append([news])
-        self._news.clear()
+        self.news.clear()
         return [self.append(_news_frame(run)) for run in runs]
 
 

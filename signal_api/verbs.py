@@ -36,6 +36,8 @@ class Reply(enum.Enum):
 
 
 Outcome = Refusal | Reply
+#: An enum is slow to name its members, and this one is named for each frame.
+_DONE = Reply.OK
 _join = msgspec.json.Decoder(Join | None)
 _leave = msgspec.json.Decoder(Leave | None)
 _meta_set = msgspec.json.Decoder(MetaSet)
@@ -82,7 +84,7 @@ class Verbs:
         sent = self._address(client, frame, at_hand.room(frame.room or ""))
         if isinstance(sent, Refusal):
             return sent
-        at_hand.deliver((sent,))
+        at_hand.deliver(sent)
         return self._relayed(client, frame, sent)
 
     async def _relay(self, client: Client, frame: ClientFrame) -> Outcome:
@@ -99,7 +101,7 @@ class Verbs:
         instruments = self._hub.instruments
         instruments.relayed[frame_type(frame.type),] += len(sent.to)
         instruments.relay_seconds.observe(self._hub.clock.now().monotonic - client.last_heard)
-        return Reply.OK
+        return _DONE
 
     def _address(self, client: Client, frame: ClientFrame, room: Room | None) -> Deliver | Refusal:
         """A frame as it goes out, to whom it may go."""

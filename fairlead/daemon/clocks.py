@@ -10,7 +10,7 @@ class SystemClock:
     """What the shells hand to the pure code: the moment, and unpredictable bytes."""
 
     def now(self) -> Now:
-        return Now(time.monotonic(), time.time())
+        return tuple.__new__(Now, (time.monotonic(), time.time()))  # as Now() makes it, in half the time
 
     def monotonic(self) -> float:
         return time.monotonic()

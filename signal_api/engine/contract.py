@@ -89,9 +89,8 @@ class AtHand(Protocol):
 
     def room(self, name: str) -> Room | None: ...
 
-    def deliver(self, effects: Sequence[Effect]) -> None:
-        """As Engine.publish."""
-        ...
+    #: as Engine.publish, of one effect
+    deliver: Callable[[Effect], None]
 
 
 class Engine(Protocol):

@@ -11,6 +11,7 @@ from signal_api.timers import Clock
 
 #: commits between two looks for rooms that may be forgotten
 _SWEEP = 256
+_NOBODY = Stored(None, 0)
 
 
 class MemoryEngine:
@@ -27,11 +28,8 @@ class MemoryEngine:
         self._versions = 0
         self._open = 0
         self._members = 0
-        self._deliver: Callable[[Effect], None] = lambda _: None
-
-    @property
-    def at_hand(self) -> AtHand | None:
-        return self
+        self.deliver: Callable[[Effect], None] = lambda _: None
+        self.at_hand: AtHand | None = self
 
     @property
     def vault(self) -> Vault | None:
@@ -47,7 +45,7 @@ class MemoryEngine:
         pass
 
     def subscribe(self, deliver: Callable[[Effect], None]) -> None:
-        self._deliver = deliver
+        self.deliver = deliver
 
     async def load(self, name: str) -> Stored:
         return self._stored(name)
@@ -78,17 +76,14 @@ class MemoryEngine:
 
     async def publish(self, effects: Sequence[Effect], once: Once | None = None) -> None:
         """A session remembers its frames for as long as this remembers anything."""
-        self.deliver(effects)
+        for effect in effects:
+            self.deliver(effect)
 
     def room(self, name: str) -> Room | None:
-        return self._stored(name).room
-
-    def deliver(self, effects: Sequence[Effect]) -> None:
-        for effect in effects:
-            self._deliver(effect)
+        return self._rooms.get(name, _NOBODY).room
 
     async def revoke(self, revocation: Revocation) -> None:
-        self._deliver(Revoked(revocation))
+        self.deliver(Revoked(revocation))
 
     def census(self) -> Census:
         return Census(self._open, self._members)
@@ -97,7 +92,7 @@ class MemoryEngine:
         return ()
 
     def _stored(self, name: str) -> Stored:
-        return self._rooms.get(name, Stored(None, 0))
+        return self._rooms.get(name, _NOBODY)
 
     def _forget(self) -> None:
         """Drops what is only a memory of bans that are over."""

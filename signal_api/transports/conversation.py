@@ -47,10 +47,12 @@ class Conversation:
         if self._client is None:
             return self._greet(frame)
         done = self._dispatch.receive_now(self._client, frame)
-        if done is None or isinstance(done, Closing):
-            self._close(done)
+        if done is None:
             return None
-        return self._finish(done)
+        if not isinstance(done, Closing):
+            return self._finish(done)
+        self._close(done)
+        return None
 
     def end(self) -> None:
         """The connection is over, or about to be: the session waits for another."""

@@ -28,11 +28,13 @@ class Direct:
     """
 
     transport = "websocket"
-    __slots__ = ("_closing", "_hub", "_is_lost", "_later", "_outbox", "_talk", "_task", "wire")
+    __slots__ = ("_closing", "_hub", "_is_lost", "_later", "_outbox", "_talk", "_task", "is_closing", "wire")
 
     def __init__(self, hub: Hub, dispatch: Dispatch, framing: Framing, visitor: Visitor) -> None:
         self._hub = hub
         self.wire = Wire(framing, self)
+        #: whether no more is said than what is queued, and the close
+        self.is_closing = False
         self._closing: Closing | None = None
         self._outbox: Outbox | None = None  # while the client does not read
         self._talk = Conversation(hub, dispatch, self, visitor)
@@ -42,12 +44,8 @@ class Direct:
 
     # The way out
 
-    @property
-    def is_closing(self) -> bool:
-        return self._closing is not None
-
     def send(self, frame: ServerFrame, seq: int | None = None) -> None:
-        if self._closing is not None:
+        if self.is_closing:
             return
         written = text_frame(frame.encode(seq))
         if self._outbox is None:
@@ -64,7 +62,8 @@ class Direct:
                 self._outbox.put_first((text_frame(frame),))
 
     def close(self, code: CloseCode, reason: str = "") -> None:
-        if self._closing is None:
+        if not self.is_closing:
+            self.is_closing = True
             self._closing = Closing(code, last_words(code, reason))
             note_close(self._hub, code, self._give_up)
             if self._outbox is None:
@@ -98,7 +97,11 @@ class Direct:
         if self._later is not None:
             self._later.append(message)
             return
-        rest = self._hear(message)
+        try:
+            rest = self._talk.hear(NO_BINARY if message is None else message)
+        except Exception:
+            self._fail()
+            return
         if rest is not None:
             self._later = deque()
             self.wire.pause()
@@ -109,19 +112,14 @@ class Direct:
         if self._later is None:
             self._talk.end()
 
-    def _hear(self, message: bytes | None) -> Coroutine[Any, Any, None] | None:
+    async def _catch_breath(self, rest: Coroutine[Any, Any, None], later: deque[bytes | None]) -> None:
         try:
-            return self._talk.hear(NO_BINARY if message is None else message)
-        except Exception:
-            self._fail()
-            return None
-
-    async def _catch_breath(self, rest: Coroutine[Any, Any, None] | None, later: deque[bytes | None]) -> None:
-        try:
-            while rest is not None or later:
-                if rest is not None:
-                    await rest
-                rest = self._hear(later.popleft()) if later else None
+            await rest
+            while later:
+                message = later.popleft()
+                following = self._talk.hear(NO_BINARY if message is None else message)
+                if following is not None:
+                    await following
         except Exception:
             self._fail()
         finally:

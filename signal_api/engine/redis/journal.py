@@ -48,7 +48,7 @@ class Tenure:
     @property
     def is_ready(self) -> bool:
         """Whether it may be written: Redis knows it, and all that it was told has a number."""
-        return bool(self.fence) and not self.client.session.has_news
+        return bool(self.fence) and not self.client.session.news
 
 
 class Journal:

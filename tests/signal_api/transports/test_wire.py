@@ -217,3 +217,29 @@ def test_reading_pauses_until_the_transport_is_gone() -> None:
     end.wire.connection_lost(None)
     assert end.told == ["lost"]
     assert end.among == set()
+
+
+@given(st.binary(max_size=400), st.integers(0, 200), st.integers(0, 255), st.booleans())
+def test_what_is_read_at_once_is_what_the_library_reads(body: bytes, place: int, value: int, is_whole: bool) -> None:
+    """One frame with one byte changed: either read as the library reads it, or left to the library."""
+    parcel = bytearray(text(body).serialize(mask=True))
+    if not is_whole:
+        parcel[place % len(parcel)] = value
+    read = Framing(MOST).whole_text(bytes(parcel))
+    if is_whole:
+        assert read == body
+    if read is not None:
+        framing = Framing(MOST).fresh()
+        framing.receive_data(bytes(parcel))
+        (frame,) = framing.events_received()
+        assert isinstance(frame, Frame)
+        assert (frame.opcode, frame.fin, bytes(frame.data)) == (Opcode.TEXT, True, read)
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 256, 65535, 65536])
+def test_a_text_is_written_as_the_library_writes_it(size: int) -> None:
+    assert text_frame(b"x" * size) == text(b"x" * size).serialize(mask=False)
+
+
+def test_who_says_more_at_once_than_a_message_may_hold_is_left_to_the_library() -> None:
+    assert Framing(9).whole_text(text(b"x" * 10).serialize(mask=True)) is None
