@@ -1,6 +1,7 @@
 """Redis stands still, is emptied, comes back without anything: what was promised then, on daemons as they run."""
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -80,7 +81,8 @@ class Talker:
                 frame = json.loads(await socket.recv())
                 self._take(frame)
                 if frame["type"] == "ping":
-                    await socket.send('{"type":"pong"}')
+                    with contextlib.suppress(ConnectionClosed):  # There may be more to read for all that.
+                        await socket.send('{"type":"pong"}')
                 elif frame["type"] == "error" and self.seq < 2:
                     await asyncio.sleep(1)  # The rooms that hello named; it may be asked again.
                     await socket.send(json.dumps({"type": "join", "data": {"room": self.room}}))
@@ -106,10 +108,20 @@ class Talker:
     async def ask(self, kind: str, **fields: Any) -> dict[str, Any]:
         """The reply."""
         self._numbers += 1
-        name = f"a{self._numbers}"
+        name, before = fields.pop("id", f"a{self._numbers}"), len(self.frames)
         await self.send(kind, id=name, **fields)
-        reply: dict[str, Any] = await self.until(lambda: next((f for f in self.frames if f.get("re") == name), None))
+        reply: dict[str, Any] = await self.until(
+            lambda: next((frame for frame in self.frames[before:] if frame.get("re") == name), None)
+        )
         return reply
+
+    async def insist(self, kind: str, **fields: Any) -> None:
+        """Asks, and again under the same id while it is told to try again."""
+        self._numbers += 1
+        async with asyncio.timeout(30):
+            while (reply := await self.ask(kind, id=f"a{self._numbers}", **fields))["type"] != "ok":
+                assert reply["data"]["retryable"], reply
+                await asyncio.sleep(0.1)
 
     async def send(self, kind: str, **fields: Any) -> None:
         assert self._socket is not None

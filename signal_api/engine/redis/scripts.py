@@ -302,7 +302,8 @@ return 1
 """
 )
 
-#: node, most -> some of its sessions; without any it is forgotten
+#: node, most -> some of its sessions; without any it is forgotten, and what it has left as soon as nobody can need it:
+#: sessions may be on their way elsewhere
 ORPHANS = (
     _BEGIN
     + _KNOWN
@@ -314,12 +315,12 @@ for _, sid in ipairs(sids) do
 end
 if #sids == 0 then
   redis.call('HDEL', P .. 'nodes', ARGV[4])
-  redis.call('DEL', P .. 'n:' .. ARGV[4], P .. 'in:' .. ARGV[4], P .. 'of:' .. ARGV[4])
+  for _, key in ipairs({'n:', 'in:', 'of:'}) do redis.call('PEXPIRE', P .. key .. ARGV[4], {left}) end
   return false
 end
 return theirs
 """
-)
+).replace("{left}", "60000")
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from signal_api.clients import Client
-from signal_api.engine.redis.scripts import CLAIM, READ
+from signal_api.engine.redis.scripts import CLAIM, ORPHANS, READ
 from signal_api.refusals import CloseCode, Closing
 from tests.redis_proxy import RedisProxy, proxy_to
 from tests.redis_server import RedisServer
@@ -107,3 +107,22 @@ async def test_a_claim_of_which_nothing_is_known_ends_with_the_session_where_it_
     assert isinstance(third.hub.roster.get(alice.client.sid), Client)
     assert other.hub.roster.get(alice.client.sid) is None
     assert again.line.closed is None
+
+
+async def test_what_a_node_has_left_stays_until_all_have_read_it(cluster: Cluster, proxy: RedisProxy) -> None:
+    """A client fetches its session from a node that is gone, while another node finds nothing more to take over."""
+    one, other, third = await cluster.node(), await cluster.node(proxy.url), await cluster.node()
+    alice, bob = await one.enter(rooms=["r"]), await third.enter(rooms=["r"])
+    await eventually(lambda: "member.joined" in [frame["type"] for frame in alice.line.frames])
+    await asyncio.sleep(0.2)  # What was sent is kept by then.
+    await one.die()
+    await _said(bob, 1)
+    proxy.watch(READ, is_held=True)
+    coming = asyncio.create_task(_try(alice, other))
+    await proxy.asked.wait()
+    assert await third.redis._store.run(ORPHANS, one.redis._store.node, 32) is None
+    proxy.passing.set()
+    again = await coming
+    assert again is not None
+    assert again.welcome["resumed"]
+    await eventually(lambda: _messages(again) == [1])
