@@ -9,8 +9,8 @@ import msgspec
 from fairlead.link import Allocated, Ended, Event, Refused
 from signal_api.effects import LeaveReason
 from signal_api.ice_servers import session_of
-from signal_api.relay_stats import member_stats
-from signal_api.reports import Report, Reports
+from signal_api.relay_stats import total
+from signal_api.reports import Report
 from signal_api.rooms import Change, Member, Room
 from signal_api.sightings import Sightings
 from signal_api.timers import Timers
@@ -23,11 +23,10 @@ _SETTLED = 1.5
 class Chronicle:
     """Tells webhooks; see signal_api.webhooks.EVENTS."""
 
-    def __init__(self, webhooks: Webhooks, timers: Timers, sightings: Sightings, reports: Reports) -> None:
+    def __init__(self, webhooks: Webhooks, timers: Timers, sightings: Sightings) -> None:
         self.webhooks = webhooks
         self._timers = timers
         self._sightings = sightings
-        self._reports = reports
 
     def room_changed(self, name: str, before: Room | None, change: Change) -> None:
         """A change was committed."""
@@ -70,9 +69,10 @@ class Chronicle:
 
     def _left(self, room: str, gone: tuple[Member, ...], reason: LeaveReason, closed: bool) -> None:
         for member in gone:
-            stats = member_stats(member.id, member.user, member.turn_user, self._sightings, self._reports)
+            sighting = self._sightings.of(member.turn_user)
+            traffic = total([relay.traffic for relay in sighting.relays] if sighting is not None else [])
             about = {"room": room, "member": member.id, "user": member.user, "reason": reason.value}
-            self.webhooks.tell("member.left", about | {"traffic": msgspec.to_builtins(stats.traffic)})
+            self.webhooks.tell("member.left", about | {"traffic": msgspec.to_builtins(traffic)})
         if closed:
             self.webhooks.tell("room.closed", {"room": room})
 

@@ -40,6 +40,7 @@ class Dispatch:
         self._hub = hub
         if engine.vault is not None:
             hub.custody = Custody(hub, engine.vault)
+        hub.budgets.spend = engine.spend
         self.verbs = Verbs(hub, engine)
         self._lobby = self.verbs.lobby
         self._delivery = Delivery(hub, engine)

@@ -24,7 +24,6 @@ from signal_api.pacing import paced
 from signal_api.policy import Policy
 from signal_api.refusals import CloseCode, Closing, EngineUnavailableError, ErrorCode, Refusal
 from signal_api.relay_rights import RelayRights
-from signal_api.reports import Reports
 from signal_api.revocations import Revocation, RevocationKind, Revocations
 from signal_api.roster import Roster
 from signal_api.sessions import Entry, ResumeFailure, new_epoch, new_session
@@ -67,12 +66,11 @@ class Hub:
         self.roster = Roster()
         self.sightings = Sightings()
         self.revocations = Revocations()
-        self.reports = Reports()
         self.webhooks = Webhooks(clock, entropy, self._count_webhook)
-        self.chronicle = Chronicle(self.webhooks, self.timers, self.sightings, self.reports)
+        self.chronicle = Chronicle(self.webhooks, self.timers, self.sightings)
         self.fences = Fences(lambda: self.policy.fence)
         self.rights = RelayRights(clock, lambda: self.policy.issuer.lifetime)
-        self.budgets = Budgets(self.rights, self.chronicle, instruments)
+        self.budgets = Budgets(self.rights, self.chronicle, instruments, self.spawn)
         self.draining = False
         self.farewell: Callable[[Client, LeaveReason], Coroutine[Any, Any, None]] | None = None
         self.review: Callable[[Client], Coroutine[Any, Any, None]] | None = None

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import msgspec
 
 from fairlead.link import Traffic
-from signal_api.reports import Report, Reports, explain
-from signal_api.rooms import Room
+from signal_api.reports import Report, explain
+from signal_api.rooms import Member, Room
 from signal_api.sightings import Rejection, Relay, Sightings
 
 
@@ -37,21 +37,22 @@ class RoomStats(msgspec.Struct, frozen=True):
     members: tuple[MemberStats, ...]
 
 
-def room_stats(room: Room, sightings: Sightings, reports: Reports) -> RoomStats:
-    """Of those who are in the room now."""
+def room_stats(room: Room, sightings: Sightings, told: Sequence[Sequence[Report]]) -> RoomStats:
+    """Of those who are in the room now; what each of them has reported is in `told`."""
     linked = sightings.is_linked()
     members = tuple(
-        member_stats(member.id, member.user, member.turn_user, sightings, reports) for member in room.members.values()
+        _member_stats(member, sightings, reports) for member, reports in zip(room.members.values(), told, strict=True)
     )
     return RoomStats(room.name, linked, total([member.traffic for member in members]), members)
 
 
-def member_stats(member: str, user: str | None, turn_user: str, sightings: Sightings, reports: Reports) -> MemberStats:
-    sighting = sightings.of(turn_user)
+def _member_stats(member: Member, sightings: Sightings, reports: Sequence[Report]) -> MemberStats:
+    sighting = sightings.of(member.turn_user)
     relays, rejections = (tuple(sighting.relays), tuple(sighting.rejections)) if sighting is not None else ((), ())
     linked = sightings.is_linked()
-    outcomes = tuple(Outcome(report, explain(report, sighting, linked)) for report in reports.of(turn_user))
-    return MemberStats(member, user, total([relay.traffic for relay in relays]), relays, rejections, outcomes)
+    outcomes = tuple(Outcome(report, explain(report, sighting, linked)) for report in reports)
+    traffic = total([relay.traffic for relay in relays])
+    return MemberStats(member.id, member.user, traffic, relays, rejections, outcomes)
 
 
 def total(flows: Sequence[Traffic]) -> Traffic:

@@ -12,7 +12,7 @@ from signal_api.messages import Name
 from signal_api.sightings import Relay, Sighting
 
 #: memberships whose reports are kept, and reports of one
-_MEMBERSHIPS, _EACH = 20_000, 16
+_MEMBERSHIPS, EACH = 20_000, 16
 
 
 class Result(enum.StrEnum):
@@ -67,7 +67,7 @@ class Reports:
         if told is None:
             if len(self._told) >= self._limit:
                 self._told.popitem(last=False)
-            told = self._told[turn_user] = deque(maxlen=_EACH)
+            told = self._told[turn_user] = deque(maxlen=EACH)
         self._told.move_to_end(turn_user)
         told.append(report)
 

@@ -106,12 +106,8 @@ class TurnLink:
         client = self._hub.roster.get(session_of(user))
         rooms = client.session.rooms.values() if client is not None else ()
         membership = next((row for row in rooms if row.turn_user == user), None)
-        if client is None or membership is None:
-            return
-        if isinstance(event, Allocated):
-            self._hub.budgets.allocated(event, client, membership)
-        else:
-            self._hub.budgets.relayed(event, client, membership)
+        if client is not None and membership is not None:
+            self._hub.budgets.note(event, client, membership)
 
     def _tell(self, username: str, notice: TurnNotice) -> None:
         user = _user(username)

@@ -205,7 +205,7 @@ class Verbs:
         await self.lobby.review(client)
         return Reply.OK
 
-    def _report(self, client: Client, frame: ClientFrame) -> Outcome:
+    async def _report(self, client: Client, frame: ClientFrame) -> Outcome:
         """How one peer connection went; kept beside what turnd saw of the membership."""
         body = _body(_report, frame)
         if isinstance(body, Refusal):
@@ -213,10 +213,10 @@ class Verbs:
         membership = client.session.rooms.get(frame.room or "")
         if membership is None:
             return _NOT_IN
-        hub = self._hub
-        hub.instruments.reports[body.outcome.value, body.path.value] += 1
-        hub.reports.note(membership.turn_user, body)
-        hub.chronicle.report(membership.room, membership.member, body)
+        once = Once(client.sid, frame.id) if frame.id is not None else None
+        if await self._engine.report(membership.turn_user, body, once):
+            self._hub.instruments.reports[body.outcome.value, body.path.value] += 1
+            self._hub.chronicle.report(membership.room, membership.member, body)
         return Reply.OK
 
     def _ping(self, client: Client, frame: ClientFrame) -> Outcome:
@@ -239,11 +239,11 @@ HANDLERS: dict[str, Callable[[Verbs, Client, ClientFrame], Awaitable[Outcome]]] 
     "kick": Verbs._kick,
     "unban": Verbs._unban,
     "token": Verbs._token,
+    "report": Verbs._report,
 }
 #: what never waits, or does not always
 AT_ONCE: dict[str, Callable[[Verbs, Client, ClientFrame], Outcome | None]] = {
     **dict.fromkeys((*NEGOTIATION, "message"), Verbs._relay_now),
-    "report": Verbs._report,
     "ping": Verbs._ping,
     "pong": Verbs._pong,
     "hello": Verbs._hello,

@@ -29,5 +29,6 @@ def add_relay(router: APIRouter, hub: Hub, engine: Engine) -> None:
         room = (await engine.load(name)).room
         if room is None or not room.is_open:
             raise RefusedError(_ABSENT)
-        stats: dict[str, Any] = msgspec.to_builtins(room_stats(room, hub.sightings, hub.reports))
+        told = await engine.reports([member.turn_user for member in room.members.values()])
+        stats: dict[str, Any] = msgspec.to_builtins(room_stats(room, hub.sightings, told))
         return stats

@@ -10,8 +10,10 @@ from typing import NamedTuple, Protocol
 
 from signal_api.clients import Client
 from signal_api.effects import Effect
+from signal_api.ledger import Spending, Spent
 from signal_api.luggage import Luggage
 from signal_api.refusals import CloseCode
+from signal_api.reports import Report
 from signal_api.revocations import Revocation
 from signal_api.rooms import Room
 
@@ -139,6 +141,18 @@ class Engine(Protocol):
 
     async def revoke(self, revocation: Revocation) -> None:
         """Keeps a revocation until its end, or takes one back, and delivers it to every node as Revoked."""
+        ...
+
+    async def spend(self, spendings: Sequence[Spending]) -> list[Spent]:
+        """Counts what relays have relayed, for all nodes together; see signal_api.ledger."""
+        ...
+
+    async def report(self, turn_user: str, report: Report, once: Once | None = None) -> bool:
+        """Keeps how a connection of a membership went; False when that frame had told it already."""
+        ...
+
+    async def reports(self, turn_users: Sequence[str]) -> list[Sequence[Report]]:
+        """What was reported of each of these memberships, the oldest first."""
         ...
 
     def census(self) -> Census:

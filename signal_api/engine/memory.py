@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 
 from signal_api.effects import Effect, Revoked
 from signal_api.engine.contract import AtHand, Census, Once, Stored, Vault
+from signal_api.ledger import Ledger, Spending, Spent
+from signal_api.reports import Report, Reports
 from signal_api.revocations import Revocation
 from signal_api.rooms import Room
 from signal_api.timers import Clock
@@ -25,6 +27,8 @@ class MemoryEngine:
             raise ValueError(f"{workers} workers cannot share rooms in memory; run one")
         self._clock = clock
         self._rooms: dict[str, Stored] = {}
+        self._ledger = Ledger()
+        self._reports = Reports()
         self._versions = 0
         self._open = 0
         self._members = 0
@@ -84,6 +88,16 @@ class MemoryEngine:
 
     async def revoke(self, revocation: Revocation) -> None:
         self.deliver(Revoked(revocation))
+
+    async def spend(self, spendings: Sequence[Spending]) -> list[Spent]:
+        return [self._ledger.spend(spending) for spending in spendings]
+
+    async def report(self, turn_user: str, report: Report, once: Once | None = None) -> bool:
+        self._reports.note(turn_user, report)
+        return True
+
+    async def reports(self, turn_users: Sequence[str]) -> list[Sequence[Report]]:
+        return [self._reports.of(turn_user) for turn_user in turn_users]
 
     def census(self) -> Census:
         return Census(self._open, self._members)

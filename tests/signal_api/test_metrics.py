@@ -5,7 +5,7 @@ import pytest
 from fairlead.metrics import Metrics
 from signal_api.engine.redis.meters import Meters
 from signal_api.metrics import FRAME_TYPES, RELAYED_TYPES, Instruments, frame_type
-from signal_api.verbs import HANDLERS, Verbs
+from signal_api.verbs import AT_ONCE, HANDLERS, Verbs
 from tests.signal_api.node import Node
 
 
@@ -17,7 +17,7 @@ def test_frame_types_are_counted_by_a_closed_set() -> None:
 
 
 def test_types_are_counted_that_there_can_be_and_no_others() -> None:
-    assert {*HANDLERS, "x", "other"} == set(FRAME_TYPES)
+    assert {*HANDLERS, *AT_ONCE, "x", "other"} == set(FRAME_TYPES)
     assert {kind for kind, verb in HANDLERS.items() if verb is Verbs._relay} | {"x"} == set(RELAYED_TYPES)
 
 

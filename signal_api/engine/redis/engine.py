@@ -13,11 +13,22 @@ from signal_api.engine.redis.inbox import Inbox
 from signal_api.engine.redis.journal import Journal
 from signal_api.engine.redis.meters import Meters
 from signal_api.engine.redis.nodes import Nodes
-from signal_api.engine.redis.parcels import for_nodes, read_room, room_key, write, write_member, write_room
-from signal_api.engine.redis.scripts import COMMIT, LIST, LOAD, PUBLISH, REVOKE
+from signal_api.engine.redis.parcels import (
+    for_nodes,
+    hashed,
+    read_report,
+    read_room,
+    write,
+    write_member,
+    write_room,
+)
+from signal_api.engine.redis.scripts import COMMIT, LIST, LOAD, PUBLISH, REPORT, REPORTS, REVOKE, SPEND
 from signal_api.engine.redis.store import Store
 from signal_api.engine.redis.vault import Vault
+from signal_api.ledger import Spending, Spent
 from signal_api.refusals import EngineUnavailableError
+from signal_api.reports import EACH as REPORTS_EACH
+from signal_api.reports import Report
 from signal_api.revocations import Revocation
 from signal_api.rooms import Room
 from signal_api.timers import Clock
@@ -77,7 +88,7 @@ class RedisEngine:
 
     async def load(self, name: str) -> Stored:
         seen = self._seen.get(name, _NOBODY)
-        version, *data = await self._store.run(LOAD, room_key(name), seen.version)
+        version, *data = await self._store.run(LOAD, hashed(name), seen.version)
         if version == 0:
             self._seen.pop(name, None)
             return _NOBODY
@@ -97,7 +108,7 @@ class RedisEngine:
         until = "" if room is None or room.until is None else round(room.until * 1000)
         sizes = [int(room is not None and room.is_open), len(now), until]
         places = [len(joined) // 2, *joined, len(left), *left]
-        key, data = room_key(name), write_room(room)
+        key, data = hashed(name), write_room(room)
         return bool(await self._store.run(COMMIT, key, name, version, data, *sizes, *places, *for_nodes(effects)))
 
     async def rooms(self, after: str, most: int) -> list[Room]:
@@ -116,6 +127,20 @@ class RedisEngine:
     async def publish(self, effects: Sequence[Effect], once: Once | None = None) -> None:
         sid, frame_id = once or ("", "")
         await self._store.run(PUBLISH, sid, frame_id, *for_nodes(effects))
+
+    async def spend(self, spendings: Sequence[Spending]) -> list[Spent]:
+        arguments: list[Any] = [len(spendings)]
+        for relay, total, pools, is_over in spendings:
+            told = "" if total is None else total
+            arguments += [hashed(relay), told, int(is_over), len(pools), *map(hashed, pools)]
+        return [Spent(total, fresh, tuple(used)) for total, fresh, *used in await self._store.run(SPEND, *arguments)]
+
+    async def report(self, turn_user: str, report: Report, once: Once | None = None) -> bool:
+        sid, frame_id = once or ("", "")
+        return bool(await self._store.run(REPORT, sid, frame_id, turn_user, write(report), REPORTS_EACH))
+
+    async def reports(self, turn_users: Sequence[str]) -> list[Sequence[Report]]:
+        return [[read_report(told) for told in one] for one in await self._store.run(REPORTS, *turn_users)]
 
     def census(self) -> Census:
         return self._nodes.census

@@ -9,6 +9,7 @@ import msgspec
 from signal_api.effects import Addressed, Deliver, Effect, Revoked, Tell
 from signal_api.luggage import Luggage, read_place, write_place
 from signal_api.messages import ServerFrame
+from signal_api.reports import Report
 from signal_api.revocations import Revocation
 from signal_api.rooms import Member, Room
 from signal_api.sessions import Membership
@@ -19,15 +20,17 @@ _luggage = msgspec.msgpack.Decoder(Luggage)
 _frame = msgspec.msgpack.Decoder(ServerFrame)
 _room = msgspec.json.Decoder(Room)
 _revocation = msgspec.msgpack.Decoder(Revocation)
+_report = msgspec.msgpack.Decoder(Report)
 
 read_effect = _effect.decode
 read_luggage = _luggage.decode
 read_frame = _frame.decode
 read_room = _room.decode
 read_revocation = _revocation.decode
+read_report = _report.decode
 
 
-def write(value: Luggage | ServerFrame | Revocation) -> bytes:
+def write(value: Luggage | ServerFrame | Revocation | Report) -> bytes:
     return _encode(value)
 
 
@@ -36,8 +39,8 @@ def write_room(room: Room | None) -> bytes:
     return b"" if room is None else msgspec.json.encode(room)
 
 
-def room_key(name: str) -> str:
-    """What stands for a room in the name of a key: what users write never does."""
+def hashed(name: str) -> str:
+    """What stands for a name, as of a room, in the name of a key: what users write never does."""
     return hashlib.sha256(name.encode()).hexdigest()[:40]
 
 

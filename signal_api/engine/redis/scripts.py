@@ -9,6 +9,8 @@ Keys, all behind the configured prefix:
     l:SID            list: the session's log        i:SID     sorted set: frames that took effect, by their time
     r:HASH           hash: v(ersion), d(ata), o(pen), m(embers)      names   sorted set of the rooms' names
     revoked          hash: revocations              census    hash: rooms, members
+    a:RELAY          bytes of a relay, -1 - bytes once it is over              b:POOL    bytes of a pool
+    o:TURN_USER      list: how the connections of a membership went
 
 Every script begins with the prefix, the node that calls and the moment until which it still waits: what reaches Redis
 later, because Redis was stopped, has no effect. A node that Redis does not know any more is told so.
@@ -42,7 +44,16 @@ local function effects(at)
     for node in pairs(nodes) do add(node, 'e', ARGV[at], '') end
   end
 end
-""".replace("{most}", "100000")
+local function again(sid, id)
+  if id == '' then return false end
+  local done = P .. 'i:' .. sid
+  redis.call('ZREMRANGEBYSCORE', done, '-inf', now - {remembered})
+  if redis.call('ZADD', done, 'NX', now, id) == 0 then return true end
+  redis.call('ZREMRANGEBYRANK', done, 0, -257)
+  redis.call('PEXPIRE', done, {remembered})
+  return false
+end
+""".replace("{most}", "100000").replace("{remembered}", "120000")
 
 _KNOWN = """
 if redis.call('HEXISTS', P .. 'nodes', me) == 0 then return redis.error_reply('LOST') end
@@ -138,17 +149,69 @@ PUBLISH = (
     _BEGIN
     + _KNOWN
     + """
-if ARGV[5] ~= '' then
-  local done = P .. 'i:' .. ARGV[4]
-  redis.call('ZREMRANGEBYSCORE', done, '-inf', now - {remembered})
-  if redis.call('ZADD', done, 'NX', now, ARGV[5]) == 0 then return 0 end
-  redis.call('ZREMRANGEBYRANK', done, 0, -257)
-  redis.call('PEXPIRE', done, {remembered})
-end
+if again(ARGV[4], ARGV[5]) then return 0 end
 effects(6)
 return 1
 """
-).replace("{remembered}", "120000")
+)
+
+#: sid and id of the frame that tells it, membership, report, how many of them are kept -> whether it was the first time
+REPORT = (
+    _BEGIN
+    + _KNOWN
+    + """
+if again(ARGV[4], ARGV[5]) then return 0 end
+local told = P .. 'o:' .. ARGV[6]
+redis.call('RPUSH', told, ARGV[7])
+redis.call('LTRIM', told, -tonumber(ARGV[8]), -1)
+redis.call('PEXPIRE', told, {ttl})
+return 1
+"""
+).replace("{ttl}", "86400000")
+
+#: memberships -> what was reported of each
+REPORTS = (
+    _BEGIN
+    + _KNOWN
+    + """
+local found = {}
+for i = 4, #ARGV do found[i - 3] = redis.call('LRANGE', P .. 'o:' .. ARGV[i], 0, -1) end
+return found
+"""
+)
+
+#: how many, then for each {relay, bytes ('': it only asks), 1 when it is over, pools in all, pools}
+#: -> for each {bytes, how many of them are new, used of each pool}; the same as signal_api.ledger
+SPEND = (
+    _BEGIN
+    + _KNOWN
+    + """
+local at, spent = 5, {}
+for number = 1, tonumber(ARGV[4]) do
+  local relay, total, over = P .. 'a:' .. ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2] == '1'
+  local known, fresh = tonumber(redis.call('GET', relay) or '0'), 0
+  if total and over and known == -1 - total then known = total end
+  known = math.max(0, known)
+  if total then
+    fresh = total >= known and total - known or total
+    redis.call('SET', relay, over and -1 - total or total, 'PX', {ttl})
+  end
+  local row, pools = {total or known, fresh}, tonumber(ARGV[at + 3])
+  for i = 1, pools do
+    local pool = P .. 'b:' .. ARGV[at + 3 + i]
+    if total then
+      row[#row + 1] = redis.call('INCRBY', pool, fresh)
+      redis.call('PEXPIRE', pool, {ttl})
+    else
+      row[#row + 1] = tonumber(redis.call('GET', pool) or '0')
+    end
+  end
+  spent[number] = row
+  at = at + 4 + pools
+end
+return spent
+"""
+).replace("{ttl}", "604800000")
 
 #: id, revocation ('' takes it back), effects
 REVOKE = (

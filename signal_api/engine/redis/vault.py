@@ -13,12 +13,12 @@ from signal_api.engine.redis.inbox import Inbox
 from signal_api.engine.redis.journal import Journal, Tenure
 from signal_api.engine.redis.parcels import (
     for_session,
+    hashed,
     narrowed,
     pairs,
     read_effect,
     read_luggage,
     restored,
-    room_key,
     write,
 )
 from signal_api.engine.redis.scripts import OWNER, PEEK, TELL, TOUCH
@@ -181,7 +181,7 @@ class Vault:
         for sid, tenure in tuple(self._journal.tenures.items()):
             self._journal.changed(sid)
             if tenure.client.session.rooms:
-                await self._store.run(TOUCH, *map(room_key, tenure.client.session.rooms))
+                await self._store.run(TOUCH, *map(hashed, tenure.client.session.rooms))
 
     # When nothing is left
 

@@ -7,9 +7,11 @@ import pytest
 
 from fairlead.daemon import SystemClock
 from signal_api.effects import Announce, Deliver, Effect, Revoked
-from signal_api.engine.contract import Engine
+from signal_api.engine.contract import Engine, Once
 from signal_api.engine.memory import MemoryEngine
+from signal_api.ledger import Ledger, Spending
 from signal_api.messages import server_frame
+from signal_api.reports import EACH, Report, Result
 from signal_api.revocations import Revocation, RevocationKind
 from signal_api.rooms import Ban, Candidate, Change, Member, Room, Terms, join
 from tests.signal_api.engine.engines import client_of, running_engine
@@ -113,3 +115,23 @@ async def test_a_revocation_reaches_the_node(engine: Engine) -> None:
     revocation = Revocation(RevocationKind.TOKEN, "t1", now, now + 60)
     await engine.revoke(revocation)
     await eventually(lambda: delivered == [Revoked(revocation)])
+
+
+async def test_what_relays_have_spent_is_counted_as_the_ledger_says(engine: Engine) -> None:
+    ledger, pools = Ledger(), (("p",), ("p", "q"), ())
+    spendings = [
+        Spending(
+            f"relay {number % 3}", None if number % 5 == 0 else number * 7 % 40, pools[number % 3], number % 7 == 0
+        )
+        for number in range(40)
+    ]
+    assert await engine.spend(spendings[:30]) == [ledger.spend(spending) for spending in spendings[:30]]
+    assert await engine.spend(spendings[20:]) == [ledger.spend(spending) for spending in spendings[20:]]
+
+
+async def test_what_was_reported_is_kept_in_order_up_to_a_bound(engine: Engine) -> None:
+    told = [Report(Result.FAILED, connect_ms=number) for number in range(EACH + 2)]
+    for report in told:
+        assert await engine.report("r.a.1", report, Once("a", f"c{report.connect_ms}"))
+    (kept, none) = await engine.reports(["r.a.1", "r.b.1"])
+    assert (list(kept), list(none)) == (told[2:], [])
