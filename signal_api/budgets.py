@@ -53,12 +53,13 @@ class Quota(msgspec.Struct, frozen=True):
 
 
 class _Share(NamedTuple):
-    """A relay of a member, and the pools that it draws on."""
+    """A relay of a member, the pools that it draws on, and what is done once they are judged."""
 
     event: Allocated | Usage | Ended
     client: Client
     membership: Membership
     pools: tuple[_Pool, ...]
+    then: Callable[[], None]
 
     @property
     def spending(self) -> Spending:
@@ -90,16 +91,20 @@ class Budgets:
         self._owing: deque[Spending] = deque(maxlen=_WAITING)
         self._is_counting = False
 
-    def note(self, event: Allocated | Usage | Ended, client: Client, membership: Membership) -> None:
-        """A relay begins, has been used, or has ended, perhaps for that."""
+    def note(
+        self, event: Allocated | Usage | Ended, client: Client, membership: Membership, then: Callable[[], None]
+    ) -> None:
+        """A relay begins, has been used, or has ended, perhaps for that; `then` comes after what is said of it here."""
         pools = tuple(_pools(client, membership))
         if pools:
-            self._waiting.append(_Share(event, client, membership, pools))
+            self._waiting.append(_Share(event, client, membership, pools, then))
             if not self._is_counting:
                 self._is_counting = True
                 self._spawn(self._count())
-        elif isinstance(event, Allocated):
+            return
+        if isinstance(event, Allocated):
             self._allow(event, client, membership, None)
+        then()
 
     async def _count(self) -> None:
         """One after the other, since the totals of a relay grow."""
@@ -108,6 +113,7 @@ class Budgets:
                 shares = [self._waiting.popleft() for _ in range(min(len(self._waiting), _TOGETHER))]
                 for share, spent in zip(shares, await self._spend(shares), strict=True):
                     self._judge(share, spent)
+                    share.then()
         finally:
             self._is_counting = False
 
@@ -125,7 +131,7 @@ class Budgets:
         return spent
 
     def _judge(self, share: _Share, spent: Spent) -> None:
-        event, client, membership, pools = share
+        event, client, membership, pools, _ = share
         if isinstance(event, Allocated):
             left = min(pool.limit - used for pool, used in zip(pools, spent.used, strict=True))
             self._allow(event, client, membership, spent.total + max(0, left))

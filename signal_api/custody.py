@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from fairlead.clock import Entropy
-from signal_api.clients import Client
+from signal_api.clients import Client, Visitor
 from signal_api.engine.contract import Vault
 from signal_api.luggage import Luggage, pack, unpack
 from signal_api.refusals import CloseCode, ErrorCode, Refusal
@@ -16,7 +16,7 @@ from signal_api.sessions import digest, new_epoch
 from signal_api.timers import Clock
 
 
-class Errand(msgspec.Struct, frozen=True, array_like=True):
+class Errand(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """A request that reached another node than its session's."""
 
     verb: str
@@ -32,7 +32,15 @@ class Outcome(NamedTuple):
     refusal: Refusal | None = None
 
 
-_errand = msgspec.msgpack.Decoder(Errand)
+class Opening(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A session that is to be opened once under this key, by the data of a hello."""
+
+    key: str
+    hello: bytes
+    visitor: Visitor
+
+
+_question = msgspec.msgpack.Decoder(Errand | Opening)
 _outcome = msgspec.msgpack.Decoder(Outcome | None)
 
 
@@ -49,9 +57,11 @@ class Node(Protocol):
 
 
 class Custody:
-    """Satisfies signal_api.engine.contract.Keeper. `perform` does an errand for a client of this node."""
+    """Satisfies signal_api.engine.contract.Keeper. `perform` does an errand for a client of this node, `open_for` opens
+    a session for another one."""
 
     def __init__(self, node: Node, vault: Vault) -> None:
+        self.open_for: Callable[[Opening], Awaitable[Outcome]] | None = None
         self.perform: Callable[[Client, str, bytes], Awaitable[Outcome]] | None = None
         self._node = node
         self._vault = vault
@@ -85,6 +95,11 @@ class Custody:
         answer = await self._vault.ask(errand.sid, msgspec.msgpack.encode(errand))
         return _outcome.decode(answer) if answer is not None else None
 
+    async def open_elsewhere(self, opening: Opening) -> Outcome | None:
+        """What another node answers that was asked for the same before; None when this one is the first."""
+        answer = await self._vault.ask_first(opening.key, msgspec.msgpack.encode(opening))
+        return _outcome.decode(answer) if answer is not None else None
+
     async def _known(self, sid: str, key: str) -> Luggage | None:
         luggage = await self._vault.peek(sid)
         good = luggage is not None and hmac.compare_digest(luggage.key_digest, digest(key))
@@ -106,10 +121,15 @@ class Custody:
             return pack(client, self._node.clock.now())
 
     async def answer(self, question: bytes) -> bytes:
-        errand = _errand.decode(question)
-        client = self._node.roster.holder(errand.sid, errand.key)
-        outcome = await self.perform(client, errand.verb, errand.body) if client is not None and self.perform else None
-        return msgspec.msgpack.encode(outcome)
+        return msgspec.msgpack.encode(await self._answer(_question.decode(question)))
+
+    async def _answer(self, question: Errand | Opening) -> Outcome | None:
+        if isinstance(question, Opening):
+            return await self.open_for(question) if self.open_for is not None else None
+        client = self._node.roster.holder(question.sid, question.key)
+        if client is None or self.perform is None:
+            return None
+        return await self.perform(client, question.verb, question.body)
 
     def begin_anew(self, client: Client) -> None:
         client.session.renew(new_epoch(self._node.entropy))

@@ -19,7 +19,7 @@ _CONTENT_SECURITY = (
 #: The answer to a preflight from a page that is welcome.
 PREFLIGHT: Headers = [
     (b"access-control-allow-methods", b"GET, POST, DELETE"),
-    (b"access-control-allow-headers", b"authorization, content-type, last-event-id"),
+    (b"access-control-allow-headers", b"authorization, content-type, idempotency-key, last-event-id"),
     (b"access-control-max-age", b"600"),
 ]
 

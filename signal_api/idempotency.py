@@ -64,8 +64,8 @@ def read_key(header: str | None, shortest: int = 1) -> str | None:
     """The value of the header; raises RefusedError for one that is none."""
     if header is None:
         return None
-    if not shortest <= len(header) <= LONGEST or not header.isprintable():
-        wrong = f"Idempotency-Key is {shortest} to {LONGEST} printable characters; a UUID is a good one"
+    if not shortest <= len(header) <= LONGEST or not all("!" <= character <= "~" for character in header):
+        wrong = f"Idempotency-Key is {shortest} to {LONGEST} printable characters without spaces; a UUID is a good one"
         raise RefusedError(Refusal(ErrorCode.BAD_REQUEST, wrong))
     return header
 

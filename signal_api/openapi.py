@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from signal_api.frames import Hello, Welcome
+from signal_api.idempotency import LONGEST, SHORTEST
 from signal_api.messages import ClientFrame
 from signal_api.problems import ProblemDocument
 from signal_api.sightings import RelayView
@@ -40,9 +41,11 @@ def _paths() -> dict[str, Any]:
     frame = _schema("Frame")
     frames = {"oneOf": [frame, {"type": "array", "items": frame, "minItems": 1, "maxItems": MAX_FRAMES}]}
     cookie = _query("cookie", {"const": "1"}, "On https: leaves the key in a cookie, for EventSource and beacons.")
+    once = {"name": "Idempotency-Key", "in": "header", "description": "Repeated within two minutes, it opens no other."}
+    key = once | {"schema": {"type": "string", "pattern": "^[!-~]+$", "minLength": SHORTEST, "maxLength": LONGEST}}
     return {
         "/v1/sessions": {
-            "post": _operation("Open a session", "Created", 201, "Welcome", _body(_schema("Hello")), [cookie])
+            "post": _operation("Open a session", "Created", 201, "Welcome", _body(_schema("Hello")), [cookie, key])
         },
         "/v1/sessions/{sid}": {
             "parameters": [_SID],

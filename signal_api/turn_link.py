@@ -4,6 +4,8 @@ A TURN user name carries the room and the session that it was made for, so a ref
 way to the one client that can do something about it.
 """
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -77,11 +79,9 @@ class TurnLink:
         if isinstance(event, Allocated | Refused | Ended) and self._is_ours(_user(event.username)):
             self._hub.chronicle.relay(event, _user(event.username))
         if isinstance(event, Allocated | Usage | Ended):
-            self._spend(event)
+            self._spend(event, partial(self._tell_of_end, event))
         if isinstance(event, Refused) and event.method == "allocate":
             self._tell(event.username, TurnNotice("refused", event.reason, event.code))
-        elif isinstance(event, Ended) and event.reason not in _EXPECTED_ENDS:
-            self._tell(event.username, TurnNotice("ended", event.reason))
         elif isinstance(event, Allocated):
             self._hub.fences.note(event, _user(event.username))
         elif isinstance(event, Draining):
@@ -100,14 +100,20 @@ class TurnLink:
         """Of several nodes one speaks of a member: where its session is, or has ended."""
         return self._hub.roster.get(session_of(user)) is not None or self._hub.rights.has_withdrawn(user)
 
-    def _spend(self, event: Allocated | Usage | Ended) -> None:
+    def _tell_of_end(self, event: Allocated | Usage | Ended) -> None:
+        if isinstance(event, Ended) and event.reason not in _EXPECTED_ENDS:
+            self._tell(event.username, TurnNotice("ended", event.reason))
+
+    def _spend(self, event: Allocated | Usage | Ended, then: Callable[[], None]) -> None:
         """Holds a member who is here to what its token lets it relay."""
         user = _user(event.username)
         client = self._hub.roster.get(session_of(user))
         rooms = client.session.rooms.values() if client is not None else ()
         membership = next((row for row in rooms if row.turn_user == user), None)
         if client is not None and membership is not None:
-            self._hub.budgets.note(event, client, membership)
+            self._hub.budgets.note(event, client, membership, then)
+        else:
+            then()
 
     def _tell(self, username: str, notice: TurnNotice) -> None:
         user = _user(username)

@@ -85,6 +85,11 @@ class Vault(Protocol):
         """What the other node answers that has a session; None when no other has it."""
         ...
 
+    async def ask_first(self, name: str, question: bytes) -> bytes | None:
+        """What the other node answers that was the first to ask under this name, within two minutes; None when this
+        one is."""
+        ...
+
 
 class AtHand(Protocol):
     """Rooms that are all in this process: nothing has to be waited for."""

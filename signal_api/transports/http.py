@@ -13,12 +13,14 @@ from signal_api.custody import Errand, Outcome, unavailable
 from signal_api.dispatch import Dispatch
 from signal_api.effects import LeaveReason
 from signal_api.hub import Hub
+from signal_api.idempotency import HEADER
 from signal_api.messages import to_json
 from signal_api.origins import Approach
 from signal_api.problems import RefusedError
 from signal_api.refusals import Closing, EngineUnavailableError, ErrorCode, Refusal, refusal_of
 from signal_api.sessions import Entry, Position, ResumeFailure, parse_position
 from signal_api.sightings import relay_view
+from signal_api.transports.opening import Openings
 from signal_api.transports.poll import Mailbox, Wait
 from signal_api.transports.posting import post, read_frames
 from signal_api.transports.session_keys import beacon_key, bearer_key, cookie_key, set_cookie
@@ -65,6 +67,7 @@ class HttpTransport:
     def __init__(self, hub: Hub, dispatch: Dispatch) -> None:
         self._hub = hub
         self._dispatch = dispatch
+        self._openings = Openings(hub, dispatch)
         if hub.custody is not None:
             hub.custody.perform = self._perform
         self._verbs = {
@@ -123,21 +126,13 @@ class HttpTransport:
         wait = self._hub.may_connect(call.visitor.source)
         if wait:
             return self._limited("connects", "too many connections from your address", wait)
-        hello = self._dispatch.read_hello(await _body(call.receive))
-        if isinstance(hello, Closing):
-            return refusal_of(hello)
-        await self._hub.look_for_key(hello.token)
-        mailbox = Mailbox(self._hub)
-        client = await self._hub.let_in(hello, call.visitor, mailbox)
-        if isinstance(client, Closing):
-            return refusal_of(client)
-        mailbox.client = client
-        welcome = msgspec.json.decode(mailbox.welcome().encode(None), type=_Welcoming).data
-        await self._dispatch.begin(client, hello.rooms)
-        headers = [_JSON, _NO_STORE, (b"location", f"/v1/sessions/{client.sid}".encode())]
+        key = call.approach.headers.get(HEADER)
+        welcome = await self._openings.open(await _body(call.receive), call.visitor, key)
+        opened = msgspec.json.decode(welcome, type=_Opened)
+        headers = [_JSON, _NO_STORE, (b"location", f"/v1/sessions/{opened.sid}".encode())]
         if call.query.get("cookie") == "1" and call.approach.scheme == "https":
-            headers.append(set_cookie(client.sid, msgspec.json.decode(welcome, type=_Key).key))
-        await _reply(call.send, 201, headers, bytes(welcome))
+            headers.append(set_cookie(opened.sid, opened.key))
+        await _reply(call.send, 201, headers, welcome)
         return None
 
     async def _delete(self, call: _Call) -> Refusal | None:
@@ -282,11 +277,8 @@ class HttpTransport:
         return Refusal(ErrorCode.RATE_LIMITED, wrong, wait)
 
 
-class _Welcoming(msgspec.Struct, frozen=True):
-    data: msgspec.Raw
-
-
-class _Key(msgspec.Struct, frozen=True):
+class _Opened(msgspec.Struct, frozen=True):
+    sid: str
     key: str
 
 

@@ -26,8 +26,13 @@ class Pair:
         """`redis` is the URL of a link that is no socket."""
         self._link = {"link": {"redis": redis} if redis else {"socket": str(folder / "link")}}
         self.turnd = self.start_turnd(daemons, **turnd)
-        self.signal_api = daemons.signal_api(f"turn:{self.turnd.address('udp')}", own=signal_api, **self._link)
-        self.signal_api.await_record("link connected")
+        self.signal_api = self.another_node(daemons, signal_api)
+
+    def another_node(self, daemons: Daemons, own: dict[str, Any] | None) -> Daemon:
+        """One more signal_api that gives credentials for this turnd, and is linked to it."""
+        node = daemons.signal_api(f"turn:{self.turnd.address('udp')}", own=own, **self._link)
+        node.await_record("link connected")
+        return node
 
     def start_turnd(self, daemons: Daemons, **section: Any) -> Daemon:
         return daemons.turnd(relay_on_loopback(peers={"allow": ["loopback"]}, **section) | self._link)
@@ -65,9 +70,11 @@ class Session:
 class Member:
     """A session in a room, and its call through the relay with the credential that it was given."""
 
-    def __init__(self, pair: Pair, sockets: Sockets, room: str, token: str = JOIN_KEY) -> None:
+    def __init__(
+        self, pair: Pair, sockets: Sockets, room: str, token: str = JOIN_KEY, at: Daemon | None = None
+    ) -> None:
         self._pair, self._sockets = pair, sockets
-        self.session = Session(pair.signal_api, sockets, token)
+        self.session = Session(at or pair.signal_api, sockets, token)
         self.joined = self.session.join(room)
         self.call = Call(pair.turnd, sockets, credential=self.credential)
 

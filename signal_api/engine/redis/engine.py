@@ -9,6 +9,7 @@ from fairlead.clock import Entropy
 from fairlead.metrics import Metrics
 from signal_api.effects import Effect, Revoked
 from signal_api.engine.contract import AtHand, Census, Once, Stored
+from signal_api.engine.redis.books import REPORT, REPORTS, SPEND
 from signal_api.engine.redis.inbox import Inbox
 from signal_api.engine.redis.journal import Journal
 from signal_api.engine.redis.meters import Meters
@@ -22,7 +23,7 @@ from signal_api.engine.redis.parcels import (
     write_member,
     write_room,
 )
-from signal_api.engine.redis.scripts import COMMIT, LIST, LOAD, PUBLISH, REPORT, REPORTS, REVOKE, SPEND
+from signal_api.engine.redis.scripts import COMMIT, LIST, LOAD, PUBLISH, REVOKE
 from signal_api.engine.redis.store import Store
 from signal_api.engine.redis.vault import Vault
 from signal_api.ledger import Spending, Spent

@@ -9,8 +9,7 @@ Keys, all behind the configured prefix:
     l:SID            list: the session's log        i:SID     sorted set: frames that took effect, by their time
     r:HASH           hash: v(ersion), d(ata), o(pen), m(embers)      names   sorted set of the rooms' names
     revoked          hash: revocations              census    hash: rooms, members
-    a:RELAY          bytes of a relay, -1 - bytes once it is over              b:POOL    bytes of a pool
-    o:TURN_USER      list: how the connections of a membership went
+    k:NAME           who was the first to say it
 
 Every script begins with the prefix, the node that calls and the moment until which it still waits: what reaches Redis
 later, because Redis was stopped, has no effect. A node that Redis does not know any more is told so.
@@ -19,7 +18,8 @@ later, because Redis was stopped, has no effect. A node that Redis does not know
 import functools
 import hashlib
 
-_BEGIN = """
+#: what every script begins with
+BEGIN = """
 local P, me = ARGV[1], ARGV[2]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -55,13 +55,14 @@ local function again(sid, id)
 end
 """.replace("{most}", "100000").replace("{remembered}", "120000")
 
-_KNOWN = """
+#: for nodes that have registered
+KNOWN = """
 if redis.call('HEXISTS', P .. 'nodes', me) == 0 then return redis.error_reply('LOST') end
 """
 
 #: -> revocations
 REGISTER = (
-    _BEGIN
+    BEGIN
     + """
 redis.call('HSET', P .. 'nodes', me, 0)
 return redis.call('HVALS', P .. 'revoked')
@@ -69,12 +70,12 @@ return redis.call('HVALS', P .. 'revoked')
 )
 
 #: the next node that looks takes over what is left of this one
-LEAVE = _BEGIN + _KNOWN + "return redis.call('HSET', P .. 'nodes', me, 'gone')"
+LEAVE = BEGIN + KNOWN + "return redis.call('HSET', P .. 'nodes', me, 'gone')"
 
 #: -> now, beats, last, nodes and their beats, rooms, members
 BEAT = (
-    _BEGIN
-    + _KNOWN
+    BEGIN
+    + KNOWN
     + """
 local beats = redis.call('HINCRBY', P .. 'nodes', me, 1)
 local last = redis.call('HGET', P .. 'n:' .. me, 'last') or '0'
@@ -87,8 +88,8 @@ return {now, beats, last, redis.call('HGETALL', P .. 'nodes'), census[1] or '0',
 
 #: room, version that is known -> version, data unless it is known
 LOAD = (
-    _BEGIN
-    + _KNOWN
+    BEGIN
+    + KNOWN
     + """
 local found = redis.call('HMGET', P .. 'r:' .. ARGV[4], 'v', 'd')
 if not found[1] then return {0} end
@@ -99,8 +100,8 @@ return {tonumber(found[1]), found[2]}
 
 #: after, most -> names of rooms in their order
 LIST = (
-    _BEGIN
-    + _KNOWN
+    BEGIN
+    + KNOWN
     + """
 local from = ARGV[4] == '' and '-' or '(' .. ARGV[4]
 return redis.call('ZRANGEBYLEX', P .. 'names', from, '+', 'LIMIT', 0, ARGV[5])
@@ -109,8 +110,8 @@ return redis.call('ZRANGEBYLEX', P .. 'names', from, '+', 'LIMIT', 0, ARGV[5])
 
 #: room, name, version, data, open, members, until, joined {sid, membership}, left {sid}, effects -> whether it was done
 COMMIT = (
-    _BEGIN
-    + _KNOWN
+    BEGIN
+    + KNOWN
     + """
 local key, name = P .. 'r:' .. ARGV[4], ARGV[5]
 local before = redis.call('HMGET', key, 'v', 'o', 'm')
@@ -146,8 +147,8 @@ return 1
 
 #: sid and id of the frame that this is the effect of, effects -> whether it was the first time
 PUBLISH = (
-    _BEGIN
-    + _KNOWN
+    BEGIN
+    + KNOWN
     + """
 if again(ARGV[4], ARGV[5]) then return 0 end
 effects(6)
@@ -155,68 +156,10 @@ return 1
 """
 )
 
-#: sid and id of the frame that tells it, membership, report, how many of them are kept -> whether it was the first time
-REPORT = (
-    _BEGIN
-    + _KNOWN
-    + """
-if again(ARGV[4], ARGV[5]) then return 0 end
-local told = P .. 'o:' .. ARGV[6]
-redis.call('RPUSH', told, ARGV[7])
-redis.call('LTRIM', told, -tonumber(ARGV[8]), -1)
-redis.call('PEXPIRE', told, {ttl})
-return 1
-"""
-).replace("{ttl}", "86400000")
-
-#: memberships -> what was reported of each
-REPORTS = (
-    _BEGIN
-    + _KNOWN
-    + """
-local found = {}
-for i = 4, #ARGV do found[i - 3] = redis.call('LRANGE', P .. 'o:' .. ARGV[i], 0, -1) end
-return found
-"""
-)
-
-#: how many, then for each {relay, bytes ('': it only asks), 1 when it is over, pools in all, pools}
-#: -> for each {bytes, how many of them are new, used of each pool}; the same as signal_api.ledger
-SPEND = (
-    _BEGIN
-    + _KNOWN
-    + """
-local at, spent = 5, {}
-for number = 1, tonumber(ARGV[4]) do
-  local relay, total, over = P .. 'a:' .. ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2] == '1'
-  local known, fresh = tonumber(redis.call('GET', relay) or '0'), 0
-  if total and over and known == -1 - total then known = total end
-  known = math.max(0, known)
-  if total then
-    fresh = total >= known and total - known or total
-    redis.call('SET', relay, over and -1 - total or total, 'PX', {ttl})
-  end
-  local row, pools = {total or known, fresh}, tonumber(ARGV[at + 3])
-  for i = 1, pools do
-    local pool = P .. 'b:' .. ARGV[at + 3 + i]
-    if total then
-      row[#row + 1] = redis.call('INCRBY', pool, fresh)
-      redis.call('PEXPIRE', pool, {ttl})
-    else
-      row[#row + 1] = tonumber(redis.call('GET', pool) or '0')
-    end
-  end
-  spent[number] = row
-  at = at + 4 + pools
-end
-return spent
-"""
-).replace("{ttl}", "604800000")
-
 #: id, revocation ('' takes it back), effects
 REVOKE = (
-    _BEGIN
-    + _KNOWN
+    BEGIN
+    + KNOWN
     + """
 if ARGV[5] == '' then redis.call('HDEL', P .. 'revoked', ARGV[4])
 else redis.call('HSET', P .. 'revoked', ARGV[4], ARGV[5]) end
@@ -226,20 +169,20 @@ return 1
 )
 
 #: ids of revocations that are over
-FORGET_REVOKED = _BEGIN + _KNOWN + "return redis.call('HDEL', P .. 'revoked', unpack(ARGV, 4))"
+FORGET_REVOKED = BEGIN + KNOWN + "return redis.call('HDEL', P .. 'revoked', unpack(ARGV, 4))"
 
 #: rooms that stay
 TOUCH = (
-    _BEGIN
-    + _KNOWN
+    BEGIN
+    + KNOWN
     + "for i = 4, #ARGV do redis.call('PEXPIRE', P .. 'r:' .. ARGV[i], {ttl}) end return 1".replace("{ttl}", "86400000")
 )
 
 #: at, ended {sid, fence}, kept {sid, fence (0: it is new), node that it may replace, record, seq, frames of the log in
 #: all, whether all of them follow, the last frames} -> for each that is kept: its fence, 0 when somebody else has it
 KEEP = (
-    _BEGIN
-    + _KNOWN
+    BEGIN
+    + KNOWN
     + """
 local function mine(sid, fence)
   local found = redis.call('HMGET', P .. 's:' .. sid, 'node', 'fence')
@@ -297,8 +240,8 @@ return kept
 
 #: at: all up to there is kept, trim: up to there nobody needs the stream any more
 SETTLE = (
-    _BEGIN
-    + _KNOWN
+    BEGIN
+    + KNOWN
     + """
 redis.call('HSET', P .. 'n:' .. me, 'at', ARGV[4])
 redis.call('XTRIM', P .. 'in:' .. me, 'MINID', '~', (ARGV[5] + 1) .. '-0')
@@ -307,17 +250,17 @@ return 1
 )
 
 #: sid -> its hash
-PEEK = _BEGIN + _KNOWN + "return redis.call('HGETALL', P .. 's:' .. ARGV[4])"
+PEEK = BEGIN + KNOWN + "return redis.call('HGETALL', P .. 's:' .. ARGV[4])"
 
 #: sid -> its node
-OWNER = _BEGIN + _KNOWN + "return redis.call('HGET', P .. 's:' .. ARGV[4], 'node')"
+OWNER = BEGIN + KNOWN + "return redis.call('HGET', P .. 's:' .. ARGV[4], 'node')"
 
 #: sid, close code for the old connection, node that must have it ('': any), milliseconds that a move may take
 #: -> unknown | busy | mine or moved, fence, how it came here ('' once it is kept here): from, all up to that entry
 #: kept, told at that entry, since
 CLAIM = (
-    _BEGIN
-    + _KNOWN
+    BEGIN
+    + KNOWN
     + """
 local session = P .. 's:' .. ARGV[4]
 local found = redis.call('HMGET', session, 'node', 'fence', 'busy', 'moved')
@@ -336,10 +279,23 @@ return {'moved', fence, moved}
 """
 )
 
+#: name, node that counts no longer ('': none) -> the first node that said this name within two minutes
+FIRST = (
+    BEGIN
+    + KNOWN
+    + """
+local key = P .. 'k:' .. ARGV[4]
+local first = redis.call('GET', key)
+if first and first ~= ARGV[5] and redis.call('HEXISTS', P .. 'nodes', first) == 1 then return first end
+redis.call('SET', key, me, 'PX', {remembered})
+return me
+"""
+).replace("{remembered}", "120000")
+
 #: sid -> its hash, its log
 READ = (
-    _BEGIN
-    + _KNOWN
+    BEGIN
+    + KNOWN
     + """
 return {redis.call('HGETALL', P .. 's:' .. ARGV[4]), redis.call('LRANGE', P .. 'l:' .. ARGV[4], 0, -1)}
 """
@@ -347,8 +303,8 @@ return {redis.call('HGETALL', P .. 's:' .. ARGV[4]), redis.call('LRANGE', P .. '
 
 #: node, from, to -> entries of its stream
 REMAINS = (
-    _BEGIN
-    + _KNOWN
+    BEGIN
+    + KNOWN
     + """
 return redis.call('XRANGE', P .. 'in:' .. ARGV[4], ARGV[5] .. '-0', ARGV[6] .. '-0', 'COUNT', 1000)
 """
@@ -356,8 +312,8 @@ return redis.call('XRANGE', P .. 'in:' .. ARGV[4], ARGV[5] .. '-0', ARGV[6] .. '
 
 #: node, kind, a, b -> whether the node is there
 TELL = (
-    _BEGIN
-    + _KNOWN
+    BEGIN
+    + KNOWN
     + """
 if redis.call('HEXISTS', P .. 'nodes', ARGV[4]) == 0 then return 0 end
 add(ARGV[4], ARGV[5], ARGV[6], ARGV[7])
@@ -368,8 +324,8 @@ return 1
 #: node, most -> some of its sessions; without any it is forgotten, and what it has left as soon as nobody can need it:
 #: sessions may be on their way elsewhere
 ORPHANS = (
-    _BEGIN
-    + _KNOWN
+    BEGIN
+    + KNOWN
     + """
 local sids, theirs = redis.call('SRANDMEMBER', P .. 'of:' .. ARGV[4], ARGV[5]), {}
 for _, sid in ipairs(sids) do

@@ -21,7 +21,7 @@ from signal_api.engine.redis.parcels import (
     restored,
     write,
 )
-from signal_api.engine.redis.scripts import OWNER, PEEK, TELL, TOUCH
+from signal_api.engine.redis.scripts import FIRST, OWNER, PEEK, TELL, TOUCH
 from signal_api.engine.redis.store import Store
 from signal_api.luggage import Luggage
 from signal_api.refusals import CloseCode, EngineUnavailableError
@@ -81,6 +81,16 @@ class Vault:
         node = await self._store.run(OWNER, sid)
         if not node or node.decode() in (self._store.node, *self._arrivals.silent):
             return None
+        return await self._ask(node.decode(), question)
+
+    async def ask_first(self, name: str, question: bytes) -> bytes | None:
+        """See signal_api.engine.contract.Vault; a node that is gone was not the first."""
+        first = (await self._store.run(FIRST, hashed(name), "")).decode()
+        if first in self._arrivals.silent:
+            first = (await self._store.run(FIRST, hashed(name), first)).decode()
+        return None if first == self._store.node else await self._ask(first, question)
+
+    async def _ask(self, node: str, question: bytes) -> bytes:
         if len(self._questions) >= _QUESTIONS:
             raise EngineUnavailableError("too many questions wait for other nodes")
         self._asked += 1
@@ -92,7 +102,7 @@ class Vault:
             async with asyncio.timeout(_ANSWER):
                 return await answer
         except TimeoutError:
-            raise EngineUnavailableError("the node of the session does not answer") from None
+            raise EngineUnavailableError("the node that knows does not answer") from None
         finally:
             del self._questions[number]
 
