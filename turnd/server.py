@@ -13,10 +13,13 @@ from fairlead.clock import Now
 from fairlead.datagram import Datagram, FiveTuple, Via
 from fairlead.reasons import Reason
 from fairlead.streams import Stream, StreamServer, StreamSettings
-from turnd.dataplane.contract import DataPlane, Fault, HandUp, StreamData, Usage
+from turnd.dataplane.contract import Answer, DataPlane, Fault, HandUp, StreamData, Usage
 from turnd.protocol import effects as do
 from turnd.protocol.effects import Effect
 from turnd.protocol.relay import Relay
+
+#: Answers that wait for each other, so that clients are told with few calls; many would wait long.
+ANSWERS_AT_ONCE = 32
 
 #: What is told to whoever watches: the log, and the link to signal_api.
 Event = do.Allocated | do.Ended | do.Refused | do.Challenged | Fault
@@ -37,6 +40,7 @@ class TurnServer:
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for: float | None = None
         self._usage: Usage | None = None
+        self._answers: list[Answer] = []
         self._carry_out: dict[type[Any], Callable[[Any], None]] = {
             do.Send: self._send,
             do.OpenRelaySocket: self._open_relay_socket,
@@ -66,8 +70,10 @@ class TurnServer:
         self.engine.close()
 
     def execute(self, effects: Iterable[Effect]) -> None:
-        """Carries effects out in their order, those that they lead to included, and sets the timer anew."""
+        """Carries effects out in their order, those that they lead to included, and sets the timer anew. Answers to UDP
+        clients come last: what they promise is true then."""
         self._carry_out_all(effects)
+        self._answer()
         self._arm_timer()
 
     def _carry_out_all(self, effects: Iterable[Effect]) -> None:
@@ -102,6 +108,7 @@ class TurnServer:
                 self._write(item.via, item.data)
             else:
                 self._carry_out_all(self.relay.receive(item, now))
+        self._answer()
         self._arm_timer()
 
     def _write(self, via: Via, data: bytes) -> None:
@@ -135,7 +142,14 @@ class TurnServer:
         if effect.five_tuple.transport.is_stream:
             self._write(effect.via, effect.data)
         else:
-            self.engine.send(*effect)
+            self._answers.append(effect)
+            if len(self._answers) >= ANSWERS_AT_ONCE:
+                self._answer()
+
+    def _answer(self) -> None:
+        if self._answers:
+            self.engine.send(self._answers)
+            self._answers.clear()
 
     def _open_relay_socket(self, effect: do.OpenRelaySocket) -> None:
         """The answer goes into the core at once: before the next message, as the core wants it."""

@@ -68,7 +68,7 @@ class Gate:
             assert isinstance(item, Datagram)
             for effect in self.front.relay.receive(item, now()):
                 if isinstance(effect, do.Send):
-                    self.rig.engine.send(*effect)
+                    self.rig.engine.send([effect])
         said = []
         while not client.is_silent():
             data, source = client.receive()

@@ -70,7 +70,7 @@ def test_the_answer_comes_from_where_the_question_went(rig: Rig) -> None:
     client.say(ALLOCATE)
     asked = rig.next_handed_up()
     assert isinstance(asked, Datagram)
-    rig.engine.send(asked.via, asked.five_tuple, b"answer")
+    rig.engine.send([(asked.via, asked.five_tuple, b"answer")])
     assert client.receive() == (b"answer", rig.listener)
 
 
@@ -86,7 +86,7 @@ def test_a_wildcard_listener_knows_which_address_was_written_to(make_rig: MakeRi
         asked = rig.next_handed_up()
         five_tuple = FiveTuple(Transport.UDP, client.address, server)
         assert asked == Datagram(ALLOCATE, five_tuple, Via(number))
-        rig.engine.send(Via(number), five_tuple, b"answer")
+        rig.engine.send([(Via(number), five_tuple, b"answer")])
         assert client.receive() == (b"answer", server)
 
 
@@ -120,11 +120,21 @@ def test_a_client_is_known_by_its_whole_5_tuple(make_rig: MakeRig) -> None:
     assert client.receive() == (channel_data(b"down"), there)
 
 
+def test_many_answers_reach_their_clients_each_in_its_order(rig: Rig) -> None:
+    clients = [rig.client() for _ in range(5)]
+    texts = [bytes([number]) * (1 + number % 3) for number in range(100)]
+    answers = [(VIA, client.five_tuple, text) for text in texts for client in clients]
+    rig.engine.send([(Via(77), clients[0].five_tuple, b"lost"), *answers])
+    for client in clients:
+        assert [client.receive() for _ in texts] == [(text, rig.listener) for text in texts]
+    rig.expect_dropped(Reason.UNREACHABLE)
+
+
 def test_a_listener_that_is_closed_is_silent(rig: Rig) -> None:
     client, relay, peer = rig.call()
     rig.engine.close_listener(LISTENER)
     rig.engine.close_listener(LISTENER)
-    rig.engine.send(VIA, client.five_tuple, b"answer")
+    rig.engine.send([(VIA, client.five_tuple, b"answer")])
     peer.send(b"down", relay.address)
     rig.expect_dropped(Reason.UNREACHABLE, 2)
 
@@ -161,5 +171,5 @@ def _send_from_port_zero(data: bytes, destination: Address) -> None:
 
 def test_an_answer_that_is_too_long_is_dropped(rig: Rig) -> None:
     client: Client = rig.client()
-    rig.engine.send(VIA, client.five_tuple, bytes(70000))
+    rig.engine.send([(VIA, client.five_tuple, bytes(70000))])
     rig.expect_dropped(Reason.TOO_LARGE)

@@ -124,7 +124,7 @@ class RelayedWorld(World):
     def send(self, effect: do.Send) -> None:
         super().send(effect)
         if effect.five_tuple.transport is Transport.UDP:
-            self.engine.send(*effect)
+            self.engine.send([effect])
             assert received(self.clients[effect.five_tuple.client]) == [(effect.data, self.server)]
 
     def send_from_relay(self, effect: do.SendFromRelay) -> None:

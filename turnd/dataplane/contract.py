@@ -77,6 +77,9 @@ class Fault(NamedTuple):
 
 HandUp = Datagram | StreamData
 
+#: A message for a UDP client, out of where its own came in and from the address that it wrote to.
+Answer = tuple[Via, FiveTuple, bytes]
+
 
 class Framing(enum.StrEnum):
     CHANNEL = "channel"
@@ -238,8 +241,8 @@ class DataPlane(Protocol):
         """Clears exactly this route: one that has taken its place stays."""
         ...
 
-    def send(self, via: Via, client: FiveTuple, data: bytes) -> None:
-        """Sends to a UDP client from the address that it wrote to; drops, counted, what the kernel refuses."""
+    def send(self, answers: Sequence[Answer]) -> None:
+        """Sends to UDP clients, to each in this order; drops, counted, what the kernel refuses."""
         ...
 
     def send_from_relay(self, relay: RelayId, peer: Address, data: bytes, dont_fragment: bool) -> None:

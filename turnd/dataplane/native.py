@@ -8,6 +8,7 @@ from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
 from fairlead.native._engine import CHALLENGED, REASONS, Engine, probe_ring
 from fairlead.reasons import Reason
 from turnd.dataplane.contract import (
+    Answer,
     Challenges,
     Counters,
     Direction,
@@ -107,8 +108,8 @@ class NativeEngine:
         else:
             self._engine.unbind(*route)
 
-    def send(self, via: Via, client: FiveTuple, data: bytes) -> None:
-        self._engine.send(*via, client, data)
+    def send(self, answers: Sequence[Answer]) -> None:
+        self._engine.send(answers)
 
     def send_from_relay(self, relay: RelayId, peer: Address, data: bytes, dont_fragment: bool) -> None:
         self._engine.send_from_relay(relay, peer, data, dont_fragment)

@@ -1,6 +1,9 @@
 //! The owner's side: opens sockets, and says to the threads what is theirs.
 
+mod answers;
 mod listeners;
+
+pub use answers::Answer;
 
 use std::collections::HashMap;
 use std::io;
@@ -15,9 +18,8 @@ use socket2::Socket;
 use crate::books::{Tally, Totals};
 use crate::limits::{Limits, Sources, Users};
 use crate::mailbox::{Command, Mailbox};
-use crate::outbox::reason;
+use crate::outbox::Outbox;
 use crate::sockets::{Buffers, local_address, udp_socket};
-use crate::sys::{Outgoing, Piece, Sender};
 use crate::thread::{Place, Thread};
 use crate::upstairs::{Fault, Up, Upstairs};
 use crate::worker::{Shared, unix_seconds};
@@ -74,7 +76,7 @@ pub struct Engine {
     listeners: HashMap<u32, Listener>,
     relays: HashMap<RelayId, Relay>,
     users: Users,
-    sender: Sender,
+    outbox: Outbox,
 }
 
 impl Engine {
@@ -102,7 +104,7 @@ impl Engine {
             threads.push(Thread::start(shared, &options.aliases, seed, options.by_ring)?);
         }
         let (listeners, relays) = (HashMap::new(), HashMap::new());
-        Ok(Engine { options, threads, upstairs, listeners, relays, users: Users::new(), sender: Sender::new() })
+        Ok(Engine { options, threads, upstairs, listeners, relays, users: Users::new(), outbox: Outbox::default() })
     }
 
     /// The descriptor that is readable while take() has something.
@@ -247,24 +249,6 @@ impl Engine {
     pub fn deny(&self, peers: Vec<SocketAddr>) {
         let peers: Arc<[SocketAddr]> = peers.into();
         self.tell_all(|| Command::Deny(Arc::clone(&peers)));
-    }
-
-    /// Sends to a UDP client from the address that it wrote to.
-    pub fn send(&mut self, listener: u32, path: u64, client: &FiveTuple, data: &[u8]) {
-        let thread = path as usize % self.threads.len();
-        let sent = match self.listeners.get(&listener) {
-            None => Err(Reason::Unreachable),
-            Some(listener) => {
-                let from = listener.wildcard.then(|| client.server.ip());
-                let socket = listener.sockets[thread].as_raw_fd();
-                let outgoing = Outgoing { socket, to: client.client, from, first: 0, pieces: 1, segment: 0 };
-                let piece = Piece { source: 0, start: 0, length: data.len() as u32 };
-                self.sender.send(&[outgoing], &[piece], &[data]).map_err(|error| reason(&error))
-            }
-        };
-        if let Err(reason) = sent {
-            self.threads[thread].books().dropped(reason);
-        }
     }
 
     /// Sends application data as a plain Send does. It is on its way when this returns, so that what is answered next

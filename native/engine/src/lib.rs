@@ -19,7 +19,7 @@ mod upstairs;
 mod worker;
 
 pub use books::{Tally, Totals};
-pub use engine::{Engine, Mistake, Options};
+pub use engine::{Answer, Engine, Mistake, Options};
 pub use routes::{
     Challenger, Channel, Client, FiveTuple, METHODS, Permission, Ports, Rate, Reason, RelayId, Transport,
 };

@@ -36,6 +36,8 @@ pub enum Account {
         /// with a FINGERPRINT
         signed: bool,
     },
+    /// What the owner says.
+    Answer,
     /// A challenge to a request without integrity.
     Challenge {
         /// the place of the request's method in routes::METHODS

@@ -80,9 +80,14 @@ impl Thread {
             epoll.reserve(descriptor, u64::from(listener))?;
         }
         let wildcard = address.ip().is_unspecified();
-        self.tell(Command::OpenListener { listener, socket, address, wildcard });
-        if let Some(epoll) = &self.epoll {
-            epoll.watch(descriptor, u64::from(listener));
+        let open = Command::OpenListener { listener, socket, address, wildcard };
+        match &self.epoll {
+            Some(epoll) => {
+                self.tell(open);
+                epoll.watch(descriptor, u64::from(listener));
+            }
+            // The thread itself tells a ring what is to be received.
+            None => self.order(open),
         }
         Ok(())
     }
@@ -106,9 +111,13 @@ impl Thread {
     /// Has it read a relay socket, of which `tally` has passed already.
     pub fn read_relay(&self, relay: RelayId, place: &Place, address: SocketAddr, tally: Tally) {
         let socket = Arc::clone(&place.socket);
-        self.tell(Command::OpenRelay { relay, place: place.number, socket, address, tally });
-        if let Some(epoll) = &self.epoll {
-            epoll.watch_arrivals(place.socket.as_raw_fd(), place.token());
+        let open = Command::OpenRelay { relay, place: place.number, socket, address, tally };
+        match &self.epoll {
+            Some(epoll) => {
+                self.tell(open);
+                epoll.watch_arrivals(place.socket.as_raw_fd(), place.token());
+            }
+            None => self.order(open),
         }
     }
 

@@ -100,6 +100,7 @@ impl Queue {
 struct Waiting {
     lines: [Queue; 3],
     faults: Vec<Fault>,
+    is_rung: bool,
 }
 
 /// What all threads hand up, and the bell that tells the owner.
@@ -125,7 +126,7 @@ impl Upstairs {
             let line = item.line() as usize;
             refused += usize::from(!waiting.lines[line].add(item, ROOM[line]));
         }
-        self.bell.ring();
+        self.call(&mut waiting);
         refused
     }
 
@@ -135,7 +136,14 @@ impl Upstairs {
         if waiting.faults.len() < MOST_FAULTS {
             waiting.faults.push(fault);
         }
-        self.bell.ring();
+        self.call(&mut waiting);
+    }
+
+    /// Rings, unless it has been done and nobody has come.
+    fn call(&self, waiting: &mut Waiting) {
+        if !std::mem::replace(&mut waiting.is_rung, true) {
+            self.bell.ring();
+        }
     }
 
     /// Takes the faults; to be followed by take(), which silences the bell.
@@ -146,7 +154,7 @@ impl Upstairs {
     /// Takes at most `most`, and not many bytes, of each line its share; the bell stays readable while there is more.
     pub fn take(&self, most: usize) -> Vec<Up> {
         let mut guard = lock(&self.waiting);
-        let Waiting { lines: [known, introduced, strangers], faults } = &mut *guard;
+        let Waiting { lines: [known, introduced, strangers], faults, is_rung } = &mut *guard;
         let few = strangers.items.len().min(most.div_ceil(STRANGERS_SHARE));
         let some = introduced.items.len().min(most / INTRODUCED_SHARE);
         let mut taken = Vec::new();
@@ -154,6 +162,7 @@ impl Upstairs {
         introduced.take(some, &mut taken);
         strangers.take(few, &mut taken);
         if [known, introduced, strangers].iter().all(|line| line.items.is_empty()) && faults.is_empty() {
+            *is_rung = false;
             self.bell.silence();
         }
         taken

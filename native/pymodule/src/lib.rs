@@ -6,11 +6,12 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::fd::RawFd;
 
 use engine::{
-    Answering, Buffers, Challenger, Challenges, Channel, Client, FiveTuple, METHODS, Mistake, Options, Permission,
-    Ports, Rate, Reason, Tally, Transport, Up,
+    Answer, Answering, Buffers, Challenger, Challenges, Channel, Client, FiveTuple, METHODS, Mistake, Options,
+    Permission, Ports, Rate, Reason, Tally, Transport, Up,
 };
 use pyo3::exceptions::{PyKeyError, PyOSError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 /// Host and port.
@@ -255,8 +256,14 @@ impl Engine {
         Ok(())
     }
 
-    fn send(&mut self, listener: u32, path: u64, client: Tuple, data: &[u8]) -> PyResult<()> {
-        self.open_mut()?.send(listener, path, &five_tuple(&client)?, data);
+    /// Answers to UDP clients, as ((listener, path), five tuple, bytes).
+    fn send(&mut self, answers: Vec<((u32, u64), Tuple, PyBackedBytes)>) -> PyResult<()> {
+        let clients: Vec<FiveTuple> =
+            answers.iter().map(|(_, client, _)| five_tuple(client)).collect::<PyResult<_>>()?;
+        let rows = answers.iter().zip(clients);
+        let answers =
+            rows.map(|(((listener, path), _, data), client)| Answer { listener: *listener, path: *path, client, data });
+        self.open_mut()?.send(answers);
         Ok(())
     }
 

@@ -7,7 +7,18 @@ from collections.abc import Callable, Collection, Sequence
 from fairlead.buckets import Rate
 from fairlead.datagram import Address, Datagram, FiveTuple, Via
 from fairlead.reasons import Reason
-from turnd.dataplane.contract import Challenges, Counters, Direction, EngineSettings, Fault, Framing, HandUp, Io, Usage
+from turnd.dataplane.contract import (
+    Answer,
+    Challenges,
+    Counters,
+    Direction,
+    EngineSettings,
+    Fault,
+    Framing,
+    HandUp,
+    Io,
+    Usage,
+)
 from turnd.dataplane.python.bindings import Bindings
 from turnd.dataplane.python.budgets import Budgets
 from turnd.dataplane.python.entrances import Entrance, Listener, Streams, open_listener
@@ -161,7 +172,11 @@ class PythonEngine:
     def routes(self) -> frozenset[Route]:
         return frozenset(route for relay in self._relays.values() for route in relay.routes())
 
-    def send(self, via: Via, client: FiveTuple, data: bytes) -> None:
+    def send(self, answers: Sequence[Answer]) -> None:
+        for answer in answers:
+            self._answer(*answer)
+
+    def _answer(self, via: Via, client: FiveTuple, data: bytes) -> None:
         listener = self._listeners.get(via.listener)
         if listener is None:
             self._switchboard.drop(Reason.UNREACHABLE)

@@ -131,6 +131,7 @@ impl Ledger for Accounts<'_> {
     fn sent(&mut self, account: Account, bytes: u32) {
         match account {
             Account::Binding { ipv6, signed } => self.books.answered(ipv6, signed),
+            Account::Answer => {}
             Account::Challenge { method } => self.books.challenged(method),
             Account::Relayed { relay, to_peer, by_channel } => {
                 let way = way(to_peer, by_channel);
