@@ -120,11 +120,33 @@ class _Wait(NamedTuple):
     timer: Timer
 
 
+class _Parser(h11.Connection):
+    """Takes no request that another server on the way may have understood otherwise (RFC 9112 section 11.2), and none
+    with a head that is too long, also where it came in one piece."""
+
+    def next_event(self) -> Any:
+        event = super().next_event()
+        if isinstance(event, h11.Request) and (_size(event) > MAX_HEAD or not _is_clear(event)):
+            raise h11.RemoteProtocolError("this request is refused")
+        return event
+
+
+def _size(head: h11.Request) -> int:
+    """About as many bytes as it had: names, values, and what stands between them."""
+    return len(head.target) + sum(len(name) + len(value) + 4 for name, value in head.headers)
+
+
+def _is_clear(head: h11.Request) -> bool:
+    framing = [name for name, _ in head.headers if name in (b"content-length", b"transfer-encoding")]
+    return len(framing) <= 1 and head.http_version in (b"1.0", b"1.1")
+
+
 class _Connection(H11Protocol):
     """HTTP/1.1 as uvicorn speaks it, for who comes to the point."""
 
     def __init__(self, doorstep: Doorstep, **given: Any) -> None:
         super().__init__(**given)
+        self.conn = _Parser(h11.SERVER, MAX_HEAD)
         self._doorstep = doorstep
         self._source: bytes | None = None
         self._is_here = False

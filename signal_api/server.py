@@ -15,7 +15,7 @@ from fairlead.log import get_logger
 from fairlead.metrics import Metrics
 from signal_api.app import App, create_app
 from signal_api.config import SignalApiSettings
-from signal_api.doorstep import MAX_HEAD, Doorstep, take_all_files
+from signal_api.doorstep import Doorstep, take_all_files
 from signal_api.engine.contract import Engine
 from signal_api.engine.memory import MemoryEngine
 from signal_api.engine.redis.engine import RedisEngine
@@ -161,7 +161,6 @@ def uvicorn_options(section: SignalApiSettings, doorstep: Doorstep) -> dict[str,
     """For uvicorn: our own pings instead of its own, nothing compressed, no names in headers, nobody who dawdles."""
     return {
         "http": doorstep.connection,
-        "h11_max_incomplete_event_size": MAX_HEAD,
         "ws": Upgrade,
         "ws_per_message_deflate": False,
         "ws_max_size": section.limits.frame_bytes * FRAME_SLACK,

@@ -15,6 +15,7 @@ from signal_api.sessions import Entry
 from signal_api.transports.conversation import NO_BINARY, Conversation
 from signal_api.transports.outbox import Outbox
 from signal_api.transports.outgoing import last_words, note_close
+from signal_api.transports.upgrade import TOO_MANY
 from signal_api.transports.wire import Framing, Wire, text_frame
 
 _log = get_logger("signal_api.websocket")
@@ -75,6 +76,11 @@ class Direct:
             self._task.cancel()
 
     # What the wire brings
+
+    def flooded(self) -> None:
+        self.close(CloseCode.RATE_LIMITED, TOO_MANY)
+        if self._outbox is not None:
+            self.wire.abort()  # It does not read, so it would not hear why, and would go on.
 
     def filled(self) -> None:
         if self._outbox is None:

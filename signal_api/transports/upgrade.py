@@ -5,14 +5,30 @@ the scope has an extension: `scope["extensions"][TAKE_OVER](successor)`.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.http11 import Request
 
 #: name of the extension
 TAKE_OVER = "fairlead.take_over"
+#: bytes that are read of one connection at once: it may be ended before the next. An offer of a browser fits in.
+_PORTION = 8192
+#: frames between two messages that are none: pings, pongs, fragments of the next. A library that cuts messages of
+#: 64 KiB into pieces of 1 KiB makes half as many.
+MOST_BETWEEN = 128
+#: RFC 6455 section 7.4.1: what is sent breaks no rule, and is too much
+_POLICY_VIOLATION = 1008
+TOO_MANY = "too many frames that are no messages"
+
+
+def portions(data: bytes) -> Iterable[bytes]:
+    """What came, in pieces that hold few frames: the least of them has six bytes."""
+    if len(data) <= _PORTION:
+        return (data,)
+    return (data[start : start + _PORTION] for start in range(0, len(data), _PORTION))
 
 
 class Successor(asyncio.Protocol):
@@ -44,10 +60,40 @@ class Upgrade(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._parcels = 0
+        self._between = 0
 
     def data_received(self, data: bytes) -> None:
         self._parcels += 1
-        super().data_received(data)
+        for portion in portions(data):
+            super().data_received(portion)
+            if self.transport.is_closing():
+                return
+
+    def handle_ping(self) -> None:
+        """Of who does not read the answers none is kept (RFC 6455 section 5.5.3)."""
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
+        self._count()
+
+    def handle_pong(self, event: Frame) -> None:
+        super().handle_pong(event)
+        self._count()
+
+    def handle_cont(self, event: Frame) -> None:
+        super().handle_cont(event)
+        self._count()
+
+    def send_receive_event_to_app(self) -> None:
+        super().send_receive_event_to_app()
+        self._between = 0
+
+    def _count(self) -> None:
+        self._between += 1
+        if self._between > MOST_BETWEEN and not self.transport.is_closing():
+            self.conn.fail(_POLICY_VIOLATION, TOO_MANY)
+            self.handle_parser_exception()
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)

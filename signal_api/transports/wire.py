@@ -18,13 +18,15 @@ try:
 except ImportError:  # where the library came without its C
     from websockets.utils import apply_mask
 
-from signal_api.transports.upgrade import Successor
+from signal_api.transports.upgrade import MOST_BETWEEN, Successor, portions
 
 #: RFC 6455 section 5.2: the first byte of a text in one frame; in the second, the bit of a client's frame, and what
-#: stands there when the length follows in two bytes
-_WHOLE_TEXT, _MASKED, _MEDIUM = 0x81, 0x80, 126
+#: stands there when the length follows in two bytes or in eight
+_WHOLE_TEXT, _MASKED, _MEDIUM, _LONG = 0x81, 0x80, 126, 127
 #: RFC 6455 section 7.4.1, and the registry that it begins: the server is about to stop
 _SERVICE_RESTART = 1012
+#: bytes of a client that goes on talking after our close, such as what was on its way
+_MOST_LATE = 262144
 #: RFC 6455 section 5.5: a control frame holds 125 bytes, two of them the code
 _LONGEST_REASON = 123
 
@@ -34,6 +36,10 @@ class Listener(Protocol):
 
     def heard(self, message: bytes | None) -> None:
         """A text, of which nobody knows yet if it is UTF-8; None for a binary message."""
+        ...
+
+    def flooded(self) -> None:
+        """What comes is too many frames that are no messages."""
         ...
 
     def filled(self) -> None:
@@ -64,7 +70,7 @@ class Framing:
         start, length = 6, parcel[1] - _MASKED
         if length == _MEDIUM:
             start, length = 8, parcel[2] << 8 | parcel[3]
-        if len(parcel) != start + length or length > self._most:
+        if length == _LONG or len(parcel) != start + length or length > self._most:
             return None
         return apply_mask(parcel[start:], parcel[start - 4 : start])
 
@@ -79,7 +85,18 @@ _log = logging.getLogger("uvicorn.error")
 class Wire(Successor):
     """Reads and writes the frames of one transport."""
 
-    __slots__ = ("_listener", "_own", "_parts", "_pong", "_shared", "_transport", "_unread", "is_full")
+    __slots__ = (
+        "_between",
+        "_late",
+        "_listener",
+        "_own",
+        "_parts",
+        "_pong",
+        "_shared",
+        "_transport",
+        "_unread",
+        "is_full",
+    )
 
     def __init__(self, shared: Framing, listener: Listener) -> None:
         self._shared = shared
@@ -88,6 +105,8 @@ class Wire(Successor):
         self._unread = 0  # bytes of a frame that has not come to its end
         self._parts: list[bytes] | None = None  # of a message in several frames; the last says which kind it is
         self._pong = b""
+        self._between = 0  # frames since the last message
+        self._late = 0  # bytes that came after our close
         #: whether the client does not read
         self.is_full = False
 
@@ -145,8 +164,14 @@ class Wire(Successor):
     def data_received(self, data: bytes) -> None:
         text = self._shared.whole_text(data) if self._own is None else None
         if text is not None:
+            self._between = 0
             self._listener.heard(text)
             return
+        for portion in portions(data):
+            if not self._transport.is_closing():
+                self._read(portion)
+
+    def _read(self, data: bytes) -> None:
         framing = self._own or self._shared.idle
         framing.receive_data(data)
         frames = cast(list[Frame], framing.events_received())
@@ -159,20 +184,29 @@ class Wire(Successor):
             self._send_out(framing)
         for frame in frames:
             self._take(frame)
+        if framing.state is State.CLOSING:
+            self._late += len(data)
+            if self._late > _MOST_LATE:
+                self.abort()
 
     def _take(self, frame: Frame) -> None:
         data, opcode = bytes(frame.data), frame.opcode
         if opcode is Opcode.TEXT and frame.fin:
+            self._between = 0
             self._listener.heard(data)
-        elif opcode is Opcode.TEXT:
+            return
+        if opcode is Opcode.TEXT:
             self._parts = [data]
         elif opcode is Opcode.BINARY:
             self._listener.heard(None)
         elif opcode is Opcode.CONT and self._parts is not None:
             self._parts.append(data)
             if frame.fin:
-                parts, self._parts = self._parts, None
+                parts, self._parts, self._between = self._parts, None, 0
                 self._listener.heard(b"".join(parts))
+        self._between += 1
+        if self._between == MOST_BETWEEN + 1:
+            self._listener.flooded()
 
     def _send_out(self, framing: ServerProtocol) -> None:
         """Sends what the library answers by itself. Of the pings that came while the client does not read, the last is

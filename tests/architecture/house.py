@@ -40,7 +40,18 @@ PURE = (
 )
 
 #: Folders of tests that mirror no package; what they are about is their name.
-TOPICS = ("architecture", "conformance", "deploy", "interop", "sdk", "simulation", "system", "turnd/rfc8656", "wire")
+TOPICS = (
+    "architecture",
+    "conformance",
+    "deploy",
+    "hostile",
+    "interop",
+    "sdk",
+    "simulation",
+    "system",
+    "turnd/rfc8656",
+    "wire",
+)
 #: Those of them that call pure modules alone.
 PURE_TOPICS = ("turnd/rfc8656",)
 

@@ -72,6 +72,18 @@ async def test_what_needs_no_waiting_is_answered_before_the_next_is_read() -> No
     assert desk.heard() == [{"type": "pong"}, {"type": "pong", "re": "p"}]
 
 
+async def test_who_sends_too_much_that_is_no_message_is_told_so() -> None:
+    desk = await _entered(Node())
+    desk.direct.wire.data_received(Frame(Opcode.PING, b"").serialize(mask=True) * 200)
+    assert desk.line.written.endswith(b"too many frames that are no messages")
+    assert desk.node.instruments.closes["4103",] == 1
+    assert not desk.line.is_closed, "it may answer"
+    deaf = await _entered(Node())
+    deaf.direct.wire.pause_writing()
+    deaf.direct.wire.data_received(Frame(Opcode.PING, b"").serialize(mask=True) * 200)
+    assert deaf.line.was_aborted
+
+
 async def test_what_comes_while_something_is_waited_for_waits_behind_it() -> None:
     desk = Desk(Node())
     hello = line_of("hello", data={"v": 1, "token": JOIN_KEY})

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
 
@@ -119,6 +120,32 @@ async def test_who_spoke_before_it_was_accepted_is_left_to_uvicorn(serve: Serve)
     assert await nest.ways.get() == "left"
     assert await reader.readexactly(7) == b"\x81\x05HELLO"
     writer.close()
+
+
+@pytest.mark.parametrize("frame", [b"\x89\x80\0\0\0\0", b"\x8a\x80\0\0\0\0", b"\0\x80\0\0\0\0"])
+async def test_frames_that_are_no_messages_are_few_there_as_well(serve: Serve, frame: bytes) -> None:
+    nest = Nest()
+    server = await serve(nest)
+    reader, writer = await asyncio.open_connection(*server.address)
+    writer.write(_request("/early"))
+    assert await nest.ways.get() == "waits"
+    writer.write(Frame(Opcode.TEXT, b"hello").serialize(mask=True))
+    await reader.readuntil(b"\x81\x05HELLO")
+    writer.write(Frame(Opcode.TEXT, b"h", fin=False).serialize(mask=True) + frame * 100)
+    writer.write(Frame(Opcode.CONT, b"o").serialize(mask=True))
+    await reader.readuntil(b"\x81\x02HO")
+    writer.write(Frame(Opcode.TEXT, b"h", fin=False).serialize(mask=True) + frame * 10000)
+    assert b"\x03\xf0too many frames that are no messages" in await _rest(reader)
+    writer.close()
+
+
+async def _rest(reader: asyncio.StreamReader) -> bytes:
+    """All that there is until the end, which is rude where something of ours was still on its way."""
+    parts = []
+    with contextlib.suppress(ConnectionResetError):
+        while part := await reader.read(65536):
+            parts.append(part)
+    return b"".join(parts)
 
 
 async def test_a_refusal_is_as_ever(serve: Serve) -> None:

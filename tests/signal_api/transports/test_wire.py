@@ -11,6 +11,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from signal_api.transports.upgrade import MOST_BETWEEN
 from signal_api.transports.wire import Framing, Wire, text_frame
 
 MOST = 70000
@@ -58,6 +59,9 @@ class End:
 
     def heard(self, message: bytes | None) -> None:
         self.messages.append(message)
+
+    def flooded(self) -> None:
+        self.told.append("flooded")
 
     def filled(self) -> None:
         self.told.append("filled")
@@ -126,7 +130,7 @@ def test_who_says_whole_messages_has_nothing_of_its_own() -> None:
     framing = Framing(MOST)
     shared = framing.idle
     end = End(framing)
-    for size in (1, 200, 65536):
+    for size in (1, 200, 8000):
         end.bring(text(b"x" * size), Frame(Opcode.PING, b""))
     assert framing.idle is shared
     end.bring(text(b"x", fin=False))
@@ -139,12 +143,42 @@ def test_a_ping_is_answered_and_who_does_not_read_is_answered_the_last() -> None
     assert end.answers() == [(Opcode.PONG, b"1")]
     end.wire.pause_writing()
     assert end.wire.is_full
-    for number in range(1000):
+    for number in range(100):
         end.bring(Frame(Opcode.PING, b"%d" % number))
     assert end.answers() == []
     end.wire.resume_writing()
-    assert end.answers() == [(Opcode.PONG, b"999")]
+    assert end.answers() == [(Opcode.PONG, b"99")]
     assert end.told == ["filled", "drained"]
+
+
+@pytest.mark.parametrize("opcode", [Opcode.PING, Opcode.PONG, Opcode.CONT])
+def test_frames_that_are_no_messages_are_few(opcode: Opcode) -> None:
+    """A message starts their count anew; that they are too many is told once, whatever follows."""
+    end = End()
+    few = [Frame(opcode, b"", fin=opcode is not Opcode.CONT)] * MOST_BETWEEN
+    end.bring(text(b"a", fin=False), *few[1:], Frame(Opcode.CONT, b"b"))
+    assert (end.messages, end.told) == ([b"ab"], [])
+    end.bring(text(b"c", fin=False), *few)
+    assert end.told == ["flooded"]
+    end.bring(*few)
+    assert end.told == ["flooded"]
+
+
+def test_of_a_large_parcel_nothing_is_read_behind_the_end() -> None:
+    end = End()
+    broken = text(b"x").serialize(mask=False)
+    end.wire.data_received(text(b"x").serialize(mask=True) + broken + text(b"x").serialize(mask=True) * 10000)
+    assert end.messages == [b"x"]
+    assert end.line.is_closed
+
+
+def test_who_goes_on_talking_after_our_close_is_cut_off() -> None:
+    end = End()
+    end.wire.close(4103, "enough")
+    for _ in range(10):
+        end.bring(text(b"x" * 32768))
+    assert end.line.is_closed
+    assert len(end.messages) < 10
 
 
 @pytest.mark.parametrize(
@@ -243,3 +277,13 @@ def test_a_text_is_written_as_the_library_writes_it(size: int) -> None:
 
 def test_who_says_more_at_once_than_a_message_may_hold_is_left_to_the_library() -> None:
     assert Framing(9).whole_text(text(b"x" * 10).serialize(mask=True)) is None
+
+
+def test_a_length_of_eight_bytes_is_not_taken_for_a_short_one() -> None:
+    """The first 133 bytes of a long frame look as a frame of 127 would, if there were such."""
+    end = End()
+    frame = text(b"x" * MOST).serialize(mask=True)
+    end.wire.data_received(frame[:133])
+    assert end.messages == []
+    end.wire.data_received(frame[133:])
+    assert end.messages == [b"x" * MOST]
