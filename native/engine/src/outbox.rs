@@ -58,6 +58,8 @@ pub struct Packet {
     pub header: (u32, u32),
     /// start and length in the received bytes
     pub body: (u32, u32),
+    /// bytes of application data in it
+    pub size: u32,
     /// zero bytes behind the body
     pub padding: u32,
     /// whose it is
@@ -179,7 +181,7 @@ impl Outbox {
     fn record(&self, start: usize, count: usize, ledger: &mut impl Ledger) {
         for place in start..start + count {
             let sent = self.packet(place);
-            ledger.sent(sent.account, sent.body.1);
+            ledger.sent(sent.account, sent.size);
         }
     }
 
@@ -203,7 +205,7 @@ impl Outbox {
             append_pieces(&mut pieces, packet);
             let lone = outgoing(packet, 0, pieces.len());
             match self.sender.send(&[lone], &pieces, &slices) {
-                Ok(_) => ledger.sent(packet.account, packet.body.1),
+                Ok(_) => ledger.sent(packet.account, packet.size),
                 Err(error) => ledger.dropped(reason(&error)),
             }
         }

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -33,4 +35,22 @@ pub fn udp_socket(address: SocketAddr, buffers: Buffers) -> io::Result<Socket> {
 pub fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
     let address: SockAddr = socket.local_addr()?;
     address.as_socket().ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
+}
+
+/// A socket that is kept open, with its number at hand: the socket itself lies in memory that no packet needs.
+pub struct Handle {
+    _socket: Arc<Socket>,
+    descriptor: RawFd,
+}
+
+impl From<Arc<Socket>> for Handle {
+    fn from(socket: Arc<Socket>) -> Self {
+        Handle { descriptor: socket.as_raw_fd(), _socket: socket }
+    }
+}
+
+impl AsRawFd for Handle {
+    fn as_raw_fd(&self) -> RawFd {
+        self.descriptor
+    }
 }

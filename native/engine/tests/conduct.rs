@@ -207,3 +207,26 @@ fn what_nobody_takes_is_bounded() {
         assert!(call.is_whole());
     });
 }
+
+#[test]
+fn sockets_are_read_though_nothing_else_is_said() {
+    both(|by_ring| {
+        let mut engine = Engine::new(Options { threads: 1, by_ring, ..Options::default() }).unwrap();
+        let listener = engine.open_listener(LISTENER, loopback()).unwrap().unwrap();
+        let (client, start) = (socket(), Instant::now());
+        client.send_to(b"\x00\x03\x00\x00\x21\x12\xa4\x42transactions", listener).unwrap();
+        while engine.take(1).is_empty() {
+            assert!(start.elapsed() < Duration::from_secs(3));
+            std::thread::yield_now();
+        }
+
+        engine.open_relay(7, loopback()).unwrap().unwrap();
+        let (relayed, peer) = (engine.address(7).unwrap(), socket());
+        let five_tuple =
+            FiveTuple { transport: Transport::Udp, client: client.local_addr().unwrap(), server: listener };
+        engine.set_client(7, Client { five_tuple, listener: LISTENER, path: 0 }).unwrap();
+        engine.permit(Permission { relay: 7, host: loopback().ip(), ports: Ports::Any }).unwrap();
+        peer.send_to(b"down", relayed).unwrap();
+        assert!(client.recv(&mut [0; 100]).unwrap() > 20);
+    });
+}

@@ -107,9 +107,23 @@ pub enum FromPeer {
 struct Relay {
     address: SocketAddr,
     client: Option<Client>,
+    /// the channel that was bound last
+    latest: Option<(u16, SocketAddr)>,
+    /// that one again while its packets may pass: most have no other, and it is found without a look into the maps
+    lane: Option<(u16, SocketAddr)>,
     permissions: HashMap<IpAddr, Ports>,
     peer_by_number: HashMap<u16, SocketAddr>,
     number_by_peer: HashMap<SocketAddr, u16>,
+}
+
+impl Relay {
+    /// To be called when a route has changed.
+    fn renew_lane(&mut self) {
+        self.lane = self.latest.filter(|(number, peer)| {
+            let is_bound = self.peer_by_number.get(number) == Some(peer);
+            is_bound && peer.port() != 0 && self.permissions.get(&peer.ip()) == Some(&Ports::Any)
+        });
+    }
 }
 
 #[derive(Debug, Default)]
@@ -172,6 +186,8 @@ impl Table {
             Relay {
                 address,
                 client: None,
+                latest: None,
+                lane: None,
                 permissions: HashMap::default(),
                 peer_by_number: HashMap::default(),
                 number_by_peer: HashMap::default(),
@@ -219,6 +235,7 @@ impl Table {
     pub fn permit(&mut self, permission: Permission) {
         if let Some(row) = self.relays.get_mut(&permission.relay) {
             row.permissions.insert(permission.host, permission.ports);
+            row.renew_lane();
         }
     }
 
@@ -227,6 +244,7 @@ impl Table {
         if let Some(row) = self.relays.get_mut(&permission.relay) {
             if row.permissions.get(&permission.host) == Some(&permission.ports) {
                 row.permissions.remove(&permission.host);
+                row.renew_lane();
             }
         }
     }
@@ -242,6 +260,8 @@ impl Table {
                     row.peer_by_number.remove(&number);
                 }
             }
+            row.latest = Some((channel.number, channel.peer));
+            row.renew_lane();
         }
     }
 
@@ -251,6 +271,7 @@ impl Table {
             if row.peer_by_number.get(&channel.number) == Some(&channel.peer) {
                 row.peer_by_number.remove(&channel.number);
                 row.number_by_peer.remove(&channel.peer);
+                row.renew_lane();
             }
         }
     }
@@ -294,14 +315,19 @@ impl Table {
 
     fn on_channel(&self, five_tuple: &FiveTuple, number: u16, data: Range<usize>) -> Result<Forward, Reason> {
         let owned = self.clients.get(five_tuple).ok_or(Reason::NoAllocation)?;
-        let bound = |relay: RelayId| {
-            let row = self.relays.get(&relay)?;
-            row.peer_by_number.get(&number).map(|&peer| (relay, row, peer))
-        };
-        let mut relays = [owned.ipv4, owned.ipv6].into_iter().flatten();
-        let (relay, row, peer) = relays.find_map(bound).ok_or(Reason::NoChannel)?;
-        self.permitted(row, peer, true)?;
-        Ok(Forward { relay, peer, data, by_channel: true })
+        for relay in [owned.ipv4, owned.ipv6].into_iter().flatten() {
+            let Some(row) = self.relays.get(&relay) else {
+                continue;
+            };
+            if let Some((_, peer)) = row.lane.filter(|&(bound, _)| bound == number) {
+                return Ok(Forward { relay, peer, data, by_channel: true });
+            }
+            if let Some(&peer) = row.peer_by_number.get(&number) {
+                self.permitted(row, peer, true)?;
+                return Ok(Forward { relay, peer, data, by_channel: true });
+            }
+        }
+        Err(Reason::NoChannel)
     }
 
     fn on_send(&self, five_tuple: &FiveTuple, told: SocketAddr, data: Range<usize>) -> Result<Forward, Reason> {
@@ -340,6 +366,9 @@ impl Table {
         let Some(row) = self.relays.get(&relay).filter(|row| row.client.is_some()) else {
             return FromPeer::Drop(Reason::NoAllocation);
         };
+        if let Some((number, _)) = row.lane.filter(|&(_, bound)| bound == peer) {
+            return FromPeer::Channel(number);
+        }
         let number = row.number_by_peer.get(&peer).copied();
         match (self.permitted(row, peer, number.is_some()), number) {
             (Err(reason), _) => FromPeer::Drop(reason),

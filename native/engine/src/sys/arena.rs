@@ -7,7 +7,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use super::memory::Memory;
-use super::{CONTROL, Controls, NO_CONTROLS, SLOT, SLOTS, UDP_GRO, kernel};
+use super::{CONTROL, Controls, HEAD, NO_CONTROLS, SLOT, SLOTS, UDP_GRO, kernel};
 
 /// What is known of one received datagram or train.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +64,8 @@ impl Arena {
             let header = &mut header.msg_hdr;
             // SAFETY: each vector has SLOTS elements, and the memory SLOT bytes for each.
             unsafe {
-                *vectors.add(slot) = libc::iovec { iov_base: bytes.add(slot * SLOT).cast(), iov_len: SLOT };
+                *vectors.add(slot) =
+                    libc::iovec { iov_base: bytes.add(slot * SLOT + HEAD).cast(), iov_len: SLOT - HEAD };
                 header.msg_name = names.add(slot).cast();
                 header.msg_iov = vectors.add(slot);
                 header.msg_control = controls.add(slot).cast();
@@ -103,6 +104,20 @@ impl Arena {
         self.memory.bytes()
     }
 
+    /// Writes in front of what stands in a slot from its start on; false where there is no room, or no slot starts.
+    pub fn prepend(&mut self, start: usize, bytes: &[u8]) -> bool {
+        if start % SLOT != HEAD || bytes.len() > HEAD || start > self.memory.bytes().len() {
+            return false;
+        }
+        // SAFETY: in front of it is the head of the slot, which has been read. Nobody else has the bytes in hands: the
+        // arena is borrowed, and a kernel fills free slots only.
+        unsafe {
+            let place = self.memory.pointer().add(start - bytes.len());
+            place.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        }
+        true
+    }
+
     /// What the slots lie in, for a kernel that is to fill them.
     pub(super) fn memory(&self) -> &Arc<Memory> {
         &self.memory
@@ -135,7 +150,7 @@ impl Arena {
     fn describe(&self, slot: usize) -> Received {
         let length = self.headers[slot].msg_len as usize;
         let source = read_address(&self.names[slot]);
-        let mut received = Received { start: slot * SLOT, length, segment: length.max(1), source, local: None };
+        let mut received = Received { start: slot * SLOT + HEAD, length, segment: length.max(1), source, local: None };
         // SAFETY: the kernel has written msg_controllen bytes of control messages into our buffer.
         unsafe { received.read_controls(&self.headers[slot].msg_hdr) };
         received

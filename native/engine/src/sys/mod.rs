@@ -22,7 +22,8 @@ pub use poll::{Bell, Epoll};
 pub use ring::Ring;
 pub use sender::{Outgoing, Piece, Sender, send_to};
 
-/// What a ring writes in front of a datagram: its form, the name and the control messages.
+/// Room in front of a datagram: a ring writes its lengths, the name and the control messages there, and what frames the
+/// datagram on its way out takes their place.
 const HEAD: usize = 128;
 /// The longest datagram that there is, and the longest train that UDP_GRO makes of several.
 const SLOT: usize = 65536 + HEAD;

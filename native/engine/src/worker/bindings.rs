@@ -88,6 +88,7 @@ impl Worker {
             from: open.wildcard.then_some(five_tuple.server.ip()),
             header,
             body: (0, 0),
+            size: 0,
             padding: 0,
             account,
         };

@@ -35,12 +35,13 @@ impl Worker {
                 receive_trains(socket.as_raw_fd());
                 let token = self.token(0, listener);
                 self.intake.watch(socket.as_raw_fd(), token);
-                self.listeners.insert(listener, Listener { socket, address, wildcard, token });
+                self.listeners.insert(listener, Listener { socket: socket.into(), address, wildcard, token });
             }
             Command::CloseListener(listener) => self.close_listener(listener),
             Command::OpenRelay { relay, place, socket, address, tally } => {
                 let token = self.token(RELAY, place);
                 self.intake.watch(socket.as_raw_fd(), token);
+                let socket = socket.into();
                 self.open_relay(place, RelaySocket { id: relay, token, socket, address, tally, limits: None });
             }
             Command::CloseRelay(relay, answer) => reply(&answer, self.close_relay(relay)),

@@ -60,9 +60,11 @@ impl Worker {
         kind | self.serial << 32 | u64::from(number)
     }
 
-    /// Deals with what a ring has received.
+    /// Deals with what a ring has received. Each slot is counted before it is judged: a panic costs no more than one.
     pub(super) fn read_ring(&mut self) {
-        for slot in 0..self.sources.len() {
+        while self.judged < self.sources.len() {
+            let slot = self.judged;
+            self.judged += 1;
             let token = self.sources[slot];
             if token & RELAY == 0 {
                 if self.listeners.get(&(token as u32)).is_some_and(|listener| listener.token == token) {

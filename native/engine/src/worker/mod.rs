@@ -9,7 +9,7 @@ mod packets;
 pub mod stage;
 mod strangers;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -18,13 +18,13 @@ use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use routes::{Reason, RelayId, Table};
-use socket2::Socket;
 
 use crate::books::{Books, Tally, way};
 use crate::faults::catch;
 use crate::limits::{Limits, Sources};
 use crate::mailbox::{Command, Mailbox, Stray};
 use crate::outbox::{Account, Ledger, Outbox};
+use crate::sockets::Handle;
 use crate::sys::{Arena, Epoll};
 use crate::upstairs::{Fault, Up, Upstairs};
 use elsewhere::Elsewhere;
@@ -67,7 +67,7 @@ impl Shared {
 }
 
 struct Listener {
-    socket: Arc<Socket>,
+    socket: Handle,
     address: SocketAddr,
     wildcard: bool,
     token: u64,
@@ -76,7 +76,7 @@ struct Listener {
 struct RelaySocket {
     id: RelayId,
     token: u64,
-    socket: Arc<Socket>,
+    socket: Handle,
     address: SocketAddr,
     tally: Tally,
     limits: Option<Limits>,
@@ -95,8 +95,9 @@ pub struct Worker {
     intake: Intake,
     /// what is to be read in this turn, or watched again
     tokens: Vec<u64>,
-    /// which sockets a ring has filled slots from
+    /// which sockets a ring has filled slots from, and how many of those slots have been judged
     sources: Vec<u64>,
+    judged: usize,
     /// how many sockets a ring was given
     serial: u64,
     /// relay sockets that hold more than their share of this turn: epoll speaks of arrivals only
@@ -106,7 +107,7 @@ pub struct Worker {
     strays: VecDeque<Stray>,
     elsewhere: Elsewhere,
     table: Table,
-    listeners: HashMap<u32, Listener>,
+    listeners: BTreeMap<u32, Listener>,
     relays: Vec<Option<RelaySocket>>,
     places: HashMap<RelayId, u32>,
     arena: Arena,
@@ -163,13 +164,14 @@ impl Worker {
             intake,
             tokens: Vec::new(),
             sources: Vec::new(),
+            judged: 0,
             serial: 0,
             unfinished: Vec::new(),
             commands: VecDeque::new(),
             strays: VecDeque::new(),
             elsewhere: Elsewhere::default(),
             table: Table::new(aliases),
-            listeners: HashMap::new(),
+            listeners: BTreeMap::new(),
             relays: Vec::new(),
             places: HashMap::new(),
             arena,
@@ -192,7 +194,9 @@ impl Worker {
             if let Err(text) = catch(|| self.turn()) {
                 self.shared.books.panicked();
                 self.shared.upstairs.confess(Fault { thread: self.shared.thread, text });
-                self.arena.clear();
+                if self.intake.ring().is_none() {
+                    self.arena.clear();
+                }
                 self.outbox = Outbox::default();
                 self.up.clear();
                 self.unfinished.append(&mut self.tokens);
@@ -205,7 +209,12 @@ impl Worker {
         let is_idle = asked == 0 && self.commands.is_empty() && self.strays.is_empty() && self.unfinished.is_empty();
         let waited = match &mut self.intake {
             Intake::Calls(epoll) => epoll.wait(&mut self.tokens, if is_idle { -1 } else { 0 }),
-            Intake::Ring(ring) => ring.wait(&mut self.arena, &mut self.tokens, &mut self.sources, is_idle),
+            // A panic has ended the last turn before its time.
+            Intake::Ring(_) if self.judged < self.sources.len() => Ok(()),
+            Intake::Ring(ring) => {
+                self.judged = 0;
+                ring.wait(&mut self.arena, &mut self.tokens, &mut self.sources, is_idle)
+            }
         };
         if waited.is_err() {
             // Only a descriptor that is none makes them fail, and this one lives as long as we do.

@@ -71,6 +71,7 @@ impl Worker {
                 from: None,
                 header: (0, 0),
                 body: ((start + forward.data.start) as u32, forward.data.len() as u32),
+                size: forward.data.len() as u32,
                 padding: 0,
                 account: Account::Relayed { relay: place, to_peer: true, by_channel: forward.by_channel },
             });
@@ -137,12 +138,19 @@ impl Worker {
         let Some(listener) = self.listeners.get(&client.listener) else {
             return self.shared.books.dropped(Reason::Unreachable);
         };
+        // One piece is cheaper to send than two.
+        let framing = &header[..used];
+        let (header, first) = match self.arena.prepend(start, framing) {
+            true => ((0, 0), start - used),
+            false => (self.outbox.header(framing), start),
+        };
         let packet = Packet {
             socket: listener.socket.as_raw_fd(),
             to: client.five_tuple.client,
             from: listener.wildcard.then_some(client.five_tuple.server.ip()),
-            header: self.outbox.header(&header[..used]),
-            body: (start as u32, (end - start) as u32),
+            header,
+            body: (first as u32, (end - first) as u32),
+            size: (end - start) as u32,
             padding: padding as u32,
             account,
         };
