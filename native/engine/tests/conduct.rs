@@ -80,9 +80,6 @@ fn a_panic_costs_a_batch_and_nothing_else() {
         let routes = call.engine.routes();
         for panics in 1..=5 {
             call.engine.panic(0);
-            if by_ring {
-                call.engine.sync(); // What a ring has received meanwhile is of the batch that is lost.
-            }
             assert!(call.is_whole());
             assert_eq!(call.engine.totals().panics, panics);
             let faults = call.engine.take_faults();

@@ -48,6 +48,7 @@ impl Engine {
                 from: listener.wildcard.then(|| answer.client.server.ip()),
                 header,
                 body: (0, 0),
+                size: 0,
                 padding: 0,
                 account: Account::Answer,
             });
