@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from bench.signaling.measures import WARM_UP, Plan, Round, measure, rows
+from bench.signaling.measures import WARM_UP, Plan, Round, generator_alone, idle_clients, relayed_frames, rows
 from bench.signaling.servers import SERVERS
 from bench.topology import Cores
 from bench.trouble import BenchError
@@ -20,15 +20,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--idle", type=int, default=2000, help="clients that do nothing")
     parser.add_argument("--pairs", type=int, default=200, help="pairs of clients that send each other frames")
     parser.add_argument("--rate", type=float, default=2000, help="frames a second of all of them together")
-    parser.add_argument("--seconds", type=float, default=5, help="that they talk")
+    parser.add_argument("--fast-rate", type=float, default=10000, help="frames a second of a second pace")
+    parser.add_argument("--seconds", type=float, default=5, help="that they talk at each pace")
 
 
 def run(options: argparse.Namespace) -> int:
-    plan = Plan(options.rounds, options.idle, options.pairs, options.rate, options.seconds)
+    plan = Plan(options.rounds, options.idle, options.pairs, options.rate, options.fast_rate, options.seconds)
     cores, own = Cores.choose(), os.sched_getaffinity(0)
     if cores.generator is not None:
         os.sched_setaffinity(0, {cores.generator})
     try:
+        print(f"the load alone, against an echo, {generator_alone(plan)}", flush=True)
         entries = _measure(options.servers, plan, cores)
     finally:
         os.sched_setaffinity(0, own)
@@ -55,8 +57,11 @@ def _measure(servers: list[str], plan: Plan, cores: Cores) -> list[dict[str, Any
 
 def _round(name: str, plan: Plan, cores: Cores) -> tuple[Round, str]:
     # Sessions outlive their connections, so a server may have to keep all that come in one after the other.
-    server = SERVERS[name](cores.relay, WARM_UP + plan.idle + 2 * plan.pairs)
-    try:
-        return asyncio.run(measure(server, plan, asyncio.sleep)), server.version
-    finally:
-        server.stop()
+    taken: list[Any] = []
+    for measure in (idle_clients, relayed_frames):
+        server = SERVERS[name](cores.relay, WARM_UP + plan.idle + 2 * plan.pairs)
+        try:
+            taken += asyncio.run(measure(server, plan, asyncio.sleep))
+        finally:
+            server.stop()
+    return Round(*taken), server.version

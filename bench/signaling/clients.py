@@ -1,36 +1,47 @@
-"""Pairs of clients in one process: they come in, send each other frames at a pace, and note how long each took."""
+"""Pairs of clients: they come in from this process, and a program in C has them send each other frames at a pace."""
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
-from typing import Self
+import socket
+from collections.abc import Sequence
+from typing import NamedTuple, Self
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
+from bench.programs import report
 from bench.signaling.dialects import Client
 from bench.trouble import BenchError
 
 _PATIENCE = 60.0
 #: clients that come in at the same time
 _AT_ONCE = 32
-#: seconds between two looks at what is due
-_TICK = 0.002
-#: seconds for the last frames to arrive
-_LAST = 2.0
+#: seconds that the program may take beyond those that it sends for
+_LAST = 20.0
 
 
 class ClientError(BenchError):
     """A client did not get in, or a server sent it away."""
 
 
-class Connection(WSListener):
-    """One client; `arrived` is called with the seconds that a frame from the other end took."""
+class Talk(NamedTuple):
+    """What became of the frames. CPU is user and system time of the whole server; `late` are those that came when
+    nobody waited any more, or that a server did not take."""
 
-    def __init__(self, client: Client, greeting: Sequence[bytes], arrived: Callable[[float], None]) -> None:
+    sent: int
+    arrived: int
+    refused: int
+    seconds: float
+    cpu_seconds: float
+    p50_ms: float
+    p99_ms: float
+
+
+class Connection(WSListener):
+    """One client until it is in; from then on it answers what has to be answered."""
+
+    def __init__(self, client: Client, greeting: Sequence[bytes]) -> None:
         self.client = client
         self.ready = asyncio.get_running_loop().create_future()
         self._greeting = greeting
-        self._arrived = arrived
         self._transport: WSTransport | None = None
 
     def on_ws_connected(self, transport: WSTransport) -> None:
@@ -47,16 +58,17 @@ class Connection(WSListener):
             transport.send_pong(frame.get_payload_as_bytes())
         elif frame.msg_type == WSMsgType.TEXT:
             heard = self.client.hear(frame.get_payload_as_bytes())
-            if heard.sent is not None:
-                self._arrived(time.perf_counter() - heard.sent)
             if heard.ready and not self.ready.done():
                 self.ready.set_result(None)
             if heard.answer is not None:
                 transport.send(WSMsgType.TEXT, heard.answer)
 
-    def send(self) -> None:
-        assert self._transport is not None  # Only who is ready sends.
-        self._transport.send(WSMsgType.TEXT, self.client.frame(time.perf_counter()))
+    def let_go(self) -> socket.socket:
+        """The socket, which is not read here any more."""
+        assert self._transport is not None  # Only who is ready is let go.
+        self._transport.underlying_transport.pause_reading()
+        opened: socket.socket = self._transport.underlying_transport.get_extra_info("socket")
+        return opened
 
     async def close(self) -> None:
         if self._transport is not None:
@@ -69,7 +81,6 @@ class Crowd:
 
     def __init__(self) -> None:
         self.connections: list[Connection] = []
-        self.latencies: list[float] = []
 
     async def enter(self, clients: Sequence[Client]) -> None:
         """Connects them all; raises ClientError."""
@@ -80,7 +91,7 @@ class Crowd:
                 opening = client.opening()
 
                 def listener() -> Connection:
-                    return Connection(client, opening.greeting, self.latencies.append)
+                    return Connection(client, opening.greeting)
 
                 _, connection = await ws_connect(listener, opening.url, extra_headers=opening.headers)
                 assert isinstance(connection, Connection)  # `listener` made it.
@@ -93,19 +104,11 @@ class Crowd:
         except TimeoutError:
             raise ClientError(f"{len(clients)} clients were not in after {_PATIENCE:.0f} s") from None
 
-    async def talk(self, rate: float, seconds: float) -> int:
-        """Sends so many frames a second, each client in turn; how many were sent. None waits for another."""
-        begun, sent = time.perf_counter(), 0
-        while (passed := time.perf_counter() - begun) < seconds:
-            due = int(passed * rate)
-            for number in range(sent, due):
-                self.connections[number % len(self.connections)].send()
-            sent = due
-            await asyncio.sleep(_TICK)
-        deadline = time.perf_counter() + _LAST
-        while len(self.latencies) < sent and time.perf_counter() < deadline:  # noqa: ASYNC110 - frames tell nobody
-            await asyncio.sleep(_TICK)
-        return sent
+    async def talk(self, rate: float, seconds: float, server: int) -> Talk:
+        """Sends so many frames a second, each client in turn, to the server of this process id; raises BenchError."""
+        sockets = [connection.let_go() for connection in self.connections]
+        texts = [connection.client.frame() for connection in self.connections]
+        return await asyncio.to_thread(talk, sockets, texts, rate, seconds, server)
 
     async def __aenter__(self) -> Self:
         return self
@@ -113,3 +116,13 @@ class Crowd:
     async def __aexit__(self, *_: object) -> None:
         await asyncio.gather(*(connection.close() for connection in self.connections))
         self.connections.clear()
+
+
+def talk(sockets: Sequence[socket.socket], texts: Sequence[bytes], rate: float, seconds: float, server: int) -> Talk:
+    """Has a program send each socket's text over and over; raises BenchError."""
+    clients = (f"{opened.fileno()} {text.hex()}" for opened, text in zip(sockets, texts, strict=True))
+    plan = "\n".join((f"{rate} {seconds} {server} {len(sockets)}", *clients))
+    told = report("signals.c", ["talk"], plan, None, seconds + _LAST, sockets)
+    milliseconds = told["p50_us"] / 1000, told["p99_us"] / 1000
+    counts = told["sent"], told["arrived"], told["refused"]
+    return Talk(*counts, told["seconds"], told["cpu_seconds"], *milliseconds)

@@ -12,6 +12,8 @@ _CANDIDATE = {
     "sdpMLineIndex": 0,
 }
 JOIN_KEY = "bench-bench-bench-bench"
+#: numbers of this width that the load fills in: the time of sending, the highest seq that was seen, and a count
+SENT, SEEN, COUNT = 1111111111111111, 2222222222, 3333333333
 
 
 class Opening(NamedTuple):
@@ -23,11 +25,9 @@ class Opening(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """What a text of the server means: `ready` when the client is in, `sent` when it brings a frame of the other
-    (the time that its sender wrote into it), `answer` when it has to be answered."""
+    """What a text of the server means: `ready` when the client is in, `answer` when it has to be answered."""
 
     ready: bool = False
-    sent: float | None = None
     answer: bytes | None = None
 
 
@@ -38,12 +38,13 @@ class Client(Protocol):
 
     def hear(self, text: bytes) -> Heard: ...
 
-    def frame(self, now: float) -> bytes:
-        """A candidate for the other end, with the time in it."""
+    def frame(self) -> bytes:
+        """A candidate for the other end, with the numbers that are filled in."""
         ...
 
 
 _NOTHING = Heard()
+_TIMED = _CANDIDATE | {"sent": SENT}
 
 
 class SigV1:
@@ -53,7 +54,6 @@ class SigV1:
         self._host = host
         self._room = f"room-{pair}"
         self._other: str | None = None
-        self._seq = 0
 
     def opening(self) -> Opening:
         headers = {"Sec-WebSocket-Protocol": "sig.v1", "Origin": f"http://{self._host}"}
@@ -62,18 +62,15 @@ class SigV1:
 
     def hear(self, text: bytes) -> Heard:
         frame = json.loads(text)
-        self._seq = frame.get("seq", self._seq)
         kind, data = frame["type"], frame.get("data")
-        if kind == "candidate":
-            return Heard(sent=data["sent"])
         if kind in {"joined", "member.joined"}:
             self._other = next((member["id"] for member in data["members"]), self._other)
             return Heard(ready=self._other is not None)
         return Heard(answer=b'{"type":"pong"}') if kind == "ping" else _NOTHING
 
-    def frame(self, now: float) -> bytes:
-        frame = {"type": "candidate", "room": self._room, "to": self._other, "ack": self._seq}
-        return json.dumps(frame | {"data": _CANDIDATE | {"sent": now}}).encode()
+    def frame(self) -> bytes:
+        frame = {"type": "candidate", "room": self._room, "to": self._other, "ack": SEEN, "data": _TIMED}
+        return json.dumps(frame).encode()
 
 
 class PeerJs:
@@ -88,13 +85,10 @@ class PeerJs:
         return Opening(f"ws://{self._host}/peerjs?{query}", {}, ())
 
     def hear(self, text: bytes) -> Heard:
-        message = json.loads(text)
-        if message["type"] == "CANDIDATE":
-            return Heard(sent=message["payload"]["candidate"]["sent"])
-        return Heard(ready=message["type"] == "OPEN")
+        return Heard(ready=json.loads(text)["type"] == "OPEN")
 
-    def frame(self, now: float) -> bytes:
-        payload = {"candidate": _CANDIDATE | {"sent": now}, "type": "data", "connectionId": "dc_bench"}
+    def frame(self) -> bytes:
+        payload = {"candidate": _TIMED, "type": "data", "connectionId": "dc_bench"}
         return json.dumps({"type": "CANDIDATE", "dst": self._other, "payload": payload}).encode()
 
 
@@ -104,7 +98,6 @@ class Centrifuge:
     def __init__(self, host: str, pair: int, is_first: bool) -> None:
         self._host = host
         self._own, self._other = (f"bench-{pair}-{side}" for side in ("ab" if is_first else "ba"))
-        self._id = 2
 
     def opening(self) -> Opening:
         begin: tuple[dict[str, Any], ...] = ({"id": 1, "connect": {}}, {"id": 2, "subscribe": {"channel": self._own}})
@@ -117,13 +110,9 @@ class Centrifuge:
             reply = json.loads(line)
             if not reply:
                 heard = Heard(answer=b"{}")
-            elif "push" in reply and "pub" in reply["push"]:
-                heard = Heard(sent=reply["push"]["pub"]["data"]["sent"])
             elif reply.get("id") == 2:
                 heard = Heard(ready=True)
         return heard
 
-    def frame(self, now: float) -> bytes:
-        self._id += 1
-        publish = {"channel": self._other, "data": _CANDIDATE | {"sent": now}}
-        return json.dumps({"id": self._id, "publish": publish}).encode()
+    def frame(self) -> bytes:
+        return json.dumps({"id": COUNT, "publish": {"channel": self._other, "data": _TIMED}}).encode()

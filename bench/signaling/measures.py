@@ -1,112 +1,154 @@
 """What is measured of each server, in rounds taken in turn: an idle client's memory, a connect, a relayed frame."""
 
+import socket
 import statistics
+import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.signaling.clients import ClientError, Crowd
+from bench.programs import compiled
+from bench.signaling.clients import ClientError, Crowd, Talk, talk
+from bench.signaling.dialects import SigV1
 from bench.signaling.servers import Signaling
 
 _SETTLE = 1.0
-#: clients that come before all others, and how long they talk
+#: clients that come before all others, and how long and how fast they talk
 WARM_UP = 20
-_WARM_UP_SECONDS = 1.0
+_WARM_UP_SECONDS, _WARM_UP_RATE = 1.0, 100.0
+#: the share of a rate that counts as reached
+_REACHED = 0.98
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of each; `rate` is frames a second of all clients together."""
+    """How much of each; `rate` and `fast_rate` are frames a second of all clients together."""
 
     rounds: int
     idle: int
     pairs: int
     rate: float
+    fast_rate: float
     seconds: float
 
 
 @dataclass(frozen=True)
-class Round:
-    """One server, once. Memory is resident KiB, CPU is user and system time of the whole process."""
+class Frames:
+    """One pace of one server. CPU is user and system time of the whole process."""
 
-    idle_kib: float
-    connect_us: float
-    connects_per_second: float
-    frame_us: float
-    frames_per_second: float
+    asked_per_second: float
+    per_second: float
+    cpu_us: float
     lost: int
     p50_ms: float
     p99_ms: float
 
+    @property
+    def is_reached(self) -> bool:
+        return self.per_second >= _REACHED * self.asked_per_second
+
+    @classmethod
+    def read(cls, said: Talk, rate: float) -> "Frames":
+        lost = said.sent + said.refused - said.arrived
+        cpu = 1e6 * said.cpu_seconds / said.arrived
+        return cls(rate, said.arrived / said.seconds, cpu, lost, said.p50_ms, said.p99_ms)
+
     def __str__(self) -> str:
-        return (
-            f"{self.idle_kib:6.1f} KiB idle {self.connect_us:6.0f} us a connect {self.frame_us:6.1f} us a frame "
-            f"at {self.frames_per_second:,.0f}/s, p50 {self.p50_ms:.2f} p99 {self.p99_ms:.2f} ms, {self.lost} lost"
-        )
+        reached = "" if self.is_reached else f" RATE NOT REACHED ({self.per_second:,.0f}/s)"
+        times = f"p50 {self.p50_ms:.2f} p99 {self.p99_ms:.2f} ms"
+        return f"at {self.asked_per_second:,.0f}/s{reached}: {self.cpu_us:5.1f} us a frame, {times}, {self.lost} lost"
 
 
-async def measure(server: Signaling, plan: Plan, sleep: Callable[[float], Any]) -> Round:
-    """One round of one server that has served nobody yet; raises ClientError."""
-    await warm_up(server, sleep)
-    idle, connect, rate = await idle_clients(server, plan, sleep)
-    return await relayed_frames(server, plan, Round(idle, connect, rate, 0, 0, 0, 0, 0))
+@dataclass(frozen=True)
+class Round:
+    """One server, once. Memory is resident KiB."""
 
+    idle_kib: float
+    connect_us: float
+    connects_per_second: float
+    frames: Frames
+    fast: Frames
 
-async def warm_up(server: Signaling, sleep: Callable[[float], Any]) -> None:
-    """What a server loads with its first clients belongs to no client."""
-    async with Crowd() as crowd:
-        await crowd.enter(_clients(server, 1_000_000, WARM_UP // 2))
-        await crowd.talk(100, _WARM_UP_SECONDS)
-    await sleep(_SETTLE)
+    def __str__(self) -> str:
+        coming = f"{self.idle_kib:6.1f} KiB idle {self.connect_us:6.0f} us a connect"
+        return f"{coming} ({self.connects_per_second:,.0f}/s) | {self.frames} | {self.fast}"
 
 
 async def idle_clients(server: Signaling, plan: Plan, sleep: Callable[[float], Any]) -> tuple[float, float, float]:
-    """KiB of memory of a client that does nothing, and microseconds of CPU and the rate of connects."""
+    """KiB of memory of a client that does nothing, and microseconds of CPU and the rate of connects; of a server that
+    has served nobody yet. Raises ClientError."""
+    await _warm_up(server, sleep)
     async with Crowd() as crowd:
         memory, cpu, begun = resident_kib(server.pid), cpu_seconds(server.pid), time.perf_counter()
         await crowd.enter(_clients(server, 0, plan.idle // 2))
         took, spent = time.perf_counter() - begun, cpu_seconds(server.pid) - cpu
         await sleep(_SETTLE)
         grown = resident_kib(server.pid) - memory
-    await sleep(_SETTLE)
     return grown / plan.idle, 1e6 * spent / plan.idle, plan.idle / took
 
 
-async def relayed_frames(server: Signaling, plan: Plan, so_far: Round) -> Round:
+async def relayed_frames(server: Signaling, plan: Plan, sleep: Callable[[float], Any]) -> tuple[Frames, Frames]:
+    """Both paces, of a server of their own: what others leave behind when they go is no part of a frame."""
+    await _warm_up(server, sleep)
     async with Crowd() as crowd:
         await crowd.enter(_clients(server, 2_000_000, plan.pairs))
-        cpu, begun = cpu_seconds(server.pid), time.perf_counter()
-        sent = await crowd.talk(plan.rate, plan.seconds)
-        spent, took = cpu_seconds(server.pid) - cpu, time.perf_counter() - begun
-    arrived = len(crowd.latencies)
-    if not arrived:
-        raise ClientError(f"{server.name} relayed no frame")
-    percentiles = statistics.quantiles(crowd.latencies, n=100)
-    return Round(
-        so_far.idle_kib,
-        so_far.connect_us,
-        so_far.connects_per_second,
-        frame_us=1e6 * spent / arrived,
-        frames_per_second=arrived / took,
-        lost=sent - arrived,
-        p50_ms=1000 * percentiles[49],
-        p99_ms=1000 * percentiles[98],
-    )
+        await sleep(_SETTLE)
+        taken = []
+        for rate in (plan.rate, plan.fast_rate):
+            said = await crowd.talk(rate, plan.seconds, server.pid)
+            if not said.arrived:
+                raise ClientError(f"{server.name} relayed no frame")
+            taken.append(Frames.read(said, rate))
+    return taken[0], taken[1]
+
+
+def generator_alone(plan: Plan) -> Frames:
+    """The same load against a program that only sends back what it reads: what the load itself adds to each time."""
+    text = SigV1("", 0).frame()
+    with ExitStack() as stack:
+        echo = stack.enter_context(_echo())
+        opened = [stack.enter_context(socket.create_connection(echo[0])) for _ in range(2 * plan.pairs)]
+        return Frames.read(talk(opened, [text] * len(opened), plan.fast_rate, plan.seconds, echo[1]), plan.fast_rate)
+
+
+@contextmanager
+def _echo() -> Iterator[tuple[tuple[str, int], int]]:
+    """Where it listens, and its process id."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        command = [str(compiled("signals.c")), "echo", str(listener.fileno())]
+        with subprocess.Popen(command, pass_fds=[listener.fileno()]) as process:
+            try:
+                yield listener.getsockname(), process.pid
+            finally:
+                process.kill()
+
+
+async def _warm_up(server: Signaling, sleep: Callable[[float], Any]) -> None:
+    """What a server loads with its first clients belongs to no client."""
+    async with Crowd() as crowd:
+        await crowd.enter(_clients(server, 1_000_000, WARM_UP // 2))
+        await crowd.talk(_WARM_UP_RATE, _WARM_UP_SECONDS, server.pid)
+    await sleep(_SETTLE)
 
 
 def rows(rounds: dict[str, list[Round]], versions: dict[str, str], plan: Plan) -> list[dict[str, Any]]:
     """One entry for each server: the medians of its rounds, and what was asked of it."""
     return [
-        {"server": name, "version": versions[name], "plan": asdict(plan)} | _medians(taken)
+        {"server": name, "version": versions[name], "plan": asdict(plan)} | _medians([asdict(each) for each in taken])
         for name, taken in rounds.items()
     ]
 
 
-def _medians(taken: Sequence[Round]) -> dict[str, float]:
-    figures = [asdict(each) for each in taken]
-    return {name: round(statistics.median(each[name] for each in figures), 3) for name in figures[0]}
+def _medians(taken: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        name: _medians([each[name] for each in taken])
+        if isinstance(first, dict)
+        else round(statistics.median(each[name] for each in taken), 3)
+        for name, first in taken[0].items()
+    }
 
 
 def _clients(server: Signaling, first: int, pairs: int) -> list[Any]:
