@@ -1,4 +1,4 @@
-"""Signaling beside peerjs-server and centrifuge: an idle client, a connect, a relayed frame."""
+"""Signaling beside peerjs-server and centrifuge: an idle client, a connect, a relayed frame; and a node that dies."""
 
 import argparse
 import asyncio
@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from bench.signaling.deaths import death_of_a_node, row
 from bench.signaling.measures import WARM_UP, Plan, Round, generator_alone, idle_clients, relayed_frames, rows
 from bench.signaling.servers import SERVERS
 from bench.topology import Cores
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--idle", type=int, default=2000, help="clients that do nothing")
     parser.add_argument("--pairs", type=int, default=200, help="pairs of clients that send each other frames")
     parser.add_argument("--rate", type=float, default=2000, help="frames a second of all of them together")
+    parser.add_argument("--dying", type=int, default=200, help="clients of a node that is killed; 0 for none")
     parser.add_argument("--fast-rate", type=float, default=10000, help="frames a second of a second pace")
     parser.add_argument("--seconds", type=float, default=5, help="that they talk at each pace")
 
@@ -31,12 +33,25 @@ def run(options: argparse.Namespace) -> int:
         os.sched_setaffinity(0, {cores.generator})
     try:
         print(f"the load alone, against an echo, {generator_alone(plan)}", flush=True)
-        entries = _measure(options.servers, plan, cores)
+        entries = _measure(options.servers, plan, cores) + _kill(options.dying, cores)
     finally:
         os.sched_setaffinity(0, own)
     if options.json is not None:
         options.json.write_text(json.dumps(entries, indent=2) + "\n")
     return 0 if entries else 1
+
+
+def _kill(clients: int, cores: Cores) -> list[dict[str, Any]]:
+    """The others have no session that could go on elsewhere."""
+    if not clients:
+        return []
+    try:
+        death = asyncio.run(death_of_a_node(clients, cores, asyncio.sleep))
+    except BenchError as error:
+        print(f"the death of a node is left out: {error}")
+        return []
+    print(death, flush=True)
+    return [row(death)]
 
 
 def _measure(servers: list[str], plan: Plan, cores: Cores) -> list[dict[str, Any]]:

@@ -77,14 +77,15 @@ class Connection(WSListener):
 
 
 class Crowd:
-    """Clients of one server, until the end of a block."""
+    """Clients of one server, until the end of a block; so many come in at the same time."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int = _AT_ONCE) -> None:
         self.connections: list[Connection] = []
+        self._at_once = at_once
 
     async def enter(self, clients: Sequence[Client]) -> None:
         """Connects them all; raises ClientError."""
-        at_once = asyncio.Semaphore(_AT_ONCE)
+        at_once = asyncio.Semaphore(self._at_once)
 
         async def enter(client: Client) -> None:
             async with at_once:

@@ -69,19 +69,49 @@ class SignalApi(_Served):
 
     def command(self, place: Place, folder: Path) -> list[str]:
         configuration = folder / "bench.yaml"
-        configuration.write_text(yaml.safe_dump(_configuration(place.address, self.clients)))
+        text = yaml.safe_dump(_configuration(place.address, self.clients, self.section()))
+        configuration.write_text(text)
         return [str(Path(sys.executable).with_name("signal-api")), "--config", str(configuration)]
+
+    def section(self) -> dict[str, object]:
+        """What is configured beside what every load wants."""
+        return {}
 
     def client(self, pair: int, is_first: bool) -> Client:
         return SigV1(str(self.address), pair)
 
 
-def _configuration(address: Address, clients: int) -> dict[str, object]:
+class RedisServer(_Served):
+    """The store of several nodes; it keeps nothing on disk."""
+
+    name = "redis-server"
+    version = ""
+
+    def command(self, place: Place, folder: Path) -> list[str]:
+        program = shutil.which(self.name)
+        if program is None:
+            raise ServerError("several nodes want Redis: sudo apt-get install --no-install-recommends redis-server")
+        listen = ["--port", str(place.address.port), "--bind", place.address.host]
+        return [program, *listen, "--save", "", "--appendonly", "no"]
+
+
+class Node(SignalApi):
+    """One of several, on a Redis."""
+
+    def __init__(self, core: int | None, clients: int, redis: Address) -> None:
+        self._redis = redis
+        super().__init__(core, clients)
+
+    def section(self) -> dict[str, object]:
+        return {"engine": {"kind": "redis", "url": f"redis://{self._redis}/0"}}
+
+
+def _configuration(address: Address, clients: int, more: dict[str, object]) -> dict[str, object]:
     # One address stands for thousands; everything else is as it ships.
     limits = {"connects_per_second": 1e6, "sessions_per_source": clients}
     section = {"listen": str(address), "ops": f"{_HOST}:0", "join_key": JOIN_KEY, "limits": limits}
     auth = {"realm": "bench.invalid", "secrets": [{"name": "bench", "value": "bench-secret-bench-secret"}]}
-    return {"log": {"level": "warning"}, "auth": auth, "signal_api": section}
+    return {"log": {"level": "warning"}, "auth": auth, "signal_api": section | more}
 
 
 class PeerServer(_Served):
