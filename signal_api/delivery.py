@@ -59,8 +59,11 @@ class Delivery:
                 yield client
 
     def _deliver(self, effect: Deliver) -> None:
-        for client in self._clients(effect.to):
-            client.deliver(effect.frame)
+        known = self._hub.roster.get
+        for sid in effect.to:
+            client = known(sid)
+            if client is not None:
+                client.deliver(effect.frame)
         if effect.receipts:
             self._note_debts(effect)
 

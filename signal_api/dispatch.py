@@ -151,7 +151,7 @@ class Dispatch:
             return self._too_fast(client, wait, answer)
         client.refused_in_a_row = 0
         try:
-            decoded = decode(frame, hub.policy.limits.frame_bytes)
+            decoded = decode(frame, hub.policy.frame_bytes)
         except MalformedFrameError as error:
             return Closing(error.close, str(error))
         except InvalidFrameError as error:

@@ -27,12 +27,14 @@ class Policy:
     peerjs: PeerJsSettings
     keyring: Keyring
     keys: KeySource | None
-    #: of one session; asked for with every frame
+    #: of one session, and of one frame: asked for with every frame, and slow to read from where they stand
     frame_rate: Rate = field(init=False)
+    frame_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:
         rate = Rate(self.limits.frames_per_second, self.limits.frame_burst)
         object.__setattr__(self, "frame_rate", rate)
+        object.__setattr__(self, "frame_bytes", self.limits.frame_bytes)
 
     @property
     def is_demo(self) -> bool:
