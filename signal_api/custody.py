@@ -98,7 +98,11 @@ class Custody:
     async def open_elsewhere(self, opening: Opening) -> Outcome | None:
         """What another node answers that was asked for the same before; None when this one is the first."""
         answer = await self._vault.ask_first(opening.key, msgspec.msgpack.encode(opening))
-        return _outcome.decode(answer) if answer is not None else None
+        outcome = _outcome.decode(answer) if answer is not None else None
+        if outcome is not None and outcome.refusal is not None and outcome.refusal.code is ErrorCode.DRAINING:
+            await self._vault.be_first(opening.key)
+            return None
+        return outcome
 
     async def _known(self, sid: str, key: str) -> Luggage | None:
         luggage = await self._vault.peek(sid)

@@ -90,6 +90,10 @@ class Vault(Protocol):
         one is."""
         ...
 
+    async def be_first(self, name: str) -> None:
+        """Takes the place of a node that was the first, and will not do it."""
+        ...
+
 
 class AtHand(Protocol):
     """Rooms that are all in this process: nothing has to be waited for."""

@@ -90,6 +90,10 @@ class Vault:
             first = (await self._store.run(FIRST, hashed(name), first)).decode()
         return None if first == self._store.node else await self._ask(first, question)
 
+    async def be_first(self, name: str) -> None:
+        """See signal_api.engine.contract.Vault."""
+        await self._store.run(FIRST, hashed(name), "*")
+
     async def _ask(self, node: str, question: bytes) -> bytes:
         if len(self._questions) >= _QUESTIONS:
             raise EngineUnavailableError("too many questions wait for other nodes")

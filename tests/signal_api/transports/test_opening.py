@@ -83,6 +83,16 @@ async def test_a_node_that_has_died_was_not_the_first(one_redis: RedisServer, re
         assert json.loads(again.body)["sid"] != first["sid"]
 
 
+async def test_a_node_that_is_about_to_go_leaves_it_to_another(one_redis: RedisServer, redis_prefix: str) -> None:
+    async with cluster_on(one_redis.url, redis_prefix) as cluster:
+        one, other = await cluster.node(), await cluster.node()
+        one.hub.draining = True
+        assert (await _open(one)).status == 503
+        assert (await _open(other)).status == 201
+        assert (await _open(other)).body == (await _open(one)).body
+        assert (len(one.hub.roster), len(other.hub.roster)) == (0, 1)
+
+
 async def test_two_at_once_at_two_nodes_are_one(one_redis: RedisServer, redis_prefix: str) -> None:
     async with cluster_on(one_redis.url, redis_prefix) as cluster:
         nodes = [await cluster.node(), await cluster.node()]

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from signal_api.engine.redis.scripts import CLAIM, KEEP, READ, TELL
 from signal_api.refusals import CloseCode, Closing
+from tests.redis_proxy import proxy_to
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import Cluster, RedisNode, cluster_on
 from tests.signal_api.node import Line, Seat
@@ -110,6 +112,7 @@ _STEPS = st.one_of(
     st.tuples(st.just("send"), st.integers(1, 5), st.booleans()),
     st.tuples(st.just("die"), st.none(), st.integers(0, 1)),
     st.tuples(st.just("time"), st.sampled_from([0.0, 0.02]), st.none()),
+    st.tuples(st.just("lose the reply to"), st.sampled_from([CLAIM, READ, KEEP, TELL]), st.none()),
 )
 
 
@@ -117,13 +120,13 @@ _STEPS = st.one_of(
 @settings(max_examples=12, deadline=None)
 @given(st.lists(_STEPS, min_size=4, max_size=12))
 def test_no_switch_and_no_death_makes_a_hole(one_redis: RedisServer, steps: list[tuple[str, Any, Any]]) -> None:
-    asyncio.run(_play(one_redis.url, steps))
+    asyncio.run(_play(one_redis, steps))
 
 
-async def _play(url: str, steps: list[tuple[str, Any, Any]]) -> None:
-    async with cluster_on(url, next(_prefixes)) as cluster:
+async def _play(server: RedisServer, steps: list[tuple[str, Any, Any]]) -> None:
+    async with proxy_to(server) as proxy, cluster_on(server.url, next(_prefixes)) as cluster:
         stage = await cluster.node()
-        nodes = [await cluster.node(), await cluster.node()]
+        nodes = [await cluster.node(proxy.url), await cluster.node(proxy.url)]
         sender = await stage.enter(rooms=["r"])
         stranger = await stage.enter(rooms=["q"])
         receiver = Receiver(await nodes[0].enter(rooms=["r"]))
@@ -142,10 +145,12 @@ async def _play(url: str, steps: list[tuple[str, Any, Any]]) -> None:
             elif verb == "die":
                 receiver.read()
                 await nodes[which].die()
-                nodes[which] = await cluster.node()
-            else:
+                nodes[which] = await cluster.node(proxy.url)
+            elif verb == "time":
                 await asyncio.sleep(what)
                 receiver.read()
+            else:
+                proxy.watch(what)
             if receiver.resets > resets:
                 sent_at_reset = sent
         await sender.say("message", room="r", to="*", data=sent, id="last")
