@@ -138,9 +138,8 @@ class Arrivals:
                     client = await self._attempt(sid, arrival, code, owner)
                 except EngineUnavailableError as error:
                     _fail(arrival, error)
-                    owner = (
-                        self._store.node
-                    )  # What it was asked for is not claimed again, but may have been ours since.
+                    # It is not claimed again: its client may have gone on elsewhere. But it may have been ours since.
+                    owner = self._store.node
                     await asyncio.sleep(_AGAIN)
                 else:
                     if not arrival.answer.done():
