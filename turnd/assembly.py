@@ -78,7 +78,7 @@ def make_authenticator(auth: AuthSettings, revocations: Revoked | None) -> Authe
         )
     users = {user.name: user.password.get_secret_value() for user in auth.users}
     secrets = [Secret(row.name, row.value.get_secret_value().encode()) for row in auth.secrets]
-    return Authenticator(auth.realm, users, secrets, revocations)
+    return Authenticator(auth.realm, users, secrets, revocations, auth.max_lifetime)
 
 
 def make_policy(

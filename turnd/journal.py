@@ -23,6 +23,8 @@ EXPLANATIONS = {
     AuthFailure.UNKNOWN_USER: "no such user in auth.users, and the name is no time-limited one (<expiry>:<id>)",
     AuthFailure.BAD_INTEGRITY: "wrong password, or one made with a secret that is not in auth.secrets",
     AuthFailure.EXPIRED: "the credential has expired; get a fresh one, and compare the clocks if it is fresh",
+    AuthFailure.TOO_LONG: "the credential lives longer than auth.max_lifetime; is its expiry in milliseconds? it is "
+    "Unix time in seconds",
     AuthFailure.REVOKED: "the credential was revoked",
     AuthFailure.STALE_NONCE: "the nonce is too old; clients try again with the new one by themselves",
     AuthFailure.BAD_NONCE: "the nonce was given to another address or by another server; is there a NAT that "

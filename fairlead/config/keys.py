@@ -46,6 +46,8 @@ class AuthSettings(Settings):
     users: tuple[User, ...] = ()
     #: seconds that a credential lives that we issue
     credential_lifetime: int = Field(default=3600, ge=1)
+    #: seconds that turnd lets a credential have left at most; 0 is no limit
+    max_lifetime: int = Field(default=172800, ge=0)
     #: shared by daemons that answer under one name; without it each start has its own
     nonce_key: SecretStr | None = Field(default=None, min_length=16)
 
@@ -56,6 +58,16 @@ class AuthSettings(Settings):
         if twice:
             raise ValueError(f"the name {twice[0]!r} stands twice; give each its own name")
         return rows
+
+    @model_validator(mode="after")
+    def _ours_are_taken(self) -> "AuthSettings":
+        if 0 < self.max_lifetime < self.credential_lifetime:
+            ours, most = self.credential_lifetime, self.max_lifetime
+            raise ValueError(
+                f"credential_lifetime is {ours} s, and turnd would refuse such credentials for max_lifetime, {most} s; "
+                "lower the one or raise the other"
+            )
+        return self
 
 
 class TlsSettings(Settings):

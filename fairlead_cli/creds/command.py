@@ -82,6 +82,9 @@ def make_gift(
         lifetime = auth.credential_lifetime if ttl is None else parse_lifetime(ttl)
     except ValueError as error:
         raise CommandError(str(error), Exit.USAGE) from None
+    if 0 < auth.max_lifetime < lifetime:
+        wrong = f"turnd would refuse it: credentials live {auth.max_lifetime} s at most"
+        raise CommandError(f"{wrong}; ask for less, or raise auth.max_lifetime", Exit.USAGE)
     secret = auth.secrets[0].value.get_secret_value()
     uris = told_uris(configuration)
     if not uris.turn and not uris.turns:

@@ -5,6 +5,7 @@ With the client every datagram is known, and turnd's counters are right to the b
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,9 @@ from fairlead.credentials import mint
 from fairlead.datagram import Address, Transport
 from tests.certificates import self_signed
 from tests.interop.books import balanced
-from tests.processes import FAR_FUTURE, SECRET, Daemon, Daemons, relay_on_loopback
+from tests.processes import SECRET, Daemon, Daemons, relay_on_loopback
 
-CREDENTIAL = mint(SECRET.encode(), "aioice", FAR_FUTURE)
+CREDENTIAL = mint(SECRET.encode(), "aioice", int(time.time()) + 3600)
 
 #: Tagged, all different, of all lengths modulo 4 and up to what fits a packet.
 TAGGED = [f"datagram {number} ".encode() + bytes(number * 7) for number in range(150)]

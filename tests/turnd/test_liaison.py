@@ -1,6 +1,7 @@
 """The link from turnd's side, over a real socket to a real client."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from turnd.daemon import Turnd
 from turnd.protocol.effects import EndReason
 
 SECRET = "a secret"
-#: In the year 2100.
-EXPIRES = 4_102_444_800
+#: In an hour.
+EXPIRES = int(time.time()) + 3600
 ROOM = "r00m"
 SESSION = f"{ROOM}.s3ss10n"
 USERNAME = f"{EXPIRES}:{SESSION}"

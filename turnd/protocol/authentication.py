@@ -5,6 +5,7 @@ Nothing tells a wrong password from an unknown user: both get the same answer af
 """
 
 import enum
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -29,6 +30,8 @@ class AuthFailure(enum.StrEnum):
     UNKNOWN_USER = "unknown_user"
     BAD_INTEGRITY = "bad_integrity"
     EXPIRED = "expired"
+    #: It would be good for longer than a credential may be, as one whose expiry is in milliseconds would.
+    TOO_LONG = "too_long"
     REVOKED = "revoked"
     #: Ours, and too old.
     STALE_NONCE = "stale_nonce"
@@ -45,6 +48,9 @@ class Algorithm(NamedTuple):
 
 #: What we accept, the strongest first; a request is judged by the first whose attribute it carries.
 ALGORITHMS = (Algorithm(SHA1, PasswordAlgorithm.MD5),)
+
+#: A credential may end this many seconds later than it may live: clocks differ.
+CLOCK_SKEW = 60
 
 #: Anybody may sign with a key of zeros: what is found with these is thrown away.
 _NOBODYS = {row.password: PreparedKey(bytes(16), row.integrity) for row in ALGORITHMS}
@@ -103,6 +109,8 @@ class Authenticator:
 
     Secrets are tried in their order, so the current one comes first. A static user hides a time-limited one of the
     same name. `revocations` may be handed on from one authenticator to the next when a configuration is reloaded.
+    `max_lifetime` is how many seconds a time-limited credential may have left, 0 for any number; what it is refused for
+    is only told to whoever knows its password.
     """
 
     def __init__(
@@ -111,8 +119,10 @@ class Authenticator:
         users: Mapping[str, str],
         secrets: Iterable[Secret],
         revocations: Revoked | None = None,
+        max_lifetime: int = 0,
     ) -> None:
         self.realm = realm
+        self._longest = max_lifetime + CLOCK_SKEW if max_lifetime else math.inf
         self.revocations = Revoked(Revocations(), Revocations()) if revocations is None else revocations
         self._secrets = tuple(secrets)
         self._users = {
@@ -172,6 +182,8 @@ class Authenticator:
     def _in_force(self, account: Account, now: Now) -> Account | AuthFailure:
         if account.has_expired(now):
             return AuthFailure.EXPIRED
+        if account.expires is not None and account.expires > now.wall + self._longest:
+            return AuthFailure.TOO_LONG
         return AuthFailure.REVOKED if self.is_revoked(account, now) else account
 
 

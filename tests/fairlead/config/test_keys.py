@@ -37,6 +37,13 @@ def test_a_secrets_name_serves_as_a_label(name: str) -> None:
         AuthSettings.model_validate({"secrets": [{"name": name, "value": "x"}]})
 
 
+def test_what_we_hand_out_is_taken() -> None:
+    assert AuthSettings(credential_lifetime=172800).max_lifetime == 172800
+    assert AuthSettings(credential_lifetime=999999, max_lifetime=0).credential_lifetime == 999999
+    with pytest.raises(ValidationError, match="turnd would refuse such credentials"):
+        AuthSettings(credential_lifetime=172801)
+
+
 def test_secrets_do_not_show() -> None:
     auth = AuthSettings.model_validate(
         {

@@ -44,6 +44,14 @@ def test_a_credential_of_the_configured_secret(tmp_path: Path, state: StateDirec
     assert SECRET not in result.output
 
 
+def test_a_credential_that_turnd_would_refuse_is_not_made(tmp_path: Path, state: StateDirectory) -> None:
+    result = creds("--ttl", "7d", state=state, config=write(tmp_path, CONFIGURATION))
+    assert result.exit_code == 2
+    assert "raise auth.max_lifetime" in result.output
+    unlimited = CONFIGURATION.replace("auth:", "auth:\n  max_lifetime: 0")
+    assert creds("--ttl", "7d", state=state, config=write(tmp_path, unlimited)).exit_code == 0
+
+
 def test_without_a_name_the_user_is_the_expiry(tmp_path: Path, state: StateDirectory) -> None:
     result = creds("--ttl", "1h", state=state, config=write(tmp_path, CONFIGURATION))
     username = json.loads(result.stdout)["iceServers"][1]["username"]

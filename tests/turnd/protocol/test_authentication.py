@@ -15,7 +15,7 @@ from fairlead.stun.attributes import Attribute
 from fairlead.stun.header import Class, Method
 from fairlead.stun.integrity import SHA1, SHA256, PasswordAlgorithm, PreparedKey, long_term_key
 from fairlead.stun.message import Message, Signature, decode, encode, new_mask
-from turnd.protocol.authentication import Account, Authenticator, AuthFailure, Challenge, Secret, check
+from turnd.protocol.authentication import CLOCK_SKEW, Account, Authenticator, AuthFailure, Challenge, Secret, check
 from turnd.protocol.nonces import NonceMint
 
 REALM = "example.org"
@@ -168,6 +168,21 @@ def test_an_expired_credential_401(over: float) -> None:
     credential = mint(CURRENT.value, "carol", T0 + 60)
     now = later(60 + over)
     assert outcome(request(*credential, now=now), now=now) == Challenge(401, AuthFailure.EXPIRED, credential.username)
+
+
+def test_a_credential_that_lives_too_long_401() -> None:
+    """One in milliseconds would be good for fifty thousand years."""
+    authenticator = Authenticator(REALM, {"alice": "wonderland"}, [CURRENT], max_lifetime=3600)
+    assert accepted(request(*mint(CURRENT.value, "carol", T0 + 3600 + CLOCK_SKEW)), authenticator).user_id == "carol"
+    assert accepted(request("alice", "wonderland"), authenticator).expires is None
+    for expires in (T0 + 3600 + CLOCK_SKEW + 1, (T0 + 600) * 1000):
+        credential = mint(CURRENT.value, "carol", expires)
+        refused = Challenge(401, AuthFailure.TOO_LONG, credential.username)
+        assert outcome(request(*credential), authenticator) == refused
+        assert outcome(request(credential.username, "guess"), authenticator) != refused
+        assert accepted(request(*credential), make()).expires == expires, "where there is no limit"
+        known = accepted(request(*credential), make())
+        assert outcome(request(*credential), authenticator, known=known) is known, "a living allocation goes on"
 
 
 def test_a_secret_that_was_rotated_away_401() -> None:
