@@ -229,6 +229,7 @@ function connect(member, tile) {
   peer.addEventListener("open", showChat);
   peer.addEventListener("message", ({ detail }) => heard(peer, detail));
   peer.addEventListener("trouble", () => showPath(peer));
+  peer.addEventListener("outcome", ({ detail }) => signaling?.send("report", { room: state.room, data: { peer: member.id, ...detail } }));
   showPath(peer);
   return peer;
 }

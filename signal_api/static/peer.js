@@ -1,5 +1,7 @@
 // One member and the connection to it: perfect negotiation, trickle ICE, a data channel, restarts.
 
+import { outcomeOf, told } from "./outcome.js";
+
 const RESTART_AFTER = 2_000; // ms between a failure and the attempt to go another way
 
 // The session id of the o= line (RFC 8866 section 5.2): each RTCPeerConnection has its own and keeps it.
@@ -7,6 +9,7 @@ export const sessionOf = (description) => /^o=\S+ (\S+)/m.exec(description?.sdp 
 
 export class Peer extends EventTarget {
   #send; #local; #making = false; #ignoring = false; #queue = Promise.resolve(); #restart = 0;
+  #since = performance.now(); #outcome = null;
   channel = null; path = null; problem = null; theirs = null;
 
   // `polite` is the member with the larger order; it also makes the first offer, and the other waits for that.
@@ -102,7 +105,14 @@ export class Peer extends EventTarget {
     if (this.pc.connectionState === "failed") {
       this.#restart = setTimeout(() => this.pc.restartIce(), RESTART_AFTER);
     }
+    const outcome = outcomeOf(this.pc.connectionState, this.#outcome);
+    if (outcome) this.#account(outcome, performance.now() - this.#since);
     this.#tell("state");
+  }
+
+  async #account(outcome, ms) {
+    this.#outcome = outcome;
+    this.#tell("outcome", told(await this.pc.getStats(), outcome, ms));
   }
 
   #tell(type, detail) {

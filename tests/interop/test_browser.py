@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+import httpx
 import pytest
 from playwright.async_api import Browser, Page
 
@@ -30,6 +31,7 @@ _ECHOES = 200
 #: Pictures that a tab has seen when its call is read: enough for ICE's checks to be next to nothing.
 _PICTURES = 60
 _WAIT = 20.0
+_API_KEY = "a-key-of-the-test-that-reads"
 
 _PEER = "Object.values(window.fairlead.state.peers)[0]"
 
@@ -103,7 +105,8 @@ def service(daemons: Daemons, tmp_path: Path) -> Service:
         f"turn:{turnd.address(Transport.TCP)}?transport=tcp",
         f"turns:{turnd.address(Transport.TLS)}?transport=tcp",
     )
-    return Service(turnd, daemons.signal_api(*urls, **tls))
+    own = {"api_keys": [{"name": "stats", "value": _API_KEY, "scopes": ["stats"]}]}
+    return Service(turnd, daemons.signal_api(*urls, own=own, **tls))
 
 
 @pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP, Transport.TLS], ids=str)
@@ -130,6 +133,7 @@ async def test_a_call(service: Service, chromium: Browser, tmp_path: Path, trans
         assert 0 < earlier.inbound("audio", "packetsReceived") < later.inbound("audio", "packetsReceived")
         assert_relayed(later, transport)
     assert_counted(second, before, after)
+    assert_reported(service, transport)
     assert after.sum("turnd_allocations", transport=transport) == after.sum("turnd_allocations") >= 2
 
 
@@ -141,6 +145,17 @@ def assert_relayed(stats: Stats, transport: Transport) -> None:
     for pair in stats.of("candidate-pair"):
         if {candidate["candidateType"] for candidate in stats.candidates(pair)} != {"relay"}:
             assert not any(pair[figure] for figure in ("packetsSent", "packetsReceived", "bytesSent", "bytesReceived"))
+
+
+def assert_reported(service: Service, transport: Transport) -> None:
+    """Each tab told the service how it got through, and back ends can read it."""
+    url = f"http://{service.signal_api.address('http')}/v1/admin/rooms/call/relay"
+    members = httpx.get(url, headers={"Authorization": f"Bearer {_API_KEY}"}, trust_env=False).json()["members"]
+    reports = [outcome["report"] for member in members for outcome in member["outcomes"]]
+    assert [(report["outcome"], report["path"], report["protocol"]) for report in reports] == [
+        ("connected", "relay", transport)
+    ] * 2
+    assert {report["peer"] for report in reports} == {member["member"] for member in members}
 
 
 def assert_counted(tabs: list[Stats], before: Samples, after: Samples) -> None:
