@@ -1,5 +1,6 @@
 """STUN servers under Binding requests: how much CPU each answer costs."""
 
+import abc
 import itertools
 import shutil
 import socket
@@ -46,7 +47,7 @@ class Round(NamedTuple):
         return self.cpu_ns / 1000 / max(1, self.answered)
 
 
-class _Process:
+class _Process(abc.ABC):
     """A child that is ready when it has answered a Binding."""
 
     name: str
@@ -65,8 +66,8 @@ class _Process:
                 self.stop()
                 raise ServerError(f"{self.name} answers no Binding")
 
-    def command(self, folder: Path) -> list[str]:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def command(self, folder: Path) -> list[str]: ...
 
     @property
     def pid(self) -> int:

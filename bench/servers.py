@@ -1,5 +1,6 @@
 """The servers that are measured: each starts as the process that its users start, and has one relay thread."""
 
+import abc
 import shutil
 import socket
 import subprocess
@@ -74,7 +75,7 @@ class Place(NamedTuple):
         return cls(address, topology.relay_host, relay_ports, topology.peer_host, core)
 
 
-class Process:
+class Process(abc.ABC):
     """A TURN server as a child process, with a folder of its own that the command line may be written with."""
 
     name: str
@@ -93,9 +94,9 @@ class Process:
             self._process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
         self._await_answer()
 
+    @abc.abstractmethod
     def command(self, place: Place, folder: Path) -> list[str]:
         """What starts it; raises ServerError."""
-        raise NotImplementedError
 
     @property
     def pid(self) -> int:

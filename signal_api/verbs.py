@@ -25,6 +25,7 @@ from signal_api.rooms import Room, recipients
 from signal_api.steward import Steward
 
 T = TypeVar("T")
+R = TypeVar("R", Kick, Unban)
 
 
 class Reply(enum.Enum):
@@ -166,24 +167,20 @@ class Verbs:
         return Reply.OK
 
     async def _kick(self, client: Client, frame: ClientFrame) -> Outcome:
-        body = _body(_kick, frame)
-        if isinstance(body, Refusal):
-            return body
-        room = frame.room or body.room
-        if room is None or room not in client.session.rooms:
-            return _NOT_IN
+        wish = _about_a_room(_kick, client, frame)
+        if isinstance(wish, Refusal):
+            return wish
+        room, body = wish
         if (body.member is None) == (body.user is None):
             return Refusal(ErrorCode.BAD_REQUEST, "name a member or a user")
         change = await self.steward.kick(room, Who(body.member, body.user), body.seconds, client)
         return change if isinstance(change, Refusal) else Reply.OK
 
     async def _unban(self, client: Client, frame: ClientFrame) -> Outcome:
-        body = _body(_unban, frame)
-        if isinstance(body, Refusal):
-            return body
-        room = frame.room or body.room
-        if room is None or room not in client.session.rooms:
-            return _NOT_IN
+        wish = _about_a_room(_unban, client, frame)
+        if isinstance(wish, Refusal):
+            return wish
+        room, body = wish
         change = await self.steward.lift(room, body.user, client)
         return change if isinstance(change, Refusal) else Reply.OK
 
@@ -275,3 +272,12 @@ def _body(decoder: msgspec.json.Decoder[T], frame: ClientFrame) -> T | Refusal:
         return decoder.decode(frame.data)
     except msgspec.DecodeError as error:
         return Refusal(ErrorCode.BAD_REQUEST, f"the data of {frame.type} is not understood: {error}")
+
+
+def _about_a_room(decoder: msgspec.json.Decoder[R], client: Client, frame: ClientFrame) -> tuple[str, R] | Refusal:
+    """The room that a frame names, in which its client has to be, and its data."""
+    body = _body(decoder, frame)
+    if isinstance(body, Refusal):
+        return body
+    room = frame.room or body.room
+    return (room, body) if room is not None and room in client.session.rooms else _NOT_IN

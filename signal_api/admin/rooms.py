@@ -106,4 +106,5 @@ def _alteration(asked: RoomChange, whole: bool = False) -> Alteration:
 def _kicked(change: Change | Refusal) -> Kicked:
     if isinstance(change, Refusal):
         raise RefusedError(change)
-    return Kicked(members=[member.id for member in change.gone])
+    guests = [member.id for member in change.gone if member.user is None]
+    return Kicked(members=[member.id for member in change.gone], guests=guests)

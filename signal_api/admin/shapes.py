@@ -125,6 +125,10 @@ class NewBan(_Request):
 
 class Kicked(BaseModel):
     members: list[str]
+    guests: list[str] = Field(
+        description="Those of them who came without a name of their own, by the join key or by none: a ban holds for a "
+        "name, so they may come back. Change signal_api.join_key, or let people in by tokens, to keep them out."
+    )
 
 
 class Publication(_Request):

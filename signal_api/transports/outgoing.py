@@ -1,5 +1,6 @@
 """The way out of a connection that one task writes: a bounded queue, and patience with who does not read it."""
 
+import abc
 from collections.abc import Callable, Sequence
 
 from signal_api.asgi import Receive
@@ -13,7 +14,7 @@ from signal_api.transports.outbox import Outbox
 _CLOSE_TIMEOUT = 10.0
 
 
-class Outgoing:
+class Outgoing(abc.ABC):
     """Queues frames for `_write`, the task of the transport that takes them; satisfies signal_api.clients.Connection
     once a transport has said how a frame looks on its wire and what giving up means."""
 
@@ -53,12 +54,12 @@ class Outgoing:
         code = self._outbox.closing or CloseCode.INTERNAL_ERROR
         return code, last_words(code, self._reason)
 
-    def _encode(self, frame: ServerFrame, seq: int | None) -> bytes:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _encode(self, frame: ServerFrame, seq: int | None) -> bytes: ...
 
+    @abc.abstractmethod
     def _give_up(self) -> None:
         """Who reads neither frames nor the close is waited for no longer."""
-        raise NotImplementedError
 
 
 def note_close(hub: Hub, code: CloseCode, give_up: Callable[[], None]) -> None:

@@ -4,6 +4,7 @@ For an app under ASGI each connection has a task and a queue, and each message t
 the scope has an extension: `scope["extensions"][TAKE_OVER](successor)`.
 """
 
+import abc
 import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, cast
@@ -31,7 +32,7 @@ def portions(data: bytes) -> Iterable[bytes]:
     return (data[start : start + _PORTION] for start in range(0, len(data), _PORTION))
 
 
-class Successor(asyncio.Protocol):
+class Successor(asyncio.Protocol, abc.ABC):
     """Who goes on with a connection, and is counted among those of the server while it lasts."""
 
     __slots__ = ("_among",)
@@ -45,9 +46,9 @@ class Successor(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._among.discard(self)
 
+    @abc.abstractmethod
     def shutdown(self) -> None:
         """uvicorn stops."""
-        raise NotImplementedError
 
 
 #: From now on the connection is the successor's; False, and nothing has changed, when that cannot be.

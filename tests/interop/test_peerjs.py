@@ -2,12 +2,11 @@
 where it has to, reaches them through turnd with the servers that /v1/ice names.
 """
 
-import asyncio
 import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jwt
 import pytest
@@ -16,11 +15,11 @@ from playwright.async_api import Browser, Page
 from fairlead.datagram import Transport
 from tests.architecture.house import ROOT
 from tests.interop.site import served
+from tests.interop.tabs import WAIT, run
 from tests.npm import installed
 from tests.processes import AUTH, Daemon, Daemons
 
 ISSUER, SIGNING_KEY = "https://login.example", "a shared secret of thirty-two bytes"
-_WAIT = 20.0
 
 _PAGE = """<!doctype html><title>PeerJS</title><script src="/peerjs.min.js"></script><script>
 const options = { host: HOST, port: PORT, path: "/", secure: false };
@@ -92,14 +91,9 @@ class Site(NamedTuple):
 
     async def tab(self) -> Page:
         page = await (await self.browser.new_context()).new_page()
-        page.set_default_timeout(_WAIT * 1000)
+        page.set_default_timeout(WAIT * 1000)
         await page.goto(f"{self.origin}/index.html")
         return page
-
-
-async def run(page: Page, expression: str, argument: Any = None) -> Any:
-    async with asyncio.timeout(_WAIT):
-        return await page.evaluate(expression, argument)
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 """The TypeScript client: built as its users build it, its own tests, and its example between two Chromium tabs."""
 
-import asyncio
 import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 import pytest
@@ -14,12 +13,12 @@ from playwright.async_api import Browser, Page
 from fairlead.datagram import Transport
 from tests.architecture.house import ROOT
 from tests.interop.site import served
+from tests.interop.tabs import WAIT, run
 from tests.npm import installed
 from tests.processes import AUTH, JOIN_KEY, Daemon, Daemons, wait_for
 from tests.skipping import require_program
 
 SDK = ROOT / "sdk" / "js"
-_WAIT = 20.0
 
 #: A session in a room, and what it hears of the others.
 _JOIN = """async ([server, token, transports]) => {
@@ -89,7 +88,7 @@ class Service(NamedTuple):
 
     async def tab(self, **wishes: str) -> Page:
         tab = await (await self.browser.new_context()).new_page()
-        tab.set_default_timeout(_WAIT * 1000)
+        tab.set_default_timeout(WAIT * 1000)
         await tab.goto(f"{self.origin}/{'index.html#' + urlencode(wishes) if wishes else 'blank.html'}")
         return tab
 
@@ -97,11 +96,6 @@ class Service(NamedTuple):
         tab = await self.tab()
         await run(tab, _JOIN, [self.server, JOIN_KEY, transports])
         return tab
-
-
-async def run(tab: Page, expression: str, argument: Any = None) -> Any:
-    async with asyncio.timeout(_WAIT):
-        return await tab.evaluate(expression, argument)
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ async def test_a_kick_by_a_back_end_sticks_and_a_ban_is_seen_and_taken_back(
     eve = await service.enter(token=token(service.clock, "eve", jti="t1"), rooms=["r"])
     member = (await eve.hear("joined"))["data"]["self"]["id"]
     kicked = await admin.post("/rooms/r/kick", json={"member": member, "seconds": 60})
-    assert kicked.json() == {"members": [member]}
+    assert kicked.json() == {"members": [member], "guests": []}
     assert await eve.end() == 4006
     again = await service.enter(token=token(service.clock, "eve", jti="t1"))
     assert await again.end() == 4001
@@ -82,8 +82,22 @@ async def test_a_kick_by_a_back_end_sticks_and_a_ban_is_seen_and_taken_back(
     await other.hear("joined")
 
 
+async def test_who_has_no_name_is_sent_out_and_named_as_one_who_may_come_back(
+    admin: httpx.AsyncClient, service: Service
+) -> None:
+    """A ban holds for a name. The back end is told so, rather than left to believe that the guest is kept out."""
+    guest = await service.enter(rooms=["r"])
+    member = (await guest.hear("joined"))["data"]["self"]["id"]
+    kicked = await admin.post("/rooms/r/kick", json={"member": member, "seconds": 60})
+    assert kicked.json() == {"members": [member], "guests": [member]}
+    assert await guest.end() == 4006
+    assert (await admin.get("/rooms/r/bans")).status_code == 200
+    again = await service.enter(rooms=["r"])
+    await again.hear("joined")
+
+
 async def test_a_user_is_kept_out_of_a_room_that_nobody_has_opened(admin: httpx.AsyncClient, service: Service) -> None:
-    assert (await admin.post("/rooms/later/bans", json={"user": "eve"})).json() == {"members": []}
+    assert (await admin.post("/rooms/later/bans", json={"user": "eve"})).json() == {"members": [], "guests": []}
     eve = await service.enter(token=token(service.clock, "eve"), rooms=["later"])
     assert (await eve.hear("error"))["data"]["code"] == "banned"
 

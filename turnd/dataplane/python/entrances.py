@@ -1,5 +1,6 @@
 """Where clients come in: a UDP listener on one address, one on all addresses, or the streams that others read."""
 
+import abc
 import socket
 from collections.abc import Callable, Hashable
 from struct import Struct
@@ -22,7 +23,7 @@ _IPV6_INFO = Struct("=16sI")
 _INFO_SPACE = socket.CMSG_SPACE(_IPV6_INFO.size)
 
 
-class Entrance:
+class Entrance(abc.ABC):
     """Clients by what tells them apart here, and the ways back to them."""
 
     def __init__(self, switchboard: Switchboard) -> None:
@@ -40,11 +41,11 @@ class Entrance:
         if client is not None and not client.relays:
             del self._clients[self._key(five_tuple)]
 
-    def way_to(self, five_tuple: FiveTuple, via: Via) -> tuple[Transmit, SocketAddress]:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def way_to(self, five_tuple: FiveTuple, via: Via) -> tuple[Transmit, SocketAddress]: ...
 
-    def _key(self, five_tuple: FiveTuple) -> Hashable:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _key(self, five_tuple: FiveTuple) -> Hashable: ...
 
 
 class Streams(Entrance):
@@ -105,8 +106,8 @@ class Listener(Entrance):
         elif not is_binding_request(data) or not self._bindings.take(data, five_tuple, self.way_to):
             self._switchboard.hand_up(Datagram(data, five_tuple, self._via))
 
-    def _five_tuple(self, origin: Any) -> FiveTuple:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _five_tuple(self, origin: Any) -> FiveTuple: ...
 
 
 class ExactListener(Listener):
