@@ -60,23 +60,42 @@ def with_length(message: bytes, end: int) -> bytes:
     return message[:2] + (end - 20).to_bytes(2) + message[4:]
 
 
+class PreparedMac:
+    """HMAC (RFC 2104) under one key, whose two blocks are hashed once: what hmac.digest says, at less than half of its
+    price for short messages."""
+
+    def __init__(self, key: bytes, digest: str) -> None:
+        block = hashlib.new(digest).block_size
+        if len(key) > block:
+            key = hashlib.new(digest, key).digest()
+        padded = int.from_bytes(key.ljust(block, b"\0"))
+        self._inner, self._outer = (
+            hashlib.new(digest, (padded ^ int.from_bytes(pad * block)).to_bytes(block)) for pad in (b"\x36", b"\x5c")
+        )
+
+    def digest(self, covered: bytes) -> bytes:
+        """The whole HMAC over these bytes."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(covered)
+        outer.update(inner.digest())
+        return outer.digest()
+
+
 class PreparedKey(bytes):
     """A key whose HMAC is set up once, for whoever uses it again and again; it equals its bytes."""
 
     integrity: Integrity
-    _mac: hmac.HMAC
+    _mac: PreparedMac
 
     def __new__(cls, key: bytes, integrity: Integrity) -> "PreparedKey":
         prepared = super().__new__(cls, key)
         prepared.integrity = integrity
-        prepared._mac = hmac.new(key, digestmod=integrity.digest)
+        prepared._mac = PreparedMac(key, integrity.digest)
         return prepared
 
     def digest(self, covered: bytes) -> bytes:
         """The whole HMAC over these bytes."""
-        mac = self._mac.copy()
-        mac.update(covered)
-        return mac.digest()
+        return self._mac.digest(covered)
 
 
 def compute(integrity: Integrity, key: bytes, message: bytes, offset: int, size: int) -> bytes:

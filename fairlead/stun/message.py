@@ -167,7 +167,11 @@ def encode(
 
     Integrity comes behind all attributes, FINGERPRINT last.
     """
-    body = b"".join([_attribute(each.type, each.encode(value, mask)) for each, value in attributes])
+    pieces: list[bytes] = []
+    for each, value in attributes:
+        written = each.kind.write(value, mask)
+        pieces += _HEAD.pack(each.type, len(written)), written, _PADDING[len(written) & 3]
+    body = b"".join(pieces)
     kind = message_type(method, message_class)
     if signature is not None:
         integrity, key = signature

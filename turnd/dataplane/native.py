@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 from fairlead.buckets import UNLIMITED, Rate
 from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
@@ -152,11 +153,23 @@ class NativeEngine:
 
 
 def _item(listener: int, path: int, client: tuple[str, tuple[str, int], tuple[str, int]] | None, data: bytes) -> HandUp:
-    via = Via(listener, path)
     if client is None:
-        return StreamData(via, data)
+        return StreamData(Via(listener, path), data)
     transport, source, server = client
-    return Datagram(data, FiveTuple(_TRANSPORTS[transport], Address(*source), Address(*server)), via)
+    return Datagram(data, FiveTuple(_TRANSPORTS[transport], Address(*source), _server(server)), _via(listener, path))
+
+
+# Of listeners, threads and our own addresses there are few.
+
+
+@lru_cache(maxsize=64)
+def _via(listener: int, path: int) -> Via:
+    return Via(listener, path)
+
+
+@lru_cache(maxsize=64)
+def _server(address: tuple[str, int]) -> Address:
+    return Address(*address)
 
 
 def _usage(packets: list[int], octets: list[int]) -> Usage:

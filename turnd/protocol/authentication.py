@@ -205,8 +205,10 @@ def check(
     `known` is the account of the living allocation on the request's 5-tuple. Its key stands for its username, so
     that the allocation outlives the expiry of its credential and the secret that made it.
     """
-    algorithm = next((row for row in ALGORITHMS if request.has(row.integrity.attribute)), None)
-    if algorithm is None:
+    for algorithm in ALGORITHMS:
+        if request.has(algorithm.integrity.attribute):
+            break
+    else:
         return Challenge(401, AuthFailure.MISSING)
     try:
         username, realm, nonce = request.first(USERNAME), request.first(REALM), request.first(NONCE)

@@ -136,7 +136,8 @@ mod tests {
         let (mint, at) = (NonceMint::new(b"sixteen bytes...."), client("[2001:db8::1]:1"));
         let nonce = mint.mint(at, NOW);
         for place in 0..NONCE {
-            for byte in 0..=255 {
+            // Miri takes its time for each.
+            for byte in (0..=255).step_by(if cfg!(miri) { 85 } else { 1 }) {
                 let mut changed = nonce;
                 changed[place] = byte;
                 assert_eq!(mint.check(&changed, at, NOW), byte == nonce[place]);

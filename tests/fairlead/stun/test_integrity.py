@@ -15,6 +15,8 @@ from fairlead.stun.integrity import (
     SHA256,
     Integrity,
     PasswordAlgorithm,
+    PreparedKey,
+    PreparedMac,
     compute,
     long_term_key,
     opaque_string,
@@ -24,6 +26,21 @@ from fairlead.stun.message import Signature, decode, encode
 from tests.fairlead.stun.values import masks
 
 MASK = bytes.fromhex("2112a442b7e7a701bc34d686fa87dfae")
+
+
+@given(key=st.binary(max_size=200), message=st.binary(max_size=300), digest=st.sampled_from(["sha1", "sha256"]))
+def test_a_prepared_mac_is_that_of_the_standard_library(key: bytes, message: bytes, digest: str) -> None:
+    mac = PreparedMac(key, digest)
+    for text in (message, b"", message):
+        assert mac.digest(text) == hmac.digest(key, text, digest)
+
+
+@pytest.mark.parametrize("integrity", [SHA1, SHA256])
+def test_a_prepared_key_is_its_bytes(integrity: Integrity) -> None:
+    key, message = b"sixteen bytes...", bytes(40)
+    prepared = PreparedKey(key, integrity)
+    assert prepared == key
+    assert compute(integrity, prepared, message, 40, 20) == compute(integrity, key, message, 40, 20)
 
 
 def test_rfc8489_9_2_2_example() -> None:
