@@ -142,13 +142,19 @@ impl Mailbox {
 
     fn wake(&self) {
         self.is_full.store(true, Release);
+        self.ring();
+    }
+
+    fn ring(&self) {
         if !self.is_rung.swap(true, AcqRel) {
             self.bell.ring();
         }
     }
 
-    /// Unreadable again. To be followed by take(): whoever speaks in between has rung for it.
+    /// Unreadable again. To be followed by take(): whoever speaks in between has rung for it. That nobody has rung is
+    /// said here and not by take() alone, for it may have taken what somebody said who rang only then.
     pub fn silence(&self) {
+        self.is_rung.swap(false, AcqRel);
         self.bell.silence();
     }
 
@@ -211,6 +217,25 @@ mod tests {
         assert!(is_rung());
         mailbox.take(&mut commands, &mut strays);
         assert_eq!(commands.len(), MOST_LEFT + 2);
+    }
+
+    #[test]
+    fn a_bell_that_rings_for_what_was_taken_rings_again() {
+        let mailbox = Mailbox::new().unwrap();
+        let epoll = Epoll::new().unwrap();
+        epoll.reserve(mailbox.as_raw_fd(), 0).unwrap();
+        epoll.watch(mailbox.as_raw_fd(), 0);
+        let (mut commands, mut strays, mut tokens) = (VecDeque::new(), VecDeque::new(), Vec::new());
+        // Somebody speaks; a packet wakes the thread, which takes it; only then does the bell ring.
+        mailbox.leave(Command::Stop);
+        mailbox.take(&mut commands, &mut strays);
+        mailbox.ring();
+        mailbox.silence();
+        mailbox.take(&mut commands, &mut strays);
+        assert_eq!(commands.len(), 1);
+        mailbox.post(Command::Stop);
+        epoll.wait(&mut tokens, 0).unwrap();
+        assert_eq!(tokens, [0]);
     }
 
     #[test]
