@@ -10,6 +10,7 @@ import pytest
 from fairlead_client import Client, Frame, Room, Session, SignalingError
 from fairlead_client.backoff import is_final, pause
 from fairlead_client.frames import Json
+from fairlead_client.streams import events_of
 from fairlead_client.transports import OPENERS, ClosedError, Line, PollLine, close_code
 from signal_api.messages import server_frame
 from signal_api.refusals import CloseCode
@@ -53,7 +54,7 @@ def drop(service: Service, client: Client, code: CloseCode = CloseCode.ROTATE) -
     found.connection.close(code)
 
 
-@pytest.mark.parametrize("transport", ["websocket", "poll"])
+@pytest.mark.parametrize("transport", ["websocket", "sse", "poll"])
 async def test_two_meet_and_talk(service: Service, transport: str) -> None:
     async with entered(service, transport) as one, entered(service) as other:
         here = await one.join("r", meta={"name": "one"})
@@ -75,7 +76,7 @@ async def test_two_meet_and_talk(service: Service, transport: str) -> None:
         assert not here.members
 
 
-@pytest.mark.parametrize("transport", ["websocket", "poll"])
+@pytest.mark.parametrize("transport", ["websocket", "sse", "poll"])
 async def test_nothing_is_lost_or_doubled_when_the_connection_breaks(service: Service, transport: str) -> None:
     async with entered(service, transport) as one, entered(service) as other:
         here, there = await one.join("r"), await other.join("r")
@@ -112,6 +113,10 @@ async def test_refusals_have_codes(service: Service) -> None:
     assert caught.value.code == "4001"
     with pytest.raises(SignalingError) as caught:
         async with entered(service, "poll", token="wrong"):
+            pass
+    assert caught.value.code == "4001"
+    with pytest.raises(SignalingError) as caught:
+        async with entered(service, "sse", token="wrong"):
             pass
     assert caught.value.code == "4001"
     async with entered(service) as client:
@@ -161,6 +166,50 @@ async def test_where_websockets_are_stopped_it_goes_by_polls(service: Service) -
     async with asyncio.timeout(_WAIT), session:
         assert session.sid is not None
         assert len(tried) == 1
+
+
+async def test_where_websockets_are_refused_a_stream_serves(service: Service) -> None:
+    """As behind a proxy that knows none."""
+
+    async def refused(base: str, hello: Json) -> Line:
+        raise ClosedError(1006, "HTTP 400")
+
+    session = Session(
+        f"http://{service.authority}", JOIN_KEY, openers=OPENERS | {"websocket": refused}, dice=lambda: 0.0
+    )
+    client = Client(session)
+    async with asyncio.timeout(_WAIT), session:
+        room = await client.join("r")
+        found = service.hub.roster.get(session.sid or "")
+        assert found is not None
+        assert found.connection is not None
+        assert found.connection.transport == "sse"
+        found.deliver(server_frame("x.line", '"a\u2028b"'.encode(), room="r"))
+        assert (await next_of(room, "x.line")).data == "a\u2028b", "no line ends there"
+        await room.leave()
+
+
+async def test_a_member_tells_how_a_connection_went(service: Service) -> None:
+    async with entered(service) as client:
+        room = await client.join("r")
+        await room.report("connected", "m_other", path="relay", protocol="tls", connect_ms=420.4)
+        await room.report("failed")
+        assert service.instruments.reports["connected", "relay"] == 1
+        assert service.instruments.reports["failed", "none"] == 1
+        with pytest.raises(SignalingError):
+            await room.report("wonderful")
+
+
+@pytest.mark.parametrize("cut", [1, 3, 1000])
+async def test_a_stream_is_read_however_it_is_cut(cut: int) -> None:
+    text = b': hb\n\nid: e.1\ndata: {"a":\ndata: 1}\n\nretry: 9\n\ndata: "\xc3\xa9"\r\n\r\nid: e.2\n\ndata: unfinished'
+
+    async def parts() -> AsyncIterator[bytes]:
+        for start in range(0, len(text), cut):
+            yield text[start : start + cut]
+
+    events = [event async for event in events_of(parts())]
+    assert events == [("e.1", '{"a":\n1}'), ("", '"é"')]
 
 
 async def test_a_post_that_fails_ends_the_connection() -> None:

@@ -85,7 +85,7 @@ class Client:
 
 @contextlib.asynccontextmanager
 async def connect(
-    server: str, token: Token | None = None, transports: Sequence[str] = ("websocket", "poll")
+    server: str, token: Token | None = None, transports: Sequence[str] = ("websocket", "sse", "poll")
 ) -> AsyncIterator[Client]:
     """A client at a server, such as https://signal.example.org, as long as the context lasts.
 

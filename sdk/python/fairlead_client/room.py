@@ -32,6 +32,26 @@ class Room:
         """To everybody else, a member, a list of members, or {"user": ...}; raises SignalingError."""
         await self._session.request(kind, room=self.name, to=to, data=data)
 
+    async def report(
+        self,
+        outcome: str,
+        peer: str | None = None,
+        *,
+        path: str = "none",
+        protocol: str = "none",
+        connect_ms: float | None = None,
+        detail: str = "",
+    ) -> None:
+        """Tells the server how the connection to a member went: connected, failed, or lost after it was connected.
+        `path` is the kind of our candidate (host, srflx, prflx, relay), `protocol` how we speak to a relay (udp, tcp,
+        tls). Beside what turnd saw it answers why a call failed. Raises SignalingError."""
+        told: Json = {"outcome": outcome, "path": path, "protocol": protocol, "detail": detail}
+        if peer is not None:
+            told["peer"] = peer
+        if connect_ms is not None:
+            told["connect_ms"] = round(connect_ms)
+        await self._session.request("report", room=self.name, data=told)
+
     async def leave(self) -> None:
         await self._session.request("leave", room=self.name)
         self.end("left")

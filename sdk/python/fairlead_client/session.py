@@ -36,7 +36,7 @@ class Session:
         self,
         server: str,
         token: Token | None = None,
-        transports: Sequence[str] = ("websocket", "poll"),
+        transports: Sequence[str] = ("websocket", "sse", "poll"),
         openers: Mapping[str, Opener] = OPENERS,
         dice: Callable[[], float] = random.random,
     ) -> None:

@@ -1,5 +1,6 @@
 """The ways to a session: each brings frames in their order, takes frames, and says how it ended."""
 
+import abc
 import asyncio
 import json
 from collections import deque
@@ -13,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.typing import Origin, Subprotocol
 
 from fairlead_client.frames import Json
+from fairlead_client.streams import events_of
 
 #: frames that one request may bring
 _MOST_FRAMES = 32
@@ -94,8 +96,8 @@ def _closed(error: ConnectionClosed) -> ClosedError:
     )
 
 
-class PollLine:
-    """A session by requests: one waits for events, one at a time brings frames."""
+class HttpLine(abc.ABC):
+    """A session by requests: one brings events, in its own way, and one at a time brings frames."""
 
     def __init__(self, http: httpx.AsyncClient, welcome: Json, after: str) -> None:
         self._http = http
@@ -104,26 +106,17 @@ class PollLine:
         self._after = after
         first: Json = {"type": "welcome", "data": welcome}
         self._frames = deque([first if welcome["resumed"] else first | {"seq": 1}])
-        self._replies = asyncio.Event()
+        self._news = asyncio.Event()
         self._posting = asyncio.Lock()
         self._failure: ClosedError | None = None
+        self._reading = asyncio.create_task(self._run())
 
     async def receive(self) -> Json:
         while not self._frames:
-            poll = asyncio.ensure_future(self._poll())
-            reply = asyncio.ensure_future(self._replies.wait())
-            try:
-                await asyncio.wait((poll, reply), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                reply.cancel()
-                if not poll.done():
-                    poll.cancel()
-                    await asyncio.gather(poll, return_exceptions=True)
-            self._replies.clear()
             if self._failure is not None:
                 raise self._failure
-            if poll.done() and not poll.cancelled():
-                poll.result()
+            self._news.clear()
+            await self._news.wait()
         frame = self._frames.popleft()
         if frame["type"] == "close":
             raise ClosedError(frame["data"]["code"], frame["data"]["reason"])
@@ -135,12 +128,13 @@ class PollLine:
                 for start in range(0, len(frames), _MOST_FRAMES):
                     await self._post(frames[start : start + _MOST_FRAMES])
         except ClosedError as error:
-            # Polls may go on as if nothing had happened; what was not sent is sent again by the next connection.
-            self._failure = error
-            self._replies.set()
+            # Events may go on as if nothing had happened; what was not sent is sent again by the next connection.
+            self._fail(error)
             raise
 
     async def close(self, leave: bool) -> None:
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
         try:
             if leave:
                 await self._http.delete(self._path, headers=self._headers)
@@ -149,11 +143,25 @@ class PollLine:
         finally:
             await self._http.aclose()
 
-    async def _poll(self) -> None:
-        query = {"after": self._after, "wait": str(_POLL)}
-        body = await _ask(self._http, "GET", f"{self._path}/events", params=query, headers=self._headers)
-        self._after = body["next"]
-        self._frames.extend(body["events"])
+    @abc.abstractmethod
+    async def _read(self) -> None:
+        """Brings events for as long as there are any; raises ClosedError."""
+
+    async def _run(self) -> None:
+        try:
+            await self._read()
+        except ClosedError as error:
+            self._fail(error)
+        except (httpx.HTTPError, ValueError) as error:
+            self._fail(ClosedError(FAILED, str(error) or type(error).__name__))
+
+    def _bring(self, *frames: Json) -> None:
+        self._frames.extend(frames)
+        self._news.set()
+
+    def _fail(self, error: ClosedError) -> None:
+        self._failure = error
+        self._news.set()
 
     async def _post(self, frames: Sequence[Json]) -> None:
         body = await _ask(self._http, "POST", f"{self._path}/messages", json=list(frames), headers=self._headers)
@@ -161,13 +169,52 @@ class PollLine:
             if "re" not in result:
                 continue
             if not result["ok"]:
-                self._frames.append({"type": "error", "re": result["re"], "data": result["error"]})
+                self._bring({"type": "error", "re": result["re"], "data": result["error"]})
             elif frame["type"] not in _ANSWERED:
-                self._frames.append({"type": "ok", "re": result["re"]})
-        self._replies.set()
+                self._bring({"type": "ok", "re": result["re"]})
+
+
+class PollLine(HttpLine):
+    """Events by one question after the other."""
+
+    async def _read(self) -> None:
+        while True:
+            query = {"after": self._after, "wait": str(_POLL)}
+            body = await _ask(self._http, "GET", f"{self._path}/events", params=query, headers=self._headers)
+            self._after = body["next"]
+            self._bring(*body["events"])
+            if any(event["type"] == "close" for event in body["events"]):
+                return
+
+
+class StreamLine(HttpLine):
+    """Events by one reply that does not end; between them the server sends a sign of life."""
+
+    async def _read(self) -> None:
+        headers = self._headers | {"Accept": "text/event-stream"}
+        request = self._http.stream("GET", f"{self._path}/events", params={"after": self._after}, headers=headers)
+        async with request as reply:
+            if reply.status_code != httpx.codes.OK:
+                await reply.aread()
+                raise _refused(reply)
+            async for event in events_of(reply.aiter_bytes()):
+                frame = json.loads(event.data)
+                if frame["type"] != "welcome" or not frame["data"]["resumed"]:  # That is known already.
+                    self._bring(frame)
+                if frame["type"] == "close":
+                    return
+        raise ClosedError(FAILED, "the stream ended")
 
 
 async def open_polls(base: str, hello: Json) -> Line:
+    return await _open(PollLine, base, hello)
+
+
+async def open_stream(base: str, hello: Json) -> Line:
+    return await _open(StreamLine, base, hello)
+
+
+async def _open(kind: type[PollLine | StreamLine], base: str, hello: Json) -> Line:
     http = httpx.AsyncClient(base_url=base, timeout=_POLL + _PATIENCE)
     try:
         welcome = await _ask(http, "POST", "/v1/sessions", json=hello)
@@ -175,7 +222,7 @@ async def open_polls(base: str, hello: Json) -> Line:
         await http.aclose()
         raise
     after = hello["resume"]["after"] if welcome["resumed"] else f"{welcome['epoch']}.1"
-    return PollLine(http, welcome, after)
+    return kind(http, welcome, after)
 
 
 async def _ask(http: httpx.AsyncClient, method: str, path: str, **rest: Any) -> Json:
@@ -186,11 +233,16 @@ async def _ask(http: httpx.AsyncClient, method: str, path: str, **rest: Any) -> 
     if reply.is_success:
         body: Json = reply.json()
         return body
+    raise _refused(reply)
+
+
+def _refused(reply: httpx.Response) -> ClosedError:
+    """What a reply that is no good means for the connection."""
     try:
         problem = reply.json()
     except ValueError:
         problem = {}
-    raise ClosedError(close_code(reply.status_code, problem.get("code")), problem.get("detail", reply.reason_phrase))
+    return ClosedError(close_code(reply.status_code, problem.get("code")), problem.get("detail", reply.reason_phrase))
 
 
 def close_code(status: int, code: str | None = None) -> int:
@@ -202,4 +254,4 @@ def close_code(status: int, code: str | None = None) -> int:
     return _CLOSE_CODES.get(status, FAILED)
 
 
-OPENERS: dict[str, Opener] = {"websocket": open_websocket, "poll": open_polls}
+OPENERS: dict[str, Opener] = {"websocket": open_websocket, "sse": open_stream, "poll": open_polls}
