@@ -124,10 +124,15 @@ class _Parser(h11.Connection):
     """Takes no request that another server on the way may have understood otherwise (RFC 9112 section 11.2), and none
     with a head that is too long, also where it came in one piece."""
 
+    #: whether the answer to the last request has no body
+    is_head = False
+
     def next_event(self) -> Any:
         event = super().next_event()
-        if isinstance(event, h11.Request) and (_size(event) > MAX_HEAD or not _is_clear(event)):
-            raise h11.RemoteProtocolError("this request is refused")
+        if isinstance(event, h11.Request):
+            self.is_head = event.method == b"HEAD"
+            if _size(event) > MAX_HEAD or not _is_clear(event):
+                raise h11.RemoteProtocolError("this request is refused")
         return event
 
 
@@ -146,7 +151,7 @@ class _Connection(H11Protocol):
 
     def __init__(self, doorstep: Doorstep, **given: Any) -> None:
         super().__init__(**given)
-        self.conn = _Parser(h11.SERVER, MAX_HEAD)
+        self.conn: _Parser = _Parser(h11.SERVER, MAX_HEAD)
         self._doorstep = doorstep
         self._source: bytes | None = None
         self._is_here = False
@@ -188,11 +193,9 @@ class _Connection(H11Protocol):
             reply = problem_reply(refusal)
             length = str(len(reply.body))
             headers = [*reply.headers.items(), ("content-length", length), ("connection", "close")]
-            for part in (
-                h11.Response(status_code=reply.status, headers=headers, reason=refusal.code.status.phrase.encode()),
-                h11.Data(data=reply.body),
-                h11.EndOfMessage(),
-            ):
+            head = h11.Response(status_code=reply.status, headers=headers, reason=refusal.code.status.phrase.encode())
+            body = b"" if self.conn.is_head else reply.body
+            for part in (head, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(part) or b"")
         if self.cycle is not None:
             self.cycle.disconnected = True  # What the app may say yet has nowhere to go.

@@ -31,6 +31,11 @@ class Caller:
             length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
             return int(head.split()[1]), (await self._reader.readexactly(length)).decode()
 
+    async def head(self) -> int:
+        """The status of a reply that is nothing but its head."""
+        async with asyncio.timeout(20):
+            return int((await self._reader.readuntil(b"\r\n\r\n")).split()[1])
+
     async def is_over(self) -> bool:
         """Waits for the end, which is rude where something of ours was still on its way; tells that there was nothing
         more."""
@@ -181,6 +186,16 @@ async def test_what_is_no_request_is_told_so(call: Call, service: Service, said:
     assert (status, '"code":"bad_request"' in body) == (400, True)
     assert await caller.is_over()
     assert _turned_away(service) == {"malformed": 1}
+
+
+@pytest.mark.parametrize(
+    "framing", ["Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "X: " + "x" * 20000 + "\r\n\r\n"]
+)
+async def test_a_refusal_to_who_asks_for_the_head_alone_is_that(call: Call, service: Service, framing: str) -> None:
+    caller = await call(service)
+    caller.say(HEAD.replace("GET", "HEAD") + framing)
+    assert await caller.head() == 400
+    assert await caller.is_over()
 
 
 async def test_nonsense_behind_an_answer_only_ends_the_connection(call: Call, service: Service) -> None:
