@@ -156,9 +156,9 @@ impl Upstairs {
         let mut guard = lock(&self.waiting);
         let Waiting { lines: [known, introduced, strangers], faults, is_rung } = &mut *guard;
         let few = strangers.items.len().min(most.div_ceil(STRANGERS_SHARE));
-        let some = introduced.items.len().min(most / INTRODUCED_SHARE);
+        let some = introduced.items.len().min(most.div_ceil(INTRODUCED_SHARE));
         let mut taken = Vec::new();
-        known.take(most - some - few, &mut taken);
+        known.take(most.saturating_sub(some + few), &mut taken);
         introduced.take(some, &mut taken);
         strangers.take(few, &mut taken);
         if [known, introduced, strangers].iter().all(|line| line.items.is_empty()) && faults.is_empty() {
@@ -218,5 +218,7 @@ mod tests {
         assert_eq!(lines(&upstairs.take(512)), [507, 0, 5]);
         assert_eq!(lines(&upstairs.take(512)), [493, 0, 0]);
         assert!(upstairs.take(512).is_empty());
+        hand_up(&upstairs, Line::Introduced, 1);
+        assert_eq!(lines(&upstairs.take(1)), [0, 1, 0]);
     }
 }
