@@ -259,15 +259,50 @@ def test_what_is_read_at_once_is_what_the_library_reads(body: bytes, place: int,
     parcel = bytearray(text(body).serialize(mask=True))
     if not is_whole:
         parcel[place % len(parcel)] = value
-    read = Framing(MOST).whole_text(bytes(parcel))
+    parcels = bytes(parcel) + text(b"next").serialize(mask=True)
+    read = Framing(MOST).whole_texts(parcels)
     if is_whole:
-        assert read == body
-    if read is not None:
+        assert read == [body, b"next"]
+    if read:
         framing = Framing(MOST).fresh()
-        framing.receive_data(bytes(parcel))
-        (frame,) = framing.events_received()
-        assert isinstance(frame, Frame)
-        assert (frame.opcode, frame.fin, bytes(frame.data)) == (Opcode.TEXT, True, read)
+        framing.receive_data(parcels)
+        frames = [frame for frame in framing.events_received() if isinstance(frame, Frame)]
+        assert [(frame.opcode, frame.fin, bytes(frame.data)) for frame in frames] == [
+            (Opcode.TEXT, True, each) for each in read
+        ]
+
+
+def test_what_several_messages_of_one_parcel_ask_for_leaves_together() -> None:
+    framing = Framing(MOST)
+    speaker, hearer = End(framing), End(framing)
+    parcels: list[bytes] = []
+    hearer.line.write = parcels.append  # type: ignore[assignment,method-assign]  # a transport that keeps them apart
+
+    def relay(message: bytes | None) -> None:
+        assert message is not None
+        hearer.wire.write(text_frame(message))
+
+    speaker.heard = relay  # type: ignore[method-assign]
+    speaker.bring(text(b"a"), text(b"b"), text(b"c"))
+    assert parcels == [b"".join(text_frame(letter) for letter in (b"a", b"b", b"c"))]
+    speaker.bring(text(b"d"))
+    assert parcels[1:] == [text_frame(b"d")]
+
+
+def test_a_bug_amid_several_messages_holds_nothing_back() -> None:
+    framing = Framing(MOST)
+    speaker, hearer = End(framing), End(framing)
+
+    def fail(message: bytes | None) -> None:
+        hearer.wire.write(text_frame(b"before"))
+        raise ZeroDivisionError
+
+    speaker.heard = fail  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError):
+        speaker.bring(text(b"a"), text(b"b"))
+    assert hearer.answers() == [(Opcode.TEXT, b"before")]
+    hearer.wire.write(text_frame(b"after"))
+    assert hearer.answers() == [(Opcode.TEXT, b"after")]
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 256, 65535, 65536])
@@ -276,7 +311,10 @@ def test_a_text_is_written_as_the_library_writes_it(size: int) -> None:
 
 
 def test_who_says_more_at_once_than_a_message_may_hold_is_left_to_the_library() -> None:
-    assert Framing(9).whole_text(text(b"x" * 10).serialize(mask=True)) is None
+    assert Framing(9).whole_texts(text(b"x" * 10).serialize(mask=True)) == []
+    small = text(b"x").serialize(mask=True)
+    assert len(Framing(9).whole_texts(small * 512)) == 512
+    assert Framing(9).whole_texts(small * 513) == []
 
 
 def test_a_length_of_eight_bytes_is_not_taken_for_a_short_one() -> None:
