@@ -48,6 +48,7 @@ class Talker:
         self._socket: ClientConnection | None = None
         self._reading: asyncio.Task[None] | None = None
         self._numbers = 0
+        self._news = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         await self.dial()
@@ -80,6 +81,7 @@ class Talker:
             while True:
                 frame = json.loads(await socket.recv())
                 self._take(frame)
+                self._news.set()
                 if frame["type"] == "ping":
                     with contextlib.suppress(ConnectionClosed):  # There may be more to read for all that.
                         await socket.send('{"type":"pong"}')
@@ -88,6 +90,8 @@ class Talker:
                     await socket.send(json.dumps({"type": "join", "data": {"room": self.room}}))
         except ConnectionClosed:
             self.closed.append(socket.close_code or 0)
+        finally:
+            self._news.set()
 
     def _take(self, frame: dict[str, Any]) -> None:
         if frame["type"] == "welcome":
@@ -128,11 +132,13 @@ class Talker:
         await self._socket.send(json.dumps({"type": kind} | fields))
 
     async def until(self, look: Any, seconds: float = 40) -> Any:
+        """What a look at this client finds, as soon as there is something to find."""
         async with asyncio.timeout(seconds):
             while not (found := look()):
                 if self._reading is not None and self._reading.done():
                     self._reading.result()
-                await asyncio.sleep(0.01)
+                self._news.clear()
+                await self._news.wait()
             return found
 
 
