@@ -144,14 +144,15 @@ impl Ring {
     /// Receives no more; the socket is nobody's but the caller's when this returns.
     pub fn forget(&mut self, token: u64) {
         self.wanted.retain(|&(_, wanted)| wanted != token);
-        if !self.posted.contains(&token) {
-            return;
-        }
-        let entry = opcode::AsyncCancel::new(token).build().user_data(CALL_OFF);
-        // SAFETY: it points to nothing.
-        unsafe { self.push(&entry.flags(squeue::Flags::SKIP_SUCCESS), &mut []) };
-        // It ends with a completion of its own, once the kernel has let go of the socket.
-        while self.posted.contains(&token) && self.enter(1).is_ok() {
+        while self.posted.contains(&token) {
+            // The receive ends with a completion of its own, once the kernel has let go of the socket. What calls it off
+            // completes as well, so that this never waits for nothing.
+            let entry = opcode::AsyncCancel::new(token).build().user_data(CALL_OFF);
+            // SAFETY: it points to nothing.
+            unsafe { self.push(&entry, &mut []) };
+            if self.enter(1).is_err() {
+                break;
+            }
             self.hold(&mut []);
         }
     }
