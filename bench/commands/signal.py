@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     if cores.generator is not None:
         os.sched_setaffinity(0, {cores.generator})
     try:
-        print(f"the load alone, against an echo, {generator_alone(plan)}", flush=True)
+        print("the load alone, against an echo", " | ".join(map(str, generator_alone(plan))), flush=True)
         entries = _measure(options.servers, plan, cores) + _kill(options.dying, cores)
     finally:
         os.sched_setaffinity(0, own)

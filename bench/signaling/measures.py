@@ -105,13 +105,16 @@ async def relayed_frames(server: Signaling, plan: Plan, sleep: Callable[[float],
     return taken[0], taken[1]
 
 
-def generator_alone(plan: Plan) -> Frames:
-    """The same load against a program that only sends back what it reads: what the load itself adds to each time."""
+def generator_alone(plan: Plan) -> tuple[Frames, Frames]:
+    """Both paces against a program that only sends back what it reads: what the load adds to each time, and what a
+    frame costs the kernel."""
     text = SigV1("", 0).frame()
     with ExitStack() as stack:
-        echo = stack.enter_context(_echo())
-        opened = [stack.enter_context(socket.create_connection(echo[0])) for _ in range(2 * plan.pairs)]
-        return Frames.read(talk(opened, [text] * len(opened), plan.fast_rate, plan.seconds, echo[1]), plan.fast_rate)
+        address, pid = stack.enter_context(_echo())
+        opened = [stack.enter_context(socket.create_connection(address)) for _ in range(2 * plan.pairs)]
+        texts = [text] * len(opened)
+        slow = Frames.read(talk(opened, texts, plan.rate, plan.seconds, pid), plan.rate)
+        return slow, Frames.read(talk(opened, texts, plan.fast_rate, plan.seconds, pid), plan.fast_rate)
 
 
 @contextmanager

@@ -69,7 +69,8 @@ class Framing:
     def whole_texts(self, parcel: bytes) -> list[bytes]:
         """The messages of a parcel that is, from its first byte to its last, texts in one frame each, as nearly all
         are; none for whatever else it is, which the library reads, at six times the cost."""
-        texts, size, stop = list[bytes](), len(parcel), 0
+        texts: list[bytes] = []
+        size, stop = len(parcel), 0
         while stop < size:
             if size - stop < _HEADER or parcel[stop] != _WHOLE_TEXT or len(texts) == _MOST_TOGETHER:
                 return []
