@@ -44,9 +44,15 @@ _METHODS = frozenset({"get", "post", "put", "patch", "delete"})
 class App:
     """An ASGI app; `hub` is all of its state."""
 
-    def __init__(self, hub: Hub, gate: Gate) -> None:
+    def __init__(self, hub: Hub, gate: Gate, rest: FastAPI) -> None:
         self.hub = hub
         self._gate = gate
+        self._rest = rest
+
+    def prepare(self) -> None:
+        """Makes the description of the API, which takes a tenth of a second and which any stranger may ask for: a 405
+        does. Nobody else should wait for that."""
+        self._rest.openapi()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._gate(scope, receive, send)
@@ -60,7 +66,8 @@ def create_app(policy: Policy, clock: Clock, entropy: Entropy, engine: Engine, i
     sessions = HttpTransport(hub, dispatch)
     peerjs = PeerJsTransport(hub, dispatch, Registry(hub, engine))
     admin = admin_router(hub, engine, dispatch.verbs.steward, PROBLEMS)
-    return App(hub, Gate(hub, WebSocketTransport(hub, dispatch), peerjs, sessions, _rest_app(hub, admin)))
+    rest = _rest_app(hub, admin)
+    return App(hub, Gate(hub, WebSocketTransport(hub, dispatch), peerjs, sessions, rest), rest)
 
 
 def _allowed(app: FastAPI, path: str) -> str | None:

@@ -69,6 +69,7 @@ class SignalApi:
         except EngineUnavailableError as error:
             remedy = "start Redis, or correct the URL; engine.kind: memory needs none"
             raise SettingError((self.name, "engine", "url"), str(error), remedy) from None
+        app.prepare()
         doorstep = Doorstep(app.hub, take_all_files(), section.trusted_proxies)
         self._http = HttpServer(app, sockets, **uvicorn_options(loaded.section, doorstep))
         await self._http.start()

@@ -40,6 +40,15 @@ async def test_it_answers_where_it_says(daemon: SignalApi) -> None:
     assert await daemon.readiness() == ()
 
 
+async def test_the_api_is_described_before_anybody_asks(daemon: SignalApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    monkeypatch.setattr("fastapi.applications.get_openapi", made.append)
+    async with httpx.AsyncClient(base_url=f"http://{daemon.addresses[0]}", trust_env=False) as client:
+        assert (await client.put("/v1/ice")).headers["allow"] == "GET, POST"
+        assert (await client.get("/v1/openapi.json")).json()["paths"]
+    assert made == []
+
+
 async def test_a_reload_changes_who_is_let_in(daemon: SignalApi) -> None:
     other = "another-key-0123456789"
     assert (await _ask(daemon, other)).status_code == 401
