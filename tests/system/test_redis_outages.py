@@ -71,7 +71,11 @@ class Talker:
             resume = {"sid": self.welcome["sid"], "key": self.welcome["key"], "after": f"{self.epoch}.{self.seq}"}
             hello |= {"resume": resume}
         self._socket = await connect(
-            f"ws://{address}/v1/ws", origin=Origin(f"http://{address}"), proxy=None, ping_interval=None
+            f"ws://{address}/v1/ws",
+            origin=Origin(f"http://{address}"),
+            proxy=None,
+            ping_interval=None,
+            open_timeout=60,  # A machine that runs thousands of them on what others leave is slow to begin with.
         )
         await self._socket.send(json.dumps({"type": "hello", "data": hello}))
         self._reading = asyncio.create_task(self._read(self._socket))
