@@ -4,7 +4,7 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["fairlead.stun", "turnd.protocol", "signal_api.messages"]):
+with atheris.instrument_imports(include=["fairlead.stun", "turnd.protocol", "signal_api.protocol.messages"]):
     from fuzz.targets import TARGETS
 
 

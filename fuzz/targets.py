@@ -21,7 +21,7 @@ from fairlead.stun.attributes import (
 from fairlead.stun.framing import FrameDecoder
 from fairlead.stun.header import Class, DecodeError, Method
 from fairlead.stun.message import decode, encode
-from signal_api import messages
+from signal_api.protocol import messages
 from tests.turnd.kit import OTHER_PEER, PEER, PEER6, UDP, Client, Row, World
 from turnd.protocol import effects as do
 

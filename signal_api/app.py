@@ -12,22 +12,22 @@ from starlette.staticfiles import StaticFiles
 from fairlead import __version__
 from fairlead.clock import Entropy
 from signal_api.admin.routes import admin_router
-from signal_api.asgi import Receive, Scope, Send
-from signal_api.dispatch import Dispatch
 from signal_api.engine.contract import Engine
 from signal_api.gate import Gate
-from signal_api.hub import Hub
 from signal_api.metrics import Instruments
+from signal_api.node.dispatch import Dispatch
+from signal_api.node.hub import Hub
+from signal_api.node.registry import Registry
 from signal_api.openapi import with_sessions
 from signal_api.policy import Policy
-from signal_api.problems import RefusedError, problem_reply
-from signal_api.refusals import ErrorCode, Refusal
-from signal_api.registry import Registry
+from signal_api.protocol.refusals import ErrorCode, Refusal
 from signal_api.rest import PROBLEMS, Rest
 from signal_api.timers import Clock
 from signal_api.transports.http import HttpTransport
 from signal_api.transports.peerjs import PeerJsTransport
 from signal_api.transports.websocket import WebSocketTransport
+from signal_api.web.asgi import Receive, Scope, Send
+from signal_api.web.problems import RefusedError, problem_reply
 
 PAGES = Path(__file__).parent / "static"
 

@@ -5,15 +5,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fairlead import __version__
-from signal_api.budgets import Quota
-from signal_api.delivery import Undelivered
-from signal_api.frames import Create, Hello, Join, Joined, Kick, Leave, MetaSet, Token, Unban, Welcome
-from signal_api.messages import NEGOTIATION, ClientFrame, Problem
-from signal_api.moderation import MemberUpdate, RoomUpdate
-from signal_api.reports import Report
-from signal_api.rooms import Departure, MemberView
+from signal_api.node.budgets import Quota
+from signal_api.node.delivery import Undelivered
+from signal_api.node.frames import Create, Hello, Join, Joined, Kick, Leave, MetaSet, Token, Unban, Welcome
+from signal_api.node.turn_link import TurnNotice
+from signal_api.protocol.messages import NEGOTIATION, ClientFrame, Problem
+from signal_api.protocol.moderation import MemberUpdate, RoomUpdate
+from signal_api.protocol.rooms import Departure, MemberView
+from signal_api.relay.reports import Report
 from signal_api.transports.closing import Close
-from signal_api.turn_link import TurnNotice
 
 
 # JSON that is carried as it came has no schema of its own; `Any` says the same of it in words.

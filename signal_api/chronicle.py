@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 
 from fairlead.link import Allocated, Ended, Event, Refused
-from signal_api.effects import LeaveReason
-from signal_api.ice_servers import session_of
-from signal_api.relay_stats import total
-from signal_api.reports import Report
-from signal_api.rooms import Change, Member, Room
-from signal_api.sightings import Sightings
+from signal_api.protocol.effects import LeaveReason
+from signal_api.protocol.rooms import Change, Member, Room
+from signal_api.relay.ice_servers import session_of
+from signal_api.relay.reports import Report
+from signal_api.relay.sightings import Sightings
+from signal_api.relay.stats import total
 from signal_api.timers import Timers
 from signal_api.webhooks import Webhooks
 

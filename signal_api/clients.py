@@ -8,11 +8,11 @@ from typing import NamedTuple, Protocol
 
 from fairlead.buckets import TokenBucket
 from fairlead.clock import Now
-from signal_api.authorization import Grants
-from signal_api.effects import Announce, Receipt
-from signal_api.messages import ServerFrame
-from signal_api.refusals import CloseCode
-from signal_api.sessions import LOG_FRAMES, Entry, Position, Session
+from signal_api.protocol.authorization import Grants
+from signal_api.protocol.effects import Announce, Receipt
+from signal_api.protocol.messages import ServerFrame
+from signal_api.protocol.refusals import CloseCode
+from signal_api.protocol.sessions import LOG_FRAMES, Entry, Position, Session
 from signal_api.timers import Timer
 
 #: the key of a request's scope under which the gate leaves its Visitor for the handlers behind it

@@ -13,8 +13,8 @@ from fairlead.config import AddressSetting, DaemonSettings, PathSetting, Setting
 from fairlead.link import FenceMode
 from fairlead.listeners import Listener, parse_listener
 from signal_api.api_keys import ApiKey, Scope, digest_of
-from signal_api.authorization import VerifyingKey
 from signal_api.origins import parse_origin
+from signal_api.protocol.authorization import VerifyingKey
 from signal_api.webhooks import EVENTS, Endpoint, signing_key
 
 _URI = re.compile(

@@ -4,17 +4,17 @@ import asyncio
 import contextlib
 
 from fairlead.sources import source_prefix
-from signal_api.asgi import App, Message, Receive, Scope, Send, approach_of, send_problem
 from signal_api.clients import VISITOR, Visitor
-from signal_api.headers import PREFLIGHT, cross_origin_headers, is_preflight, security_headers, with_headers
-from signal_api.hub import Hub
 from signal_api.metrics import PEERJS_ROUTE, route_label
+from signal_api.node.hub import Hub
 from signal_api.origins import Approach, is_foreign, is_local
-from signal_api.problems import RefusedError
-from signal_api.refusals import ErrorCode, Refusal
+from signal_api.protocol.refusals import ErrorCode, Refusal
 from signal_api.transports.peerjs import PeerJsTransport
 from signal_api.transports.peerjs_http import is_request, is_socket
 from signal_api.transports.websocket import WebSocketTransport
+from signal_api.web.asgi import App, Message, Receive, Scope, Send, approach_of, send_problem
+from signal_api.web.headers import PREFLIGHT, cross_origin_headers, is_preflight, security_headers, with_headers
+from signal_api.web.problems import RefusedError
 
 WEBSOCKET_PATH = "/v1/ws"
 #: everything below is for programs, everything else is the page

@@ -16,8 +16,8 @@ import msgspec
 
 from fairlead.buckets import Rate, TokenBucket
 from fairlead.log import get_logger
-from signal_api.authorization import VerifyingKey
 from signal_api.config import JwksSettings
+from signal_api.protocol.authorization import VerifyingKey
 from signal_api.timers import Clock
 
 #: bytes of a key set, keys in it, and seconds to get it

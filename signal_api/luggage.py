@@ -7,12 +7,12 @@ import msgspec
 
 from fairlead.buckets import TokenBucket
 from fairlead.clock import Now
-from signal_api.authorization import Grants
 from signal_api.clients import Client, Owed, Visitor
-from signal_api.effects import Receipt
-from signal_api.messages import ServerFrame
-from signal_api.rooms import Terms
-from signal_api.sessions import LOG_FRAMES, Membership, Session
+from signal_api.protocol.authorization import Grants
+from signal_api.protocol.effects import Receipt
+from signal_api.protocol.messages import ServerFrame
+from signal_api.protocol.rooms import Terms
+from signal_api.protocol.sessions import LOG_FRAMES, Membership, Session
 
 
 class Said(NamedTuple):

@@ -3,13 +3,13 @@
 from typing import Protocol
 
 from fairlead.metrics import Metrics
-from signal_api.effects import LeaveReason
 from signal_api.engine.contract import Census
-from signal_api.ice_servers import IceFormat
-from signal_api.messages import NEGOTIATION
-from signal_api.refusals import CloseCode, ErrorCode
-from signal_api.reports import Path, Result
-from signal_api.sessions import ResumeFailure
+from signal_api.protocol.effects import LeaveReason
+from signal_api.protocol.messages import NEGOTIATION
+from signal_api.protocol.refusals import CloseCode, ErrorCode
+from signal_api.protocol.sessions import ResumeFailure
+from signal_api.relay.ice_servers import IceFormat
+from signal_api.relay.reports import Path, Result
 
 ROUTES = ("/", "/v1/ice", "/v1/info", "/v1/openapi.json", "/v1/asyncapi.json", "/v1/sessions")
 #: what follows the id of a session in a path

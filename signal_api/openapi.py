@@ -4,14 +4,14 @@ from typing import Any
 
 import msgspec
 
-from signal_api.frames import Hello, Welcome
-from signal_api.idempotency import LONGEST, SHORTEST
-from signal_api.messages import ClientFrame
-from signal_api.problems import ProblemDocument
-from signal_api.sightings import RelayView
+from signal_api.node.frames import Hello, Welcome
+from signal_api.protocol.messages import ClientFrame
+from signal_api.relay.sightings import RelayView
 from signal_api.transports.poll import Events
 from signal_api.transports.posting import MAX_FRAMES, Results
 from signal_api.transports.session_keys import Beacon
+from signal_api.web.idempotency import LONGEST, SHORTEST
+from signal_api.web.problems import ProblemDocument
 
 
 class Frame(ClientFrame, frozen=True):

@@ -11,7 +11,7 @@ from argon2.exceptions import VerifyMismatchError
 
 from fairlead.buckets import BucketTable, Rate
 from fairlead.clock import Entropy
-from signal_api.refusals import ErrorCode, Refusal
+from signal_api.protocol.refusals import ErrorCode, Refusal
 from signal_api.timers import Clock
 
 #: hashes computed at once, and passwords that wait for that

@@ -6,11 +6,11 @@ from fairlead.buckets import Rate
 from fairlead.config import Loaded, SettingError
 from fairlead.link import FenceMode
 from signal_api.api_keys import Keyring
-from signal_api.authorization import Doorkeeper, TokenRules
 from signal_api.config import JwtSettings, LimitSettings, PeerJsSettings, SignalApiSettings, TimeSettings
-from signal_api.ice_servers import Issuer, Urls
 from signal_api.jwks import KeySource
 from signal_api.origins import Entrance, parse_origin
+from signal_api.protocol.authorization import Doorkeeper, TokenRules
+from signal_api.relay.ice_servers import Issuer, Urls
 
 
 @dataclass(frozen=True, slots=True)

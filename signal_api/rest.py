@@ -10,15 +10,15 @@ from pydantic import BaseModel, Field
 from fairlead import __version__
 from fairlead.buckets import BucketTable
 from signal_api.asyncapi import asyncapi
-from signal_api.authorization import Ability, Grants
 from signal_api.clients import VISITOR, Client, Visitor
-from signal_api.custody import Custody, unavailable
-from signal_api.frames import FEATURES, PROTOCOL
-from signal_api.hub import Hub
-from signal_api.ice_servers import IceFormat, IceGrant, link_header, render
 from signal_api.metrics import TRANSPORTS
-from signal_api.problems import RefusedError
-from signal_api.refusals import EngineUnavailableError, ErrorCode, Refusal
+from signal_api.node.custody import Custody, unavailable
+from signal_api.node.frames import FEATURES, PROTOCOL
+from signal_api.node.hub import Hub
+from signal_api.protocol.authorization import Ability, Grants
+from signal_api.protocol.refusals import EngineUnavailableError, ErrorCode, Refusal
+from signal_api.relay.ice_servers import IceFormat, IceGrant, link_header, render
+from signal_api.web.problems import RefusedError
 
 #: rows of the table of those who ask for credentials
 _ROWS = 8192

@@ -15,16 +15,16 @@ from fairlead.log import get_logger
 from fairlead.metrics import Metrics
 from signal_api.app import App, create_app
 from signal_api.config import SignalApiSettings
-from signal_api.doorstep import Doorstep, take_all_files
 from signal_api.engine.contract import Engine
 from signal_api.engine.memory import MemoryEngine
 from signal_api.engine.redis.engine import RedisEngine
 from signal_api.metrics import Instruments
+from signal_api.node.turn_link import TurnLink
 from signal_api.policy import read_policy
-from signal_api.refusals import EngineUnavailableError
+from signal_api.protocol.refusals import EngineUnavailableError
 from signal_api.transports.upgrade import Upgrade
 from signal_api.transports.websocket import FRAME_SLACK
-from signal_api.turn_link import TurnLink
+from signal_api.web.doorstep import Doorstep, take_all_files
 from signal_api.workers import VARIABLE, Workers, end_with_parent, environment_of
 
 #: Bytes that the kernel keeps for a client that does not read; left to itself it would keep megabytes.

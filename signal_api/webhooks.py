@@ -17,7 +17,7 @@ import msgspec
 
 from fairlead.clock import Entropy
 from fairlead.log import get_logger
-from signal_api.sessions import name
+from signal_api.protocol.sessions import name
 from signal_api.timers import Clock
 
 _log = get_logger("signal_api.webhooks")

@@ -19,7 +19,7 @@ from fairlead_cli.options import ConfigOption, JsonOption
 from fairlead_cli.state import StateDirectory
 from fairlead_cli.supplies import secret_supplies
 from fairlead_cli.terminal import CommandError, explained, stderr, stdout
-from signal_api.ice_servers import Issuer, Urls, grant
+from signal_api.relay.ice_servers import Issuer, Urls, grant
 from turnd.addresses import machine_hosts
 
 #: bytes of a user name on the wire (RFC 8489 section 14.3), less the expiry and the colon before the name

@@ -12,7 +12,7 @@ from shlex import quote as quote_word
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from signal_api.ice_servers import IceFormat, IceGrant, ice_servers, render
+from signal_api.relay.ice_servers import IceFormat, IceGrant, ice_servers, render
 
 
 class Format(enum.StrEnum):

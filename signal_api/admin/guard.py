@@ -9,10 +9,10 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from signal_api.api_keys import ApiKey, Scope
-from signal_api.hub import Hub
-from signal_api.idempotency import HEADER, Repeats, read_key
-from signal_api.problems import RefusedError
-from signal_api.refusals import EngineUnavailableError, ErrorCode, Refusal
+from signal_api.node.hub import Hub
+from signal_api.protocol.refusals import EngineUnavailableError, ErrorCode, Refusal
+from signal_api.web.idempotency import HEADER, Repeats, read_key
+from signal_api.web.problems import RefusedError
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="A key of signal_api.api_keys.")
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]

@@ -6,12 +6,12 @@ from signal_api.admin.guard import needs
 from signal_api.admin.rooms import Name
 from signal_api.admin.shapes import Publication, Published, RoomPublication, json_of
 from signal_api.api_keys import Scope
-from signal_api.effects import Deliver, Tell
 from signal_api.engine.contract import Engine
-from signal_api.hub import Hub
-from signal_api.messages import ServerFrame, server_frame
-from signal_api.problems import RefusedError
-from signal_api.refusals import ErrorCode, Refusal
+from signal_api.node.hub import Hub
+from signal_api.protocol.effects import Deliver, Tell
+from signal_api.protocol.messages import ServerFrame, server_frame
+from signal_api.protocol.refusals import ErrorCode, Refusal
+from signal_api.web.problems import RefusedError
 
 
 def add_publishing(router: APIRouter, hub: Hub, engine: Engine) -> None:

@@ -9,10 +9,10 @@ from signal_api.admin.guard import needs
 from signal_api.admin.rooms import Name
 from signal_api.api_keys import Scope
 from signal_api.engine.contract import Engine
-from signal_api.hub import Hub
-from signal_api.problems import RefusedError
-from signal_api.refusals import ErrorCode, Refusal
-from signal_api.relay_stats import room_stats
+from signal_api.node.hub import Hub
+from signal_api.protocol.refusals import ErrorCode, Refusal
+from signal_api.relay.stats import room_stats
+from signal_api.web.problems import RefusedError
 
 _ABSENT = Refusal(ErrorCode.ROOM_NOT_FOUND, "there is no such room")
 

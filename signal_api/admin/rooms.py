@@ -8,12 +8,12 @@ from signal_api.admin.guard import granted, needs
 from signal_api.admin.shapes import BanView, Kick, Kicked, NewBan, NewRoom, Page, RoomChange, RoomView, json_of
 from signal_api.api_keys import ApiKey, Scope
 from signal_api.engine.contract import Engine
-from signal_api.hub import Hub
-from signal_api.moderation import Alteration, Who
-from signal_api.problems import RefusedError
-from signal_api.refusals import ErrorCode, Refusal
-from signal_api.rooms import MAX_META, Change
-from signal_api.steward import Steward
+from signal_api.node.hub import Hub
+from signal_api.node.steward import Steward
+from signal_api.protocol.moderation import Alteration, Who
+from signal_api.protocol.refusals import ErrorCode, Refusal
+from signal_api.protocol.rooms import MAX_META, Change
+from signal_api.web.problems import RefusedError
 
 _ABSENT = Refusal(ErrorCode.ROOM_NOT_FOUND, "there is no such room")
 #: A name may have slashes in it.

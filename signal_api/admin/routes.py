@@ -10,9 +10,9 @@ from signal_api.admin.relay import add_relay
 from signal_api.admin.rooms import add_moderation, add_rooms
 from signal_api.admin.service import add_revocations, add_service, add_sessions
 from signal_api.engine.contract import Engine
-from signal_api.hub import Hub
-from signal_api.idempotency import Repeats
-from signal_api.steward import Steward
+from signal_api.node.hub import Hub
+from signal_api.node.steward import Steward
+from signal_api.web.idempotency import Repeats
 
 PREFIX = "/v1/admin"
 

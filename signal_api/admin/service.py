@@ -16,12 +16,12 @@ from signal_api.admin.shapes import (
 )
 from signal_api.api_keys import Scope
 from signal_api.clients import Client
-from signal_api.effects import End, LeaveReason
 from signal_api.engine.contract import Engine
-from signal_api.hub import Hub
-from signal_api.problems import RefusedError
-from signal_api.refusals import CloseCode, ErrorCode, Refusal
-from signal_api.revocations import Revocation, RevocationKind
+from signal_api.node.hub import Hub
+from signal_api.protocol.effects import End, LeaveReason
+from signal_api.protocol.refusals import CloseCode, ErrorCode, Refusal
+from signal_api.protocol.revocations import Revocation, RevocationKind
+from signal_api.web.problems import RefusedError
 
 
 def add_service(router: APIRouter, hub: Hub, engine: Engine) -> None:

@@ -7,10 +7,10 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from signal_api.clients import Client
-from signal_api.messages import MAX_DEPTH, nesting
-from signal_api.problems import RefusedError
-from signal_api.refusals import ErrorCode, Refusal
-from signal_api.rooms import Ban, Member, Room
+from signal_api.protocol.messages import MAX_DEPTH, nesting
+from signal_api.protocol.refusals import ErrorCode, Refusal
+from signal_api.protocol.rooms import Ban, Member, Room
+from signal_api.web.problems import RefusedError
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""The promise that every engine keeps. Room logic stands in signal_api.rooms; an engine knows none of it.
+"""The promise that every engine keeps. Room logic stands in signal_api.protocol.rooms; an engine knows none of it.
 
 A change of a room is: load, compute, commit; and again when somebody else was faster. The effects of a change are
 delivered when it is committed and never otherwise, and those of one room reach each session in the order of the
@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from signal_api.clients import Client
-from signal_api.effects import Effect
-from signal_api.ledger import Spending, Spent
 from signal_api.luggage import Luggage
-from signal_api.refusals import CloseCode
-from signal_api.reports import Report
-from signal_api.revocations import Revocation
-from signal_api.rooms import Room
+from signal_api.protocol.effects import Effect
+from signal_api.protocol.refusals import CloseCode
+from signal_api.protocol.revocations import Revocation
+from signal_api.protocol.rooms import Room
+from signal_api.relay.ledger import Spending, Spent
+from signal_api.relay.reports import Report
 
 
 class Stored(NamedTuple):
@@ -153,7 +153,7 @@ class Engine(Protocol):
         ...
 
     async def spend(self, spendings: Sequence[Spending]) -> list[Spent]:
-        """Counts what relays have relayed, for all nodes together; see signal_api.ledger."""
+        """Counts what relays have relayed, for all nodes together; see signal_api.relay.ledger."""
         ...
 
     async def report(self, turn_user: str, report: Report, once: Once | None = None) -> bool:

@@ -3,12 +3,12 @@
 import bisect
 from collections.abc import Callable, Sequence
 
-from signal_api.effects import Effect, Revoked
 from signal_api.engine.contract import AtHand, Census, Once, Stored, Vault
-from signal_api.ledger import Ledger, Spending, Spent
-from signal_api.reports import Report, Reports
-from signal_api.revocations import Revocation
-from signal_api.rooms import Room
+from signal_api.protocol.effects import Effect, Revoked
+from signal_api.protocol.revocations import Revocation
+from signal_api.protocol.rooms import Room
+from signal_api.relay.ledger import Ledger, Spending, Spent
+from signal_api.relay.reports import Report, Reports
 from signal_api.timers import Clock
 
 #: commits between two looks for rooms that may be forgotten

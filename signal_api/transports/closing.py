@@ -2,8 +2,8 @@
 
 import msgspec
 
-from signal_api.messages import ServerFrame, server_frame, to_json
-from signal_api.refusals import CloseCode
+from signal_api.protocol.messages import ServerFrame, server_frame, to_json
+from signal_api.protocol.refusals import CloseCode
 
 
 class Close(msgspec.Struct, frozen=True):

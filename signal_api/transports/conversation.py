@@ -5,9 +5,9 @@ from functools import partial
 from typing import Any, Protocol
 
 from signal_api.clients import Client, Connection, Visitor
-from signal_api.dispatch import Dispatch, Rest
-from signal_api.hub import Hub
-from signal_api.refusals import CloseCode, Closing
+from signal_api.node.dispatch import Dispatch, Rest
+from signal_api.node.hub import Hub
+from signal_api.protocol.refusals import CloseCode, Closing
 
 #: what is said to a binary message
 NO_BINARY = Closing(CloseCode.BAD_REQUEST, "frames are text")

@@ -7,11 +7,11 @@ from typing import Any
 
 from fairlead.log import get_logger
 from signal_api.clients import Visitor
-from signal_api.dispatch import Dispatch
-from signal_api.hub import Hub
-from signal_api.messages import ServerFrame
-from signal_api.refusals import CloseCode, Closing
-from signal_api.sessions import Entry
+from signal_api.node.dispatch import Dispatch
+from signal_api.node.hub import Hub
+from signal_api.protocol.messages import ServerFrame
+from signal_api.protocol.refusals import CloseCode, Closing
+from signal_api.protocol.sessions import Entry
 from signal_api.transports.conversation import NO_BINARY, Conversation
 from signal_api.transports.outbox import Outbox
 from signal_api.transports.outgoing import last_words, note_close

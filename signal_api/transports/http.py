@@ -7,24 +7,24 @@ from urllib.parse import parse_qs
 import msgspec
 
 from fairlead.log import get_logger
-from signal_api.asgi import Message, Receive, Scope, Send, approach_of, send_problem
 from signal_api.clients import VISITOR, Client, Visitor
-from signal_api.custody import Errand, Outcome, unavailable
-from signal_api.dispatch import Dispatch
-from signal_api.effects import LeaveReason
-from signal_api.hub import Hub
-from signal_api.idempotency import HEADER
-from signal_api.messages import to_json
+from signal_api.node.custody import Errand, Outcome, unavailable
+from signal_api.node.dispatch import Dispatch
+from signal_api.node.hub import Hub
 from signal_api.origins import Approach
-from signal_api.problems import RefusedError
-from signal_api.refusals import Closing, EngineUnavailableError, ErrorCode, Refusal, refusal_of
-from signal_api.sessions import Entry, Position, ResumeFailure, parse_position
-from signal_api.sightings import relay_view
+from signal_api.protocol.effects import LeaveReason
+from signal_api.protocol.messages import to_json
+from signal_api.protocol.refusals import Closing, EngineUnavailableError, ErrorCode, Refusal, refusal_of
+from signal_api.protocol.sessions import Entry, Position, ResumeFailure, parse_position
+from signal_api.relay.sightings import relay_view
 from signal_api.transports.opening import Openings
 from signal_api.transports.poll import Mailbox, Wait
 from signal_api.transports.posting import post, read_frames
 from signal_api.transports.session_keys import beacon_key, bearer_key, cookie_key, set_cookie
 from signal_api.transports.sse import EventStream
+from signal_api.web.asgi import Message, Receive, Scope, Send, approach_of, send_problem
+from signal_api.web.idempotency import HEADER
+from signal_api.web.problems import RefusedError
 
 #: seconds that a poll waits unless it says how long, and at most
 _WAIT, _LONGEST_WAIT = 25.0, 30.0

@@ -4,13 +4,13 @@ asked for. The node that was asked first does it, and answers for it at the othe
 import msgspec
 
 from signal_api.clients import Visitor
-from signal_api.custody import Opening, Outcome
-from signal_api.dispatch import Dispatch
-from signal_api.hub import Hub
-from signal_api.idempotency import SHORTEST, Repeats, read_key
-from signal_api.problems import RefusedError
-from signal_api.refusals import Closing, EngineUnavailableError, ErrorCode, Refusal, refusal_of
+from signal_api.node.custody import Opening, Outcome
+from signal_api.node.dispatch import Dispatch
+from signal_api.node.hub import Hub
+from signal_api.protocol.refusals import Closing, EngineUnavailableError, ErrorCode, Refusal, refusal_of
 from signal_api.transports.poll import Mailbox
+from signal_api.web.idempotency import SHORTEST, Repeats, read_key
+from signal_api.web.problems import RefusedError
 
 
 class _Welcoming(msgspec.Struct, frozen=True):

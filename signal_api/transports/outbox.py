@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable
 
-from signal_api.refusals import CloseCode
+from signal_api.protocol.refusals import CloseCode
 
 
 class Outbox:

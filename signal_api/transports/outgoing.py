@@ -3,12 +3,12 @@
 import abc
 from collections.abc import Callable, Sequence
 
-from signal_api.asgi import Receive
-from signal_api.hub import Hub
-from signal_api.messages import ServerFrame
-from signal_api.refusals import CloseCode
-from signal_api.sessions import Entry
+from signal_api.node.hub import Hub
+from signal_api.protocol.messages import ServerFrame
+from signal_api.protocol.refusals import CloseCode
+from signal_api.protocol.sessions import Entry
 from signal_api.transports.outbox import Outbox
+from signal_api.web.asgi import Receive
 
 #: seconds that a client has to read what is left and to take the close
 _CLOSE_TIMEOUT = 10.0

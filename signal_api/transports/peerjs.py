@@ -10,21 +10,21 @@ from typing import NamedTuple
 
 import msgspec
 
-from signal_api import peerjs
-from signal_api.asgi import Receive, Scope, Send
-from signal_api.authorization import GUEST, Ability, Grants
-from signal_api.claims import Claim
 from signal_api.clients import Client, Visitor
-from signal_api.dispatch import Dispatch
-from signal_api.effects import Announce, LeaveReason
-from signal_api.hub import Hub
-from signal_api.messages import ServerFrame, server_frame
-from signal_api.refusals import CloseCode, Closing, ErrorCode, Refusal
-from signal_api.registry import Registry
-from signal_api.sessions import Session
+from signal_api.node.dispatch import Dispatch
+from signal_api.node.hub import Hub
+from signal_api.node.registry import Registry
+from signal_api.protocol import peerjs
+from signal_api.protocol.authorization import GUEST, Ability, Grants
+from signal_api.protocol.claims import Claim
+from signal_api.protocol.effects import Announce, LeaveReason
+from signal_api.protocol.messages import ServerFrame, server_frame
+from signal_api.protocol.refusals import CloseCode, Closing, ErrorCode, Refusal
+from signal_api.protocol.sessions import Session
 from signal_api.timers import Timer
 from signal_api.transports.peerjs_http import PeerJsRequests
 from signal_api.transports.websocket import WebSocketConnection, converse
+from signal_api.web.asgi import Receive, Scope, Send
 
 #: how a WebSocket ends whose client meant it (RFC 6455 section 7.4.1; 1005: it gave no code)
 _MEANT = frozenset({1000, 1001, 1005})

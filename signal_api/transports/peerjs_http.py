@@ -5,12 +5,12 @@ import uuid
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from fairlead.clock import Entropy
-from signal_api.asgi import Receive, Scope, Send, send_problem
-from signal_api.hub import Hub
-from signal_api.peerjs import room_of
+from signal_api.node.hub import Hub
+from signal_api.node.registry import Registry
 from signal_api.policy import Policy
-from signal_api.refusals import ErrorCode, Refusal
-from signal_api.registry import Registry
+from signal_api.protocol.peerjs import room_of
+from signal_api.protocol.refusals import ErrorCode, Refusal
+from signal_api.web.asgi import Receive, Scope, Send, send_problem
 
 _ABOUT = {"name": "Fairlead", "description": "Peers of PeerJS find each other here.", "website": "https://peerjs.com/"}
 _NO_STORE = {"Cache-Control": "no-store"}

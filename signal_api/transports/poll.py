@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from signal_api.asgi import Receive
 from signal_api.clients import Client
-from signal_api.hub import Hub
-from signal_api.messages import ServerFrame
-from signal_api.refusals import CloseCode
-from signal_api.sessions import Entry, Position, ResumeFailure
+from signal_api.node.hub import Hub
+from signal_api.protocol.messages import ServerFrame
+from signal_api.protocol.refusals import CloseCode
+from signal_api.protocol.sessions import Entry, Position, ResumeFailure
 from signal_api.transports.closing import close_frame
 from signal_api.transports.outgoing import until_gone
+from signal_api.web.asgi import Receive
 
 #: frames without a number that wait for the next poll; the oldest give way
 _PASSING = 64

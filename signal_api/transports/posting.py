@@ -3,9 +3,9 @@
 import msgspec
 
 from signal_api.clients import Client
-from signal_api.dispatch import Dispatch
-from signal_api.messages import MAX_DEPTH, Problem, ServerFrame, nesting, to_json
-from signal_api.refusals import Closing, ErrorCode, Refusal
+from signal_api.node.dispatch import Dispatch
+from signal_api.protocol.messages import MAX_DEPTH, Problem, ServerFrame, nesting, to_json
+from signal_api.protocol.refusals import Closing, ErrorCode, Refusal
 
 #: frames that one request may bring
 MAX_FRAMES = 32

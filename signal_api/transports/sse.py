@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 
-from signal_api.asgi import Receive, Send
 from signal_api.clients import Client, Dismissal
-from signal_api.hub import Hub
-from signal_api.messages import ServerFrame
-from signal_api.refusals import CloseCode
-from signal_api.sessions import Position
+from signal_api.node.hub import Hub
+from signal_api.protocol.messages import ServerFrame
+from signal_api.protocol.refusals import CloseCode
+from signal_api.protocol.sessions import Position
 from signal_api.transports.closing import close_frame, is_final
 from signal_api.transports.outgoing import Outgoing, until_gone
+from signal_api.web.asgi import Receive, Send
 
 #: seconds between comments that keep proxies from ending a quiet stream
 _HEARTBEAT = 15.0

@@ -6,17 +6,17 @@ from collections.abc import Coroutine
 from typing import Any
 
 from fairlead.log import get_logger
-from signal_api.asgi import Message, Receive, Scope, Send
 from signal_api.clients import Visitor
-from signal_api.dispatch import Dispatch
-from signal_api.hub import Hub
-from signal_api.messages import ServerFrame
-from signal_api.refusals import CloseCode, Closing
+from signal_api.node.dispatch import Dispatch
+from signal_api.node.hub import Hub
+from signal_api.protocol.messages import ServerFrame
+from signal_api.protocol.refusals import CloseCode, Closing
 from signal_api.transports.conversation import NO_BINARY, Conversation
 from signal_api.transports.direct import Direct
 from signal_api.transports.outgoing import Outgoing
 from signal_api.transports.upgrade import TAKE_OVER, TakeOver
 from signal_api.transports.wire import Framing
+from signal_api.web.asgi import Message, Receive, Scope, Send
 
 SUBPROTOCOL = "sig.v1"
 #: A frame that is a little too large is told so by us; one that is much too large never reaches us whole.

@@ -15,11 +15,11 @@ ALLOWED = {
 EXCEPTIONS = {
     ("fairlead.datagram", "socket"): {"AF_INET", "AF_INET6", "inet_ntop", "inet_pton"},
     ("signal_api", "msgspec"): None,
-    ("signal_api.refusals", "http"): {"HTTPStatus"},
-    ("signal_api.ice_servers", "datetime"): {"UTC", "datetime"},
-    ("signal_api.peerjs", "urllib"): {"parse.parse_qs"},
+    ("signal_api.protocol.refusals", "http"): {"HTTPStatus"},
+    ("signal_api.relay.ice_servers", "datetime"): {"UTC", "datetime"},
+    ("signal_api.protocol.peerjs", "urllib"): {"parse.parse_qs"},
     # Signatures alone: what a token says is judged with the time that is passed in.
-    ("signal_api.authorization", "jwt"): {
+    ("signal_api.protocol.authorization", "jwt"): {
         "InvalidKeyError", "InvalidTokenError", "PyJWS", "get_algorithm_by_name", "get_unverified_header",
     },
 }  # fmt: skip

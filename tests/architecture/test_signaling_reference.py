@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from signal_api.authorization import DEFAULT_ABILITIES, Ability
 from signal_api.config import LimitSettings
 from signal_api.metrics import ADMIN
-from signal_api.refusals import CloseCode, ErrorCode
-from signal_api.verbs import AT_ONCE, HANDLERS
+from signal_api.node.verbs import AT_ONCE, HANDLERS
+from signal_api.protocol.authorization import DEFAULT_ABILITIES, Ability
+from signal_api.protocol.refusals import CloseCode, ErrorCode
 from tests.architecture.house import ROOT, modules
 from tests.signal_api.service import Service
 
@@ -83,7 +83,7 @@ def test_every_frame_of_the_server_stands_in_it() -> None:
 def test_every_close_code_stands_in_it_and_is_used() -> None:
     rows = _table("Close codes")
     assert {(int(code), name) for code, name, _ in rows} == {(code.value, code.name.lower()) for code in CloseCode}
-    used = _used("CloseCode", beside="signal_api.refusals")
+    used = _used("CloseCode", beside="signal_api.protocol.refusals")
     assert {code.name for code in CloseCode} <= used
 
 

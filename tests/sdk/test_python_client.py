@@ -12,8 +12,8 @@ from fairlead_client.backoff import is_final, pause
 from fairlead_client.frames import Json
 from fairlead_client.streams import events_of
 from fairlead_client.transports import OPENERS, ClosedError, Line, PollLine, close_code
-from signal_api.messages import server_frame
-from signal_api.refusals import CloseCode
+from signal_api.protocol.messages import server_frame
+from signal_api.protocol.refusals import CloseCode
 from tests.signal_api.service import Service
 from tests.signal_api.worlds import JOIN_KEY
 

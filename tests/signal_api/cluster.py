@@ -10,9 +10,9 @@ from fairlead.clock import Entropy, Now
 from fairlead.metrics import Metrics
 from signal_api.clients import Client, Visitor
 from signal_api.engine.redis.engine import RedisEngine
-from signal_api.refusals import Closing
+from signal_api.protocol.refusals import Closing
 from signal_api.transports.http import HttpTransport
-from tests.signal_api.node import Line, Node, Seat, line_of
+from tests.signal_api.socketless import Line, Node, Seat, line_of
 from tests.signal_api.worlds import JOIN_KEY, ManualClock
 
 

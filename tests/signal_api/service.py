@@ -13,10 +13,10 @@ from websockets.typing import Origin, Subprotocol
 
 from fairlead.daemon import HttpServer
 from signal_api.app import create_app
-from signal_api.doorstep import Doorstep
 from signal_api.engine.memory import MemoryEngine
 from signal_api.policy import read_policy
 from signal_api.server import open_sockets, uvicorn_options
+from signal_api.web.doorstep import Doorstep
 from tests.signal_api.dice import dice
 from tests.signal_api.worlds import JOIN_KEY, ManualClock, configured, instruments
 

@@ -10,9 +10,9 @@ import pytest
 
 import signal_api
 from signal_api.asyncapi import FROM_CLIENT, FROM_SERVER, asyncapi
-from signal_api.verbs import AT_ONCE, HANDLERS
-from tests.signal_api.node import Node
+from signal_api.node.verbs import AT_ONCE, HANDLERS
 from tests.signal_api.service import Service
+from tests.signal_api.socketless import Node
 
 _SENT = re.compile(r"""server_frame\(\s*"([a-z.]+)\"""")
 

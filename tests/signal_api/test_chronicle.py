@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fairlead.link import Allocated, Ended, Refused, Traffic
-from signal_api.turn_link import TurnLink
+from signal_api.node.turn_link import TurnLink
 from signal_api.webhooks import EVENTS, Endpoint
-from tests.signal_api.node import Node
 from tests.signal_api.receiver import Receiver
+from tests.signal_api.socketless import Node
 
 
 @asynccontextmanager

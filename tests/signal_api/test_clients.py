@@ -2,12 +2,12 @@
 
 from fairlead.buckets import TokenBucket
 from fairlead.clock import Now
-from signal_api.authorization import Grants
 from signal_api.clients import Client, Visitor
-from signal_api.messages import server_frame
-from signal_api.sessions import Position, new_session
+from signal_api.protocol.authorization import Grants
+from signal_api.protocol.messages import server_frame
+from signal_api.protocol.sessions import Position, new_session
 from tests.signal_api.dice import dice
-from tests.signal_api.node import Line
+from tests.signal_api.socketless import Line
 
 
 def _client(expires: float | None = None) -> Client:

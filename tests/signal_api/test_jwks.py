@@ -11,11 +11,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from fairlead.config import ConfigError
-from signal_api.authorization import Grants
 from signal_api.config import JwksSettings
 from signal_api.jwks import MAX_BYTES, MAX_KEYS, KeySource, read_key_set
-from signal_api.peerjs import room_of
 from signal_api.policy import read_policy
+from signal_api.protocol.authorization import Grants
+from signal_api.protocol.peerjs import room_of
 from tests.signal_api.service import Service
 from tests.signal_api.worlds import ISSUER, ManualClock, configured
 

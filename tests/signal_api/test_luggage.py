@@ -3,11 +3,11 @@
 import msgspec
 
 from signal_api.clients import Owed
-from signal_api.effects import Receipt
 from signal_api.luggage import Luggage, pack, read_place, unpack, write_place
-from signal_api.messages import server_frame
-from signal_api.sessions import Membership, ResumeFailure
-from tests.signal_api.node import Node
+from signal_api.protocol.effects import Receipt
+from signal_api.protocol.messages import server_frame
+from signal_api.protocol.sessions import Membership, ResumeFailure
+from tests.signal_api.socketless import Node
 
 
 def _carried(luggage: Luggage) -> Luggage:

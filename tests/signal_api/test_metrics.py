@@ -5,8 +5,8 @@ import pytest
 from fairlead.metrics import Metrics
 from signal_api.engine.redis.meters import Meters
 from signal_api.metrics import FRAME_TYPES, RELAYED_TYPES, Instruments, frame_type
-from signal_api.verbs import AT_ONCE, HANDLERS, Verbs
-from tests.signal_api.node import Node
+from signal_api.node.verbs import AT_ONCE, HANDLERS, Verbs
+from tests.signal_api.socketless import Node
 
 
 def test_frame_types_are_counted_by_a_closed_set() -> None:

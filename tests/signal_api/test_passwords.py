@@ -4,7 +4,7 @@ import asyncio
 
 from fairlead.buckets import Rate
 from signal_api.passwords import Passwords
-from signal_api.refusals import ErrorCode, Refusal
+from signal_api.protocol.refusals import ErrorCode, Refusal
 from tests.signal_api.dice import dice
 from tests.signal_api.worlds import ManualClock
 

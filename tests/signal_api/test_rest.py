@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from fairlead.credentials import parse_username, password_for
-from signal_api.ice_servers import IceFormat, room_hash
+from signal_api.relay.ice_servers import IceFormat, room_hash
 from tests.signal_api.service import Service
 from tests.signal_api.worlds import DEFAULTS, JOIN_KEY, TURN_SECRET, token
 

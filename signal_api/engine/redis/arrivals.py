@@ -14,14 +14,14 @@ from typing import NamedTuple
 import msgspec
 
 from signal_api.clients import Client
-from signal_api.effects import Effect
 from signal_api.engine.redis.journal import Journal
 from signal_api.engine.redis.parcels import pairs, read_luggage, restored
 from signal_api.engine.redis.remains import Remains
 from signal_api.engine.redis.scripts import CLAIM, READ
 from signal_api.engine.redis.store import Store
 from signal_api.luggage import Luggage
-from signal_api.refusals import CloseCode, EngineUnavailableError
+from signal_api.protocol.effects import Effect
+from signal_api.protocol.refusals import CloseCode, EngineUnavailableError
 
 #: seconds that whoever wants a session waits for it, and that its old node has to hand it over
 _PATIENCE, _HANDOVER = 2.0, 0.6

@@ -32,7 +32,7 @@ return found
 )
 
 #: how many, then for each {relay, bytes ('': it only asks), 1 when it is over, pools in all, pools}
-#: -> for each {bytes, how many of them are new, used of each pool}; the same as signal_api.ledger
+#: -> for each {bytes, how many of them are new, used of each pool}; the same as signal_api.relay.ledger
 SPEND = (
     BEGIN
     + KNOWN

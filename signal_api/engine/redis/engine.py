@@ -7,7 +7,6 @@ from typing import Any
 
 from fairlead.clock import Entropy
 from fairlead.metrics import Metrics
-from signal_api.effects import Effect, Revoked
 from signal_api.engine.contract import AtHand, Census, Once, Stored
 from signal_api.engine.redis.books import REPORT, REPORTS, SPEND
 from signal_api.engine.redis.inbox import Inbox
@@ -26,12 +25,13 @@ from signal_api.engine.redis.parcels import (
 from signal_api.engine.redis.scripts import COMMIT, LIST, LOAD, PUBLISH, REVOKE
 from signal_api.engine.redis.store import Store
 from signal_api.engine.redis.vault import Vault
-from signal_api.ledger import Spending, Spent
-from signal_api.refusals import EngineUnavailableError
-from signal_api.reports import EACH as REPORTS_EACH
-from signal_api.reports import Report
-from signal_api.revocations import Revocation
-from signal_api.rooms import Room
+from signal_api.protocol.effects import Effect, Revoked
+from signal_api.protocol.refusals import EngineUnavailableError
+from signal_api.protocol.revocations import Revocation
+from signal_api.protocol.rooms import Room
+from signal_api.relay.ledger import Spending, Spent
+from signal_api.relay.reports import EACH as REPORTS_EACH
+from signal_api.relay.reports import Report
 from signal_api.timers import Clock
 
 #: rooms that are remembered as they were last seen

@@ -1,7 +1,7 @@
 """Keeps the sessions of this node in Redis: what changed is written soon after, many sessions at once.
 
 Frames go to clients before they are kept. Who comes back elsewhere after this node died may therefore have seen more
-than was kept; that is found out then (signal_api.sessions.Session.since), and it begins anew.
+than was kept; that is found out then (signal_api.protocol.sessions.Session.since), and it begins anew.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from signal_api.engine.redis.parcels import write
 from signal_api.engine.redis.scripts import KEEP, SETTLE
 from signal_api.engine.redis.store import Store
 from signal_api.luggage import pack
-from signal_api.refusals import EngineUnavailableError
+from signal_api.protocol.refusals import EngineUnavailableError
 from signal_api.timers import Clock
 
 #: seconds for which changes are gathered

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from fairlead.clock import Entropy
 from fairlead.log import get_logger
-from signal_api.effects import Revoked
 from signal_api.engine.contract import Census
 from signal_api.engine.redis.inbox import Inbox
 from signal_api.engine.redis.parcels import read_revocation
 from signal_api.engine.redis.scripts import BEAT, FORGET_REVOKED, LEAVE, ORPHANS, REGISTER
 from signal_api.engine.redis.store import LostError, Store
 from signal_api.engine.redis.vault import Vault
-from signal_api.refusals import CloseCode, EngineUnavailableError
+from signal_api.protocol.effects import Revoked
+from signal_api.protocol.refusals import CloseCode, EngineUnavailableError
 from signal_api.timers import Clock
 
 #: seconds between two beats, and until the next attempt when there was none

@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 
-from signal_api.effects import Addressed, Deliver, Effect, Revoked, Tell
 from signal_api.luggage import Luggage, read_place, write_place
-from signal_api.messages import ServerFrame
-from signal_api.reports import Report
-from signal_api.revocations import Revocation
-from signal_api.rooms import Member, Room
-from signal_api.sessions import Membership
+from signal_api.protocol.effects import Addressed, Deliver, Effect, Revoked, Tell
+from signal_api.protocol.messages import ServerFrame
+from signal_api.protocol.revocations import Revocation
+from signal_api.protocol.rooms import Member, Room
+from signal_api.protocol.sessions import Membership
+from signal_api.relay.reports import Report
 
 _encode = msgspec.msgpack.Encoder().encode
 _effect = msgspec.msgpack.Decoder(Effect)

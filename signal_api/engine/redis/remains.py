@@ -2,10 +2,10 @@
 
 import asyncio
 
-from signal_api.effects import Effect, Revoked, Tell
 from signal_api.engine.redis.parcels import for_session, read_effect
 from signal_api.engine.redis.scripts import REMAINS
 from signal_api.engine.redis.store import Store
+from signal_api.protocol.effects import Effect, Revoked, Tell
 
 #: nodes whose remains are remembered
 _NODES = 4

@@ -13,7 +13,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from fairlead.log import get_logger
 from signal_api.engine.redis.meters import Meters
 from signal_api.engine.redis.scripts import digest_of
-from signal_api.refusals import EngineUnavailableError
+from signal_api.protocol.refusals import EngineUnavailableError
 
 #: seconds that a call may take; whoever waits for a join is answered within one
 PATIENCE = 0.7

@@ -6,7 +6,6 @@ from typing import Any
 
 from fairlead.log import get_logger
 from signal_api.clients import Client
-from signal_api.effects import Addressed, Effect, Revoked, Tell
 from signal_api.engine.contract import Keeper
 from signal_api.engine.redis.arrivals import Arrivals, Move
 from signal_api.engine.redis.inbox import Inbox
@@ -24,7 +23,8 @@ from signal_api.engine.redis.parcels import (
 from signal_api.engine.redis.scripts import FIRST, OWNER, PEEK, TELL, TOUCH
 from signal_api.engine.redis.store import Store
 from signal_api.luggage import Luggage
-from signal_api.refusals import CloseCode, EngineUnavailableError
+from signal_api.protocol.effects import Addressed, Effect, Revoked, Tell
+from signal_api.protocol.refusals import CloseCode, EngineUnavailableError
 
 #: seconds that another node has to answer a question, and that this one has for its last words
 _ANSWER, _LAST_WORDS = 2.0, 0.6

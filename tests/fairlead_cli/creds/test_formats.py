@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from fairlead_cli.creds.formats import Format, Gift, Server, fields, parse_uri, text
-from signal_api.ice_servers import IceGrant, Urls
+from signal_api.relay.ice_servers import IceGrant, Urls
 
 #: Signs that URIs, shells and JSON take for their own.
 PASSWORD = "a+b/c="

@@ -5,7 +5,7 @@ import re
 import httpx
 import pytest
 
-from signal_api.refusals import EngineUnavailableError
+from signal_api.protocol.refusals import EngineUnavailableError
 from tests.signal_api.admin.conftest import READER_KEY, ROOT_KEY
 from tests.signal_api.service import Service
 from tests.signal_api.worlds import JOIN_KEY, token

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from signal_api.admin.shapes import json_of
-from signal_api.problems import RefusedError
+from signal_api.web.problems import RefusedError
 
 
 @pytest.mark.parametrize("value", [None, 7, "€\n", [1, {"a": [True]}], 2**80, "\ud800"])

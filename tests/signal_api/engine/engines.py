@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from fairlead.buckets import TokenBucket
 from fairlead.daemon import SystemClock
 from fairlead.metrics import Metrics
-from signal_api.authorization import GUEST
 from signal_api.clients import Client, Visitor
 from signal_api.engine.redis.engine import RedisEngine
 from signal_api.engine.redis.meters import Meters
 from signal_api.engine.redis.store import Store
-from signal_api.sessions import Session, digest
+from signal_api.protocol.authorization import GUEST
+from signal_api.protocol.sessions import Session, digest
 
 
 def client_of(sid: str, key: str = "key") -> Client:

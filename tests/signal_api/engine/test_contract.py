@@ -6,14 +6,14 @@ import msgspec
 import pytest
 
 from fairlead.daemon import SystemClock
-from signal_api.effects import Announce, Deliver, Effect, Revoked
 from signal_api.engine.contract import Engine, Once
 from signal_api.engine.memory import MemoryEngine
-from signal_api.ledger import Ledger, Spending
-from signal_api.messages import server_frame
-from signal_api.reports import EACH, Report, Result
-from signal_api.revocations import Revocation, RevocationKind
-from signal_api.rooms import Ban, Candidate, Change, Member, Room, Terms, join
+from signal_api.protocol.effects import Announce, Deliver, Effect, Revoked
+from signal_api.protocol.messages import server_frame
+from signal_api.protocol.revocations import Revocation, RevocationKind
+from signal_api.protocol.rooms import Ban, Candidate, Change, Member, Room, Terms, join
+from signal_api.relay.ledger import Ledger, Spending
+from signal_api.relay.reports import EACH, Report, Result
 from tests.signal_api.engine.engines import client_of, running_engine
 from tests.signal_api.transports.web import eventually
 

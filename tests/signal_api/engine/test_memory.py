@@ -2,10 +2,10 @@
 
 import pytest
 
-from signal_api.effects import Deliver, Effect
 from signal_api.engine.memory import MemoryEngine
-from signal_api.messages import server_frame
-from signal_api.rooms import Ban, Room
+from signal_api.protocol.effects import Deliver, Effect
+from signal_api.protocol.messages import server_frame
+from signal_api.protocol.rooms import Ban, Room
 from tests.signal_api.worlds import ManualClock
 
 

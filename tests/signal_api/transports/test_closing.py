@@ -2,7 +2,7 @@
 
 import json
 
-from signal_api.refusals import CloseCode
+from signal_api.protocol.refusals import CloseCode
 from signal_api.transports.closing import close_frame, is_final
 
 

@@ -1,9 +1,9 @@
 """hello, then frames, and the end: on a connection that is a list."""
 
 from signal_api.clients import Visitor
-from signal_api.refusals import CloseCode, Closing
+from signal_api.protocol.refusals import CloseCode, Closing
 from signal_api.transports.conversation import NO_BINARY, Conversation
-from tests.signal_api.node import Line, Node, line_of
+from tests.signal_api.socketless import Line, Node, line_of
 from tests.signal_api.worlds import JOIN_KEY
 
 HELLO = line_of("hello", data={"v": 1, "token": JOIN_KEY, "rooms": ["r"]})

@@ -8,12 +8,12 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from signal_api.clients import Visitor
-from signal_api.messages import PING, server_frame
-from signal_api.refusals import CloseCode
-from signal_api.sessions import Entry
+from signal_api.protocol.messages import PING, server_frame
+from signal_api.protocol.refusals import CloseCode
+from signal_api.protocol.sessions import Entry
 from signal_api.transports.direct import Direct
 from signal_api.transports.wire import Framing
-from tests.signal_api.node import Node, line_of
+from tests.signal_api.socketless import Node, line_of
 from tests.signal_api.transports.test_wire import Line
 from tests.signal_api.worlds import JOIN_KEY
 

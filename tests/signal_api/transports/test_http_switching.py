@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from signal_api.clients import Client
 from signal_api.transports.http import HttpTransport
-from tests.signal_api.node import Line, Node, Seat
+from tests.signal_api.socketless import Line, Node, Seat
 from tests.signal_api.transports.web import STREAM, Call
 
 _TRANSPORTS = ("websocket", "sse", "poll")

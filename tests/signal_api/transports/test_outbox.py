@@ -2,7 +2,7 @@
 
 import asyncio
 
-from signal_api.refusals import CloseCode
+from signal_api.protocol.refusals import CloseCode
 from signal_api.transports.outbox import Outbox
 
 

@@ -1,10 +1,10 @@
 """What a transport adds to an outbox: order, the last words, and giving up."""
 
-from signal_api.messages import PING, ServerFrame, server_frame
-from signal_api.refusals import CloseCode
-from signal_api.sessions import Entry
+from signal_api.protocol.messages import PING, ServerFrame, server_frame
+from signal_api.protocol.refusals import CloseCode
+from signal_api.protocol.sessions import Entry
 from signal_api.transports.outgoing import Outgoing, until_gone
-from tests.signal_api.node import Node
+from tests.signal_api.socketless import Node
 
 
 class _Plain(Outgoing):

@@ -10,9 +10,9 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
-from signal_api.effects import ClosedReason, Expel
-from signal_api.peerjs import ALIVE_FOR, EXPIRE_AFTER, MOST_WAITING
-from signal_api.refusals import CloseCode
+from signal_api.protocol.effects import ClosedReason, Expel
+from signal_api.protocol.peerjs import ALIVE_FOR, EXPIRE_AFTER, MOST_WAITING
+from signal_api.protocol.refusals import CloseCode
 from tests.signal_api.service import Peer, Service
 from tests.signal_api.worlds import JOIN_KEY, token
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from signal_api.refusals import ErrorCode, Refusal
+from signal_api.protocol.refusals import ErrorCode, Refusal
 from signal_api.transports.posting import MAX_FRAMES, read_frames
 
 

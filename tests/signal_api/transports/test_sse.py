@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from signal_api.refusals import CloseCode
+from signal_api.protocol.refusals import CloseCode
 from tests.signal_api.service import Service
 from tests.signal_api.transports.web import Web, eventually, web
 

@@ -10,8 +10,8 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from fairlead.daemon import HttpServer
-from signal_api.asgi import App, Receive, Scope, Send
 from signal_api.transports.upgrade import TAKE_OVER, Successor, Upgrade
+from signal_api.web.asgi import App, Receive, Scope, Send
 from tests.signal_api.transports.web import eventually
 
 

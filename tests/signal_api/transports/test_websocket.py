@@ -10,8 +10,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
-from signal_api.refusals import CloseCode
-from signal_api.sessions import LOG_FRAMES
+from signal_api.protocol.refusals import CloseCode
+from signal_api.protocol.sessions import LOG_FRAMES
 from tests.signal_api.service import Peer, PlainService, Service
 from tests.signal_api.worlds import JOIN_KEY, token
 

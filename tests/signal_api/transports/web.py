@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from signal_api.asgi import App, Message
 from signal_api.clients import VISITOR, Visitor
+from signal_api.web.asgi import App, Message
 from tests.signal_api.service import Service
 from tests.signal_api.worlds import JOIN_KEY
 

@@ -8,11 +8,11 @@ import pytest
 
 from signal_api.clients import Client
 from signal_api.engine.redis.scripts import CLAIM, ORPHANS, READ
-from signal_api.refusals import CloseCode, Closing
+from signal_api.protocol.refusals import CloseCode, Closing
 from tests.redis_proxy import RedisProxy, proxy_to
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import Cluster, RedisNode
-from tests.signal_api.node import Line, Seat
+from tests.signal_api.socketless import Line, Seat
 from tests.signal_api.transports.web import eventually
 
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from signal_api.refusals import EngineUnavailableError
-from signal_api.rooms import Room, Terms
+from signal_api.protocol.refusals import EngineUnavailableError
+from signal_api.protocol.rooms import Room, Terms
 from tests.redis_server import RedisServer
 from tests.signal_api.engine.engines import running_engine
 from tests.signal_api.transports.web import eventually

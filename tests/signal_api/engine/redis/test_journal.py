@@ -3,11 +3,11 @@
 from signal_api.engine.redis.journal import HOLD
 from signal_api.engine.redis.scripts import KEEP
 from signal_api.luggage import Luggage
-from signal_api.refusals import CloseCode, Closing
+from signal_api.protocol.refusals import CloseCode, Closing
 from tests.redis_proxy import proxy_to
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import Cluster, RedisNode
-from tests.signal_api.node import Line
+from tests.signal_api.socketless import Line
 from tests.signal_api.transports.web import eventually
 
 #: entries that Redis keeps in one piece, and drops together

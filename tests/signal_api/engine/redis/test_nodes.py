@@ -2,7 +2,7 @@
 
 import asyncio
 
-from signal_api.refusals import CloseCode
+from signal_api.protocol.refusals import CloseCode
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import Cluster
 from tests.signal_api.transports.web import eventually

@@ -2,11 +2,11 @@
 
 import msgspec
 
-from signal_api.effects import Announce, Deliver, Receipt, Revoked, Tell
 from signal_api.engine.redis.parcels import for_nodes, for_session, narrowed, read_effect, read_room, write_room
-from signal_api.messages import server_frame
-from signal_api.revocations import Revocation, RevocationKind
-from signal_api.rooms import Member, Room
+from signal_api.protocol.effects import Announce, Deliver, Receipt, Revoked, Tell
+from signal_api.protocol.messages import server_frame
+from signal_api.protocol.revocations import Revocation, RevocationKind
+from signal_api.protocol.rooms import Member, Room
 
 _FRAME = server_frame("message")
 _REVOKED = Revoked(Revocation(RevocationKind.USER, "eve", 1.0, 2.0))

@@ -1,10 +1,10 @@
 """What is left in the stream of a node."""
 
-from signal_api.effects import Deliver, Tell
 from signal_api.engine.redis.parcels import for_nodes
 from signal_api.engine.redis.remains import Remains
 from signal_api.engine.redis.scripts import PUBLISH, REGISTER, TELL
-from signal_api.messages import server_frame
+from signal_api.protocol.effects import Deliver, Tell
+from signal_api.protocol.messages import server_frame
 from tests.redis_server import RedisServer
 from tests.signal_api.engine.engines import store_on
 

@@ -4,11 +4,11 @@ import os
 
 import pytest
 
-from signal_api.effects import Deliver
 from signal_api.engine.contract import Once
 from signal_api.engine.redis.scripts import BEAT, PUBLISH, digest_of
-from signal_api.messages import server_frame
-from signal_api.refusals import EngineUnavailableError
+from signal_api.protocol.effects import Deliver
+from signal_api.protocol.messages import server_frame
+from signal_api.protocol.refusals import EngineUnavailableError
 from tests.redis_server import RedisServer
 from tests.signal_api.engine.engines import client_of, running_engine
 from tests.signal_api.transports.web import eventually

@@ -6,7 +6,7 @@ import pytest
 
 from signal_api.engine.redis.scripts import BEAT, REGISTER, TELL
 from signal_api.engine.redis.store import LostError
-from signal_api.refusals import EngineUnavailableError
+from signal_api.protocol.refusals import EngineUnavailableError
 from tests.redis_proxy import proxy_to
 from tests.redis_server import RedisServer
 from tests.signal_api.engine.engines import store_on

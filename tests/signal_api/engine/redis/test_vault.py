@@ -3,14 +3,14 @@
 import asyncio
 from typing import Any
 
-from signal_api.effects import Tell
 from signal_api.engine.redis.scripts import CLAIM
-from signal_api.messages import server_frame
-from signal_api.refusals import CloseCode, Closing
+from signal_api.protocol.effects import Tell
+from signal_api.protocol.messages import server_frame
+from signal_api.protocol.refusals import CloseCode, Closing
 from tests.redis_proxy import proxy_to
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import Cluster, cluster_on
-from tests.signal_api.node import Line, Seat
+from tests.signal_api.socketless import Line, Seat
 from tests.signal_api.transports.web import eventually
 from tests.signal_api.worlds import token
 

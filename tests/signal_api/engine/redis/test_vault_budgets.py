@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from fairlead.link import Allocated, Budget, Command, Ended, Event, Revoke, RevokeBy, Traffic, Usage
-from signal_api.relay_stats import room_stats
-from signal_api.turn_link import TurnLink
+from signal_api.node.turn_link import TurnLink
+from signal_api.relay.stats import room_stats
 from tests.signal_api.cluster import Cluster, RedisNode
-from tests.signal_api.node import Seat
+from tests.signal_api.socketless import Seat
 from tests.signal_api.transports.web import eventually
 from tests.signal_api.worlds import token
 

@@ -7,7 +7,7 @@ import pytest
 
 from fairlead.credentials import parse_username
 from tests.signal_api.cluster import Cluster
-from tests.signal_api.node import Seat
+from tests.signal_api.socketless import Seat
 from tests.signal_api.transports.web import eventually
 
 

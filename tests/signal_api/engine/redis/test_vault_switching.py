@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signal_api.engine.redis.scripts import CLAIM, KEEP, READ, TELL
-from signal_api.refusals import CloseCode, Closing
+from signal_api.protocol.refusals import CloseCode, Closing
 from tests.redis_proxy import proxy_to
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import Cluster, RedisNode, cluster_on
-from tests.signal_api.node import Line, Seat
+from tests.signal_api.socketless import Line, Seat
 from tests.signal_api.transports.web import STREAM, Call
 
 _TRANSPORTS = ("websocket", "sse", "poll")

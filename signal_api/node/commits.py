@@ -1,0 +1,62 @@
+"""How a room changes: load, compute, commit; and again when another change came first."""
+
+import asyncio
+from collections.abc import Callable
+from weakref import WeakValueDictionary
+
+from signal_api.engine.contract import Engine
+from signal_api.node.hub import Hub
+from signal_api.protocol.effects import Effect, LeaveReason
+from signal_api.protocol.refusals import EngineUnavailableError, Refusal
+from signal_api.protocol.rooms import Change, Room
+
+#: attempts to change a room while others change it too
+_ATTEMPTS = 32
+
+
+class Commits:
+    """Changes rooms by the pure functions of signal_api.protocol.rooms and signal_api.protocol.moderation."""
+
+    def __init__(self, hub: Hub, engine: Engine) -> None:
+        self._hub = hub
+        self._engine = engine
+        #: one change of a room at a time, so that this node's do not outrun each other: the rest is for other nodes'
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def change(
+        self,
+        room: str,
+        step: Callable[[Room | None], Change | Refusal],
+        before: Callable[[Change], tuple[Effect, ...]] = lambda _: (),
+    ) -> Change | Refusal:
+        """Commits what `step` makes of a room. `before` makes effects that go first."""
+        turn = self._turns.get(room) or self._turns.setdefault(room, asyncio.Lock())
+        async with turn:
+            return await self._change(room, step, before)
+
+    async def _change(
+        self,
+        room: str,
+        step: Callable[[Room | None], Change | Refusal],
+        before: Callable[[Change], tuple[Effect, ...]],
+    ) -> Change | Refusal:
+        for _ in range(_ATTEMPTS):
+            stored = await self._engine.load(room)
+            change = step(stored.room)
+            if isinstance(change, Refusal):
+                return change
+            if await self._engine.commit(room, stored.version, change.room, (*before(change), *change.effects)):
+                self._see_off(room, change)
+                self._hub.chronicle.room_changed(room, stored.room, change)
+                return change
+        raise EngineUnavailableError(f"the room changed {_ATTEMPTS} times while it was to be changed")
+
+    def _see_off(self, room: str, change: Change) -> None:
+        """The one way out of every room: whoever is gone for good may not relay for it any more. What is relayed for a
+        room that was closed ends, whoever it was that had lost its way just then."""
+        if not change.reason.is_final:
+            return
+        for member in change.gone:
+            self._hub.rights.withdraw(member.turn_user, change.reason)
+        if change.gone and change.room is None and change.reason is LeaveReason.SHUTDOWN:
+            self._hub.rights.end_room(room, change.reason)

@@ -1,0 +1,207 @@
+"""Going into rooms and out of them: the pure room logic, committed by an engine."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from signal_api.clients import Client
+from signal_api.engine.contract import Engine
+from signal_api.node.admission import Admission, Entry, bytes_of, candidate_of, not_granted
+from signal_api.node.commits import Commits
+from signal_api.node.frames import Join, Joined, Self
+from signal_api.node.hub import Hub
+from signal_api.passwords import Passwords
+from signal_api.protocol.authorization import Ability, Grants
+from signal_api.protocol.effects import ClosedReason, Deliver, Effect, LeaveReason
+from signal_api.protocol.messages import ServerFrame, server_frame, to_json
+from signal_api.protocol.moderation import IN_ROOMS, change_member, may
+from signal_api.protocol.refusals import EngineUnavailableError, ErrorCode, Refusal
+from signal_api.protocol.rooms import MAX_META, Change, Member, Room, member_of, view
+from signal_api.protocol.rooms import join as joined_by
+from signal_api.protocol.rooms import leave as left_by
+from signal_api.protocol.sessions import Membership, name
+from signal_api.relay.ice_servers import member_id, webrtc
+
+#: attempts to come in while somebody else opens the room, or changes its password
+_ATTEMPTS = 3
+
+
+class Lobby:
+    """Brings the clients of one node into rooms and out of them."""
+
+    def __init__(self, hub: Hub, engine: Engine, commits: Commits, passwords: Passwords) -> None:
+        self._hub = hub
+        self._engine = engine
+        self._commits = commits
+        self._admission = Admission(hub, engine, passwords)
+
+    async def join(self, client: Client, room: str, wish: Join, re: str | None) -> Refusal | None:
+        """Makes a client a member; what it is answered with `re` is the snapshot of the room."""
+        turn_user = member_id(room, client.sid, name(self._hub.entropy, 5))
+        membership = Membership(room, f"m_{name(self._hub.entropy, 5)}", None, bytes_of(wish.meta), turn_user)
+        for _ in range(_ATTEMPTS):
+            entry = await self._admission.judge(client, membership, wish)
+            refusal = entry if isinstance(entry, Refusal) else await self._enter(client, room, entry, re)
+            if isinstance(entry, Refusal) or refusal is None or refusal.code is not ErrorCode.WRONG_PASSWORD:
+                break
+        self._hub.instruments.joins["refused" if refusal else "joined",] += 1
+        return refusal
+
+    async def leave(self, client: Client, room: str) -> Refusal | None:
+        """Ends a membership at the client's wish."""
+        if room not in client.session.rooms:
+            return Refusal(ErrorCode.ROOM_NOT_FOUND, "this session is not in that room")
+        await self._commits.change(room, lambda stored: left_by(stored, client.sid, LeaveReason.LEAVE))
+        client.session.rooms.pop(room, None)
+        return None
+
+    async def renew(self, client: Client, room: str, token: str) -> Refusal | None:
+        """A fresh token for the one room that a membership came into by a token of its own."""
+        membership = client.session.rooms.get(room)
+        if membership is None or membership.grants is None:
+            return Refusal(ErrorCode.ROOM_NOT_FOUND, "this session is not in that room by a token of its own")
+        grants = self._admission.own_grants(client, token)
+        refusal = grants if isinstance(grants, Refusal) else not_granted(grants, room)
+        if isinstance(grants, Grants) and refusal is None:
+            membership.grants = grants
+            await self.review(client)
+        return refusal
+
+    async def review(self, client: Client) -> None:
+        """Looks again at what tokens grant: rooms that they grant no longer are left, the others see what changed. For
+        whoever holds the client's turn."""
+        now = self._hub.clock.now().wall
+        for membership in tuple(client.session.rooms.values()):
+            grants = client.grants_in(membership.room)
+            is_over = grants.expires is not None and grants.expires <= now
+            if is_over or not grants.allow(Ability.JOIN, membership.room) or self._hub.revocations.cover(grants, now):
+                await self._send_out(client, membership)
+            elif membership.present:
+                await self._commits.change(membership.room, _renewal(client, grants))
+        self._watch(client)
+
+    async def _send_out(self, client: Client, membership: Membership) -> None:
+        await self._commits.change(membership.room, lambda stored: left_by(stored, client.sid, LeaveReason.LEAVE))
+        self._close(client, membership, ClosedReason.NOT_GRANTED)
+
+    def _close(self, client: Client, membership: Membership, why: str) -> None:
+        """The client hears that a room is closed to it, and may not relay for it."""
+        client.session.rooms.pop(membership.room, None)
+        self._hub.rights.withdraw(membership.turn_user, why)
+        client.deliver(server_frame("room.closed", to_json({"reason": why}), room=membership.room))
+
+    def _watch(self, client: Client) -> None:
+        """Waits for the end of the first token for a single room."""
+        if client.lapse is not None:
+            client.lapse.cancel()
+            client.lapse = None
+        own = (membership.grants for membership in client.session.rooms.values())
+        ends = [grants.expires for grants in own if grants is not None and grants.expires is not None]
+        if ends:
+            left = max(0.0, min(ends) - self._hub.clock.now().wall)
+            client.lapse = self._hub.timers.after(left, lambda: self._hub.spawn(self.review_in_turn(client)))
+
+    async def review_in_turn(self, client: Client) -> None:
+        async with client.turn:
+            await self.review(client)
+
+    async def farewell(self, client: Client, reason: LeaveReason) -> None:
+        """Tells the rooms of a client that it is gone. It remembers them, in case it comes back; once its session is
+        forgotten it cannot, and may not relay for them any more."""
+        memberships = tuple(client.session.rooms.values())
+        if self._hub.roster.get(client.sid) is not client and not client.is_elsewhere:
+            for membership in memberships:
+                self._hub.rights.withdraw(membership.turn_user, "session ended")
+        for membership in memberships:
+            if membership.present:
+                membership.present = False
+                try:
+                    await self._commits.change(membership.room, lambda stored: left_by(stored, client.sid, reason))
+                except EngineUnavailableError:
+                    membership.present = True
+                    raise
+        client.changed()
+
+    async def restore(self, client: Client) -> None:
+        """After a resume: rooms that were told of its end take it in again, as who it was; a client that begins anew
+        is shown the others as they are now."""
+        anew = client.session.is_fresh
+        for membership in tuple(client.session.rooms.values()):
+            if not membership.present:
+                await self._return(client, membership)
+            elif anew:
+                await self._show(client, membership)
+        self._watch(client)
+
+    async def _return(self, client: Client, membership: Membership) -> None:
+        grants = client.grants_in(membership.room)
+        entry = Entry(candidate_of(client, grants, membership), grants, membership.grants is not None)
+        refusal = not_granted(grants, membership.room)
+        refusal = refusal or await self._enter(client, membership.room, entry, None)
+        if refusal is not None:
+            self._close(client, membership, refusal.code)
+
+    async def _show(self, client: Client, membership: Membership) -> None:
+        room = (await self._engine.load(membership.room)).room
+        member = room.members.get(membership.member) if room is not None else None
+        if room is not None and member is not None:
+            await self._engine.publish((self._snapshot(client, room, member, client.grants_in(room.name), None),))
+
+    async def _enter(self, client: Client, room: str, entry: Entry, re: str | None) -> Refusal | None:
+        now_ms = round(self._hub.clock.now().wall * 1000)
+        capacity = self._hub.policy.limits.members_per_room
+
+        def step(stored: Room | None) -> Change | Refusal:
+            known, member = client.session.rooms.get(room), member_of(stored, client.sid)
+            if member is not None and (known is None or not known.present):
+                return Change(stored, (), member)  # It came in before, and the answer was lost on its way.
+            if (stored is None or not stored.is_open) and not entry.grants.allow(Ability.CREATE, room):
+                return Refusal(
+                    ErrorCode.ROOM_NOT_FOUND, "nobody is in that room, and the token does not let you open it"
+                )
+            return joined_by(stored, room, entry.candidate, now_ms, capacity)
+
+        def show(change: Change) -> tuple[Effect, ...]:
+            assert change.room is not None  # Somebody has just come in.
+            assert change.member is not None
+            return (self._snapshot(client, change.room, change.member, entry.grants, re),)
+
+        change = await self._commits.change(room, step, show)
+        if isinstance(change, Refusal):
+            return change
+        member = change.member
+        assert member is not None  # It has just come in.
+        assert change.room is not None
+        membership = Membership(room, member.id, member.order, member.meta, member.turn_user)
+        membership.terms, membership.room_meta = change.room.terms, change.room.meta
+        membership.grants = entry.grants if entry.is_own else None
+        client.session.rooms[room] = membership
+        if entry.is_own:
+            self._watch(client)
+        return None
+
+    def _snapshot(self, client: Client, room: Room, member: Member, grants: Grants, re: str | None) -> Deliver:
+        return Deliver((client.sid,), self._joined(client, room, member, grants, re))
+
+    def _joined(self, client: Client, room: Room, member: Member, grants: Grants, re: str | None) -> ServerFrame:
+        hub = self._hub
+        most = hub.policy.limits.members_per_room
+        body = Joined(
+            room=room.name,
+            self=Self(member.id, member.order),
+            members=[view(other) for other in room.members.values() if other.id != member.id],
+            meta=room.meta,
+            role=grants.role,
+            can=[ability.value for ability in IN_ROOMS if may(room, grants, ability)],
+            rseq=room.rseq,
+            limits={"members": min(most, room.terms.capacity or most), "meta_bytes": MAX_META},
+        )
+        if may(room, grants, Ability.ICE):
+            hub.fences.enclose(room.name)
+            given = hub.desk.for_member(client, room.name, member.turn_user, "join")
+            body = msgspec.structs.replace(body, ice=webrtc(given))
+        return server_frame("joined", to_json(body), re=re, room=room.name)
+
+
+def _renewal(client: Client, grants: Grants) -> Callable[[Room | None], Change | Refusal]:
+    return lambda stored: change_member(stored, client.sid, grants=grants)

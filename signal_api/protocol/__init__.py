@@ -1,0 +1,1 @@
+"""What sig.v1 says and allows: frames, rooms, sessions and rights as values, pure."""

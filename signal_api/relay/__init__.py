@@ -1,0 +1,1 @@
+"""What signaling knows of the relay: servers and credentials, and what turnd told."""

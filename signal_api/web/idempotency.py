@@ -1,0 +1,74 @@
+"""Requests that are repeated take effect once: the header Idempotency-Key, and what it was answered with."""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Generic, NamedTuple, TypeVar
+
+from signal_api.protocol.refusals import ErrorCode, Refusal
+from signal_api.timers import Clock
+from signal_api.web.problems import RefusedError
+
+T = TypeVar("T")
+
+HEADER = "idempotency-key"
+#: answers that are remembered at once, and for how long (seconds)
+MOST, REMEMBERED_FOR = 4096, 120.0
+#: characters that a key has at most, and at least where strangers choose it
+LONGEST, SHORTEST = 128, 16
+
+
+class _Known(NamedTuple, Generic[T]):
+    body: bytes
+    until: float
+    answer: "asyncio.Future[T]"
+
+
+class Repeats(Generic[T]):
+    """The answers to requests, by who made them and the key that they chose."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._known: OrderedDict[tuple[str, ...], _Known[T]] = OrderedDict()
+
+    async def once(self, key: tuple[str, ...], body: bytes, work: Callable[[], Awaitable[T]]) -> T:
+        """What `work` answered the first time; who repeats meanwhile waits for that. An attempt that failed is no
+        answer. Raises RefusedError for the same key with another body."""
+        now = self._clock.now().monotonic
+        self._forget(now)
+        digest = hashlib.sha256(body).digest()
+        known = self._known.get(key)
+        if known is not None:
+            if known.body != digest:
+                wrong = "this Idempotency-Key came with another request"
+                raise RefusedError(Refusal(ErrorCode.CONFLICT, wrong))
+            return await asyncio.shield(known.answer)
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._known[key] = _Known(digest, now + REMEMBERED_FOR, answer)
+        try:
+            answer.set_result(await work())
+        except BaseException as error:
+            self._known.pop(key, None)
+            answer.set_exception(_again() if isinstance(error, asyncio.CancelledError) else error)
+            answer.exception()  # Nobody has to be waiting for it.
+            raise
+        return answer.result()
+
+    def _forget(self, now: float) -> None:
+        while self._known and (len(self._known) >= MOST or next(iter(self._known.values())).until <= now):
+            self._known.popitem(last=False)
+
+
+def read_key(header: str | None, shortest: int = 1) -> str | None:
+    """The value of the header; raises RefusedError for one that is none."""
+    if header is None:
+        return None
+    if not shortest <= len(header) <= LONGEST or not all("!" <= character <= "~" for character in header):
+        wrong = f"Idempotency-Key is {shortest} to {LONGEST} printable characters without spaces; a UUID is a good one"
+        raise RefusedError(Refusal(ErrorCode.BAD_REQUEST, wrong))
+    return header
+
+
+def _again() -> RefusedError:
+    return RefusedError(Refusal(ErrorCode.INTERNAL, "the first attempt was broken off; try again", 1.0))

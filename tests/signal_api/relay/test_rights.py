@@ -1,0 +1,144 @@
+"""Who may not relay any more is named to turnd, when it is over and not before."""
+
+import pytest
+
+from fairlead.credentials import parse_username
+from fairlead.link import Command, End, EndBy, Revoke, RevokeBy
+from signal_api.protocol.effects import LeaveReason
+from signal_api.protocol.refusals import CloseCode
+from signal_api.protocol.revocations import Revocation, RevocationKind
+from signal_api.relay import rights as module
+from signal_api.relay.ice_servers import room_hash
+from signal_api.relay.rights import RelayRights
+from tests.signal_api.socketless import Node, Seat
+from tests.signal_api.worlds import ManualClock, token
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node()
+
+
+@pytest.fixture
+def told(node: Node) -> list[Command]:
+    """What turnd hears."""
+    commands: list[Command] = []
+    node.hub.rights.command = commands.append
+    return commands
+
+
+async def _member(node: Node) -> tuple[Seat, str]:
+    """Somebody in the room r, and the user id of the credential that came with it."""
+    seat = await node.enter()
+    return seat, _user((await seat.join("r"))["ice"]["username"])
+
+
+def _user(username: str) -> str:
+    parsed = parse_username(username)
+    assert parsed is not None
+    return parsed.user_id
+
+
+def test_without_a_link_nothing_is_said_or_kept() -> None:
+    rights = RelayRights(ManualClock(), lambda: 3600)
+    rights.withdraw("r.s.n", "leave")
+    rights.withdraw_user("alice", "revoked")
+    rights.end_room("r", "closed")
+    assert rights.standing() == []
+
+
+def test_what_was_withdrawn_is_said_again_as_long_as_it_could_be_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_KEPT", 3)
+    clock, said = ManualClock(), list[Command]()
+    rights = RelayRights(clock, lambda: 3600)
+    rights.command = said.append
+    for name in "abcda":
+        clock.move(10)
+        rights.withdraw(name, "leave")
+    assert [command.value for command in rights.standing()] == ["c", "d", "a"]
+    assert len(said) == 5
+    clock.move(3595)
+    assert [command.value for command in rights.standing()] == ["a"]
+    clock.move(5)
+    assert rights.standing() == []
+
+
+async def test_the_end_of_a_room_is_the_end_of_what_is_relayed_for_it(node: Node, told: list[Command]) -> None:
+    node.hub.rights.end_room("r", "closed")
+    assert told == [End(EndBy.ROOM, room_hash("r"), "closed")]
+
+
+async def test_who_leaves_may_not_relay_and_who_comes_again_may(node: Node, told: list[Command]) -> None:
+    seat, first = await _member(node)
+    await _member(node)
+    await seat.say("leave", room="r")
+    assert told == [Revoke(RevokeBy.USER, first, "leave")]
+    second = _user((await seat.join("r"))["ice"]["username"])
+    assert second != first
+    assert told == [Revoke(RevokeBy.USER, first, "leave")]
+
+
+async def test_the_last_one_who_leaves_is_no_exception(node: Node, told: list[Command]) -> None:
+    seat, user = await _member(node)
+    await seat.say("leave", room="r")
+    assert told == [Revoke(RevokeBy.USER, user, "leave")]
+
+
+async def test_a_lost_connection_is_no_end_until_the_session_is_forgotten(node: Node, told: list[Command]) -> None:
+    seat, user = await _member(node)
+    seat.lose()
+    await node.pass_time(119)
+    assert (await node.engine.load("r")).room is None
+    assert told == []
+    await node.pass_time(1)
+    assert told == [Revoke(RevokeBy.USER, user, "session ended")]
+
+
+async def test_who_comes_back_in_time_keeps_what_it_was_given(node: Node, told: list[Command]) -> None:
+    seat, user = await _member(node)
+    seat.lose()
+    await node.pass_time(60)
+    resume = {"sid": seat.welcome["sid"], "key": seat.welcome["key"], "after": 1}
+    again = await node.enter(resume=resume)
+    joined = [frame["data"] for frame in again.news() if frame["type"] == "joined"]
+    assert [_user(body["ice"]["username"]) for body in joined] == [user, user]
+    assert told == []
+
+
+async def test_a_session_that_goes_on_at_another_node_keeps_what_it_was_given(node: Node, told: list[Command]) -> None:
+    seat, _ = await _member(node)
+    node.hub.give_up(seat.client, CloseCode.REBALANCE)
+    assert node.hub.farewell is not None
+    await node.hub.farewell(seat.client, LeaveReason.TIMEOUT)
+    assert told == []
+    assert seat.client.renewal is None
+
+
+async def test_who_may_not_come_back_may_not_relay(node: Node, told: list[Command]) -> None:
+    seat = await node.enter(token=token(node.clock, rooms=["r"]))
+    user = _user((await seat.join("r"))["ice"]["username"])
+    seat.lose()
+    await node.pass_time(60)
+    resume = {"sid": seat.welcome["sid"], "key": seat.welcome["key"], "after": 1}
+    await node.enter(token=token(node.clock, rooms=["other"]), resume=resume)
+    assert told == [Revoke(RevokeBy.USER, user, "forbidden")]
+
+
+@pytest.mark.parametrize("reason", list(LeaveReason))
+async def test_the_end_of_a_session_is_the_end_in_each_of_its_rooms(
+    node: Node, told: list[Command], reason: LeaveReason
+) -> None:
+    seat, user = await _member(node)
+    other = _user((await seat.join("other"))["ice"]["username"])
+    node.hub.end(seat.client, reason)
+    await node.hub.settled()
+    assert {command.value for command in told if isinstance(command, Revoke)} == {user, other}
+
+
+async def test_who_is_revoked_loses_what_was_given_outside_of_rooms_until_then(node: Node, told: list[Command]) -> None:
+    now = node.clock.now().wall
+    node.hub.revoke(Revocation(RevocationKind.TOKEN, "jti", now, now + 60))
+    node.hub.revoke(Revocation(RevocationKind.USER, "alice", now, now))
+    assert told == []
+    node.hub.revoke(Revocation(RevocationKind.USER, "alice", now, now + 60))
+    assert told == [Revoke(RevokeBy.USER, "alice", "token revoked", expiring=int(now) + 3600)]
