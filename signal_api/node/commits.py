@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable
 from weakref import WeakValueDictionary
 
+from signal_api.clients import Client
 from signal_api.engine.contract import Engine
 from signal_api.node.hub import Hub
 from signal_api.protocol.effects import Effect, LeaveReason
-from signal_api.protocol.refusals import EngineUnavailableError, Refusal
+from signal_api.protocol.refusals import EngineUnavailableError, ErrorCode, Refusal
 from signal_api.protocol.rooms import Change, Room
 
 #: attempts to change a room while others change it too
@@ -33,6 +34,13 @@ class Commits:
         turn = self._turns.get(room) or self._turns.setdefault(room, asyncio.Lock())
         async with turn:
             return await self._change(room, step, before)
+
+    def part_with(self, client: Client) -> Refusal | None:
+        """For who has just come into a room: a session that ended meanwhile leaves it as it left the others."""
+        if not self._hub.roster.has_ended(client):
+            return None
+        self._hub.end(client)
+        return Refusal(ErrorCode.SESSION_EXPIRED, "the session ended while it came into the room")
 
     async def _change(
         self,

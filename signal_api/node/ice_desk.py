@@ -94,7 +94,7 @@ class IceDesk:
     def _arm(self, client: Client) -> None:
         """One timer, at the first renewal."""
         self.give_up(client)
-        if client.renewals and not client.is_elsewhere:
+        if client.renewals and self._roster.get(client.sid) is client:
             left = min(client.renewals.values()) - self._timers.clock.now().monotonic
             client.renewal = self._timers.after(max(0.0, left), lambda: self._renew(client))
 

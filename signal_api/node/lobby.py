@@ -109,7 +109,7 @@ class Lobby:
         """Tells the rooms of a client that it is gone. It remembers them, in case it comes back; once its session is
         forgotten it cannot, and may not relay for them any more."""
         memberships = tuple(client.session.rooms.values())
-        if self._hub.roster.get(client.sid) is not client and not client.is_elsewhere:
+        if self._hub.roster.has_ended(client):
             for membership in memberships:
                 self._hub.rights.withdraw(membership.turn_user, "session ended")
         for membership in memberships:
@@ -138,7 +138,7 @@ class Lobby:
         entry = Entry(candidate_of(client, grants, membership), grants, membership.grants is not None)
         refusal = not_granted(grants, membership.room)
         refusal = refusal or await self._enter(client, membership.room, entry, None)
-        if refusal is not None:
+        if refusal is not None and not self._hub.roster.has_ended(client):
             self._close(client, membership, refusal.code)
 
     async def _show(self, client: Client, membership: Membership) -> None:
@@ -176,9 +176,10 @@ class Lobby:
         membership.terms, membership.room_meta = change.room.terms, change.room.meta
         membership.grants = entry.grants if entry.is_own else None
         client.session.rooms[room] = membership
-        if entry.is_own:
+        refusal = self._commits.part_with(client)
+        if entry.is_own and refusal is None:
             self._watch(client)
-        return None
+        return refusal
 
     def _snapshot(self, client: Client, room: Room, member: Member, grants: Grants, re: str | None) -> Deliver:
         return Deliver((client.sid,), self._joined(client, room, member, grants, re))

@@ -61,7 +61,7 @@ class Registry:
         assert change.member is not None  # It has just come in.
         membership.order = change.member.order
         client.session.rooms[room] = membership
-        return None
+        return self._commits.part_with(client)
 
 
 def _unavailable(error: EngineUnavailableError) -> Refusal:

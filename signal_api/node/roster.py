@@ -34,6 +34,10 @@ class Roster:
         client = self._by_sid.get(sid)
         return client if client is not None and client.session.holds(key) else None
 
+    def has_ended(self, client: Client) -> bool:
+        """Whether a session that was here is forgotten for good; one that goes on elsewhere is not."""
+        return self._by_sid.get(client.sid) is not client and not client.is_elsewhere
+
     def connected(self) -> int:
         return sum(client.connection is not None for client in self._by_sid.values())
 

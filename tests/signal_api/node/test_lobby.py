@@ -1,9 +1,14 @@
 """Rooms as clients see them: joining, presence, leaving, dropping out and coming back."""
 
+import asyncio
+
+import pytest
+
 from fairlead.credentials import parse_username
+from signal_api.protocol.effects import LeaveReason
 from signal_api.protocol.rooms import MAX_META
 from signal_api.relay.ice_servers import room_hash
-from tests.signal_api.socketless import Node
+from tests.signal_api.socketless import Line, Node
 from tests.signal_api.worlds import token
 
 
@@ -218,3 +223,38 @@ async def test_an_empty_room_is_gone() -> None:
     assert node.engine.census() == (0, 0)
     await seat.say("leave", room="r")
     assert seat.news()[-1]["data"]["code"] == "room_not_found"
+
+
+@pytest.mark.parametrize("rooms", [[], ["elsewhere"]])
+async def test_who_ends_its_session_while_it_comes_in_leaves_nothing_behind(rooms: list[str]) -> None:
+    node = Node()
+    seat = await node.enter(rooms=rooms)
+    joining = asyncio.create_task(seat.say("join", data={"room": "r", "create": {"password": "secret"}}))
+    await asyncio.sleep(0)  # From here on the password is hashed.
+    node.hub.end(seat.client, LeaveReason.LEAVE)
+    assert not joining.done()
+    await joining
+    await node.hub.settled()
+    assert node.engine.census() == (0, 0)
+    assert node.instruments.joins["refused",] == 1
+    issued = node.instruments.ice_issued["push",]
+    await node.pass_time(7200)
+    assert (seat.client.renewal, node.instruments.ice_issued["push",]) == (None, issued)
+
+
+async def test_who_ends_its_session_while_it_comes_back_leaves_nothing_behind() -> None:
+    node = Node()
+    drops = await node.enter(rooms=["r"])
+    drops.lose()
+    await node.pass_time(11)
+    assert node.engine.census() == (0, 0)
+    key = {"sid": drops.client.sid, "key": drops.welcome["key"], "after": f"{drops.welcome['epoch']}.2"}
+    async with drops.client.turn:
+        assert node.try_to_enter(Line(), resume=key) is drops.client
+        returning = asyncio.create_task(node.dispatch.begin(drops.client))
+        await asyncio.sleep(0)  # From here on it waits for its turn.
+        node.hub.end(drops.client, LeaveReason.LEAVE)
+    await returning
+    await node.hub.settled()
+    assert node.engine.census() == (0, 0)
+    assert drops.client.renewal is None

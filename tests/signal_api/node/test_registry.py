@@ -1,5 +1,7 @@
 """Ids of clients' own choice, in rooms that an engine keeps."""
 
+import asyncio
+
 from signal_api.clients import Client
 from signal_api.engine.contract import Stored
 from signal_api.engine.memory import MemoryEngine
@@ -77,3 +79,15 @@ class Unreachable(MemoryEngine):
 
     async def load(self, name: str) -> Stored:
         raise EngineUnavailableError("no answer")
+
+
+async def test_who_ends_its_session_while_it_claims_an_id_leaves_nothing_behind() -> None:
+    node = Node()
+    seat = await node.enter()
+    async with seat.client.turn:
+        claiming = asyncio.create_task(_claimed(node, seat, "alice"))
+        await asyncio.sleep(0)  # From here on it waits for its turn.
+        node.hub.end(seat.client)
+    assert await claiming is ErrorCode.SESSION_EXPIRED
+    await node.hub.settled()
+    assert node.engine.census() == (0, 0)

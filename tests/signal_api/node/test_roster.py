@@ -65,3 +65,13 @@ def test_what_is_removed_leaves_nothing_behind() -> None:
     assert list(roster) == []
     for _ in range(3):
         assert roster.room_for("ann", b"s", LIMITS) is None
+
+
+def test_who_has_ended_is_told_from_who_goes_on_elsewhere() -> None:
+    roster, client = Roster(), _client()
+    roster.add(client)
+    assert not roster.has_ended(client)
+    roster.remove(client)
+    assert roster.has_ended(client)
+    client.is_elsewhere = True
+    assert not roster.has_ended(client)
