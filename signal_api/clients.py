@@ -34,6 +34,11 @@ class Connection(Protocol):
     #: the value of the metric label `transport`
     transport: str
 
+    @property
+    def is_over(self) -> bool:
+        """Whether its client hears nothing any more but what is queued."""
+        ...
+
     def send(self, frame: ServerFrame, seq: int | None = None) -> None:
         """Queues one frame, with its number when it is kept; closes itself when the client does not read."""
         ...

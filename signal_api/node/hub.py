@@ -134,16 +134,16 @@ class Hub:
                 await custody.find(resume.sid, resume.key)
         except EngineUnavailableError as error:
             return Closing(CloseCode.ENGINE_UNAVAILABLE, str(error))
-        entrant = await self._kept(self._judge(hello, visitor))
+        entrant = await self._kept(self._judge(hello, visitor, connection), connection)
         return entrant if isinstance(entrant, Closing) else self._welcome(entrant, hello, visitor, connection)
 
     async def open(self, grants: Grants, visitor: Visitor, connection: Connection) -> Client | Closing:
         """A session of its own for who has been let in."""
-        entrant = await self._kept(self._open(grants, visitor, self.clock.now()))
+        entrant = await self._kept(self._open(grants, visitor, self.clock.now()), connection)
         return entrant if isinstance(entrant, Closing) else self._greet(entrant, connection, None)
 
-    async def _kept(self, entrant: "_Entrant | Closing") -> "_Entrant | Closing":
-        """A new session is kept before its client hears of it."""
+    async def _kept(self, entrant: "_Entrant | Closing", connection: Connection) -> "_Entrant | Closing":
+        """A new session is kept before its client hears of it, which may be too late."""
         if isinstance(entrant, Closing) or not entrant.is_new or self.custody is None:
             return entrant
         try:
@@ -154,15 +154,20 @@ class Hub:
         except BaseException:
             self.roster.remove(entrant.client)
             raise
+        if self.draining or connection.is_over or self.roster.get(entrant.client.sid) is not entrant.client:
+            self.end(entrant.client)
+            return Closing(CloseCode.DRAIN if self.draining else CloseCode.REBALANCE, "it ended before it began")
         return entrant
 
     def enter(self, hello: Hello, visitor: Visitor, connection: Connection) -> Client | Closing:
         """Opens a session, or goes on with one; the welcome is the first frame on the connection."""
-        entrant = self._judge(hello, visitor)
+        entrant = self._judge(hello, visitor, connection)
         return entrant if isinstance(entrant, Closing) else self._welcome(entrant, hello, visitor, connection)
 
-    def _judge(self, hello: Hello, visitor: Visitor) -> "_Entrant | Closing":
+    def _judge(self, hello: Hello, visitor: Visitor, connection: Connection) -> "_Entrant | Closing":
         """Whether somebody may come in, and as whom."""
+        if connection.is_over:
+            return Closing(CloseCode.NORMAL, "the connection ended before its client was let in")
         if hello.v != PROTOCOL:
             return Closing(CloseCode.UNSUPPORTED_VERSION, f"this server speaks version {PROTOCOL}")
         if self.draining:

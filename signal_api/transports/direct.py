@@ -45,6 +45,10 @@ class Direct:
 
     # The way out
 
+    @property
+    def is_over(self) -> bool:
+        return self.is_closing or self._is_lost
+
     def send(self, frame: ServerFrame, seq: int | None = None) -> None:
         if self.is_closing:
             return
@@ -55,6 +59,8 @@ class Direct:
             self.close(CloseCode.SLOW_CONSUMER)
 
     def catch_up(self, greeting: ServerFrame | None, missed: Sequence[Entry]) -> None:
+        if self.is_closing:
+            return
         first = [] if greeting is None else [greeting.encode(None)]
         for frame in (*first, *(entry.encode() for entry in missed)):
             if self._outbox is None:

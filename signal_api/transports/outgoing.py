@@ -30,6 +30,10 @@ class Outgoing(abc.ABC):
     def is_closing(self) -> bool:
         return self._outbox.closing is not None
 
+    @property
+    def is_over(self) -> bool:
+        return self.is_closing
+
     def send(self, frame: ServerFrame, seq: int | None = None) -> None:
         self._put(self._encode(frame, seq))
 

@@ -88,6 +88,10 @@ class Mailbox:
         """Whether a poll waits just now."""
         return self._waiting is not None
 
+    @property
+    def is_over(self) -> bool:
+        return self._closed is not None
+
     def send(self, frame: ServerFrame, seq: int | None = None) -> None:
         if self._closed is None:
             if seq is None:

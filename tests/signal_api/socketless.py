@@ -30,6 +30,10 @@ class Line:
         self.heard = asyncio.Event()
         self.ended = asyncio.Event()
 
+    @property
+    def is_over(self) -> bool:
+        return self.closed is not None
+
     def send(self, frame: ServerFrame, seq: int | None = None) -> None:
         if self.closed is None:
             self.frames.append(json.loads(frame.encode(seq)))

@@ -44,6 +44,7 @@ class Tenure:
     seq: int = 0
     #: what of the record is in Redis
     record: tuple[Any, ...] = ()
+    is_ended: bool = False
 
     @property
     def is_ready(self) -> bool:
@@ -82,7 +83,10 @@ class Journal:
     def end(self, sid: str) -> None:
         """Nobody goes on with it."""
         tenure = self.dismiss(sid)
-        if tenure is not None and tenure.fence:
+        if tenure is None:
+            return
+        tenure.is_ended = True
+        if tenure.fence:  # Or else `open` sees to it, once Redis has given one.
             self._ended.append((sid, tenure.fence))
             self._due.set()
 
@@ -115,8 +119,11 @@ class Journal:
             for tenure, fence in zip(some, fences, strict=True):
                 tenure.fence = fence
                 if not fence:
-                    del self.tenures[tenure.client.sid]
+                    self.tenures.pop(tenure.client.sid, None)
                     refused.append(tenure)
+                elif tenure.is_ended:
+                    self._ended.append((tenure.client.sid, fence))
+                    self._due.set()
         return refused
 
     async def run(self) -> None:

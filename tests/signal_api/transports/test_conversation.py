@@ -106,3 +106,19 @@ async def test_a_session_that_moved_is_told_so() -> None:
     client.is_elsewhere = True
     await _hear(talk, line_of("ping"))
     assert phone.closed is CloseCode.REBALANCE
+
+
+async def test_a_connection_that_ends_before_it_is_greeted_takes_no_session_from_another() -> None:
+    node = Node()
+    living, talk = _call(node)
+    await _hear(talk, HELLO)
+    (client,) = node.hub.roster
+    key = {"sid": client.sid, "key": living.frames[0]["data"]["key"], "after": 2}
+    late, again = _call(node)
+    rest = again.hear(line_of("hello", data={"v": 1, "resume": key}))
+    assert rest is not None
+    late.close(CloseCode.RATE_LIMITED)
+    await rest
+    again.end()
+    assert late.frames == []
+    assert (client.connection, living.closed) == (living, None)

@@ -206,3 +206,33 @@ async def test_binary_is_refused() -> None:
     desk = await _entered(Node())
     desk.direct.wire.data_received(Frame(Opcode.BINARY, b"{}").serialize(mask=True))
     assert desk.heard() == [{"close": CloseCode.BAD_REQUEST}]
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_who_ends_before_its_welcome_is_not_welcomed(is_lost: bool) -> None:
+    node = Node()
+    living = Desk(node)
+    living.say("hello", data={"v": 1, "token": JOIN_KEY})
+    await _until(lambda: living.line.reads)
+    (welcome,) = living.heard()
+    (client,) = node.hub.roster
+    key = {"sid": client.sid, "key": welcome["data"]["key"], "after": 1}
+    hello = Frame(Opcode.TEXT, line_of("hello", data={"v": 1, "resume": key})).serialize(mask=True)
+    late = Desk(node)
+    if is_lost:
+        late.direct.wire.data_received(hello)
+        late.line.close()
+        late.direct.wire.connection_lost(None)
+    else:
+        late.direct.wire.data_received(hello + Frame(Opcode.PING, b"").serialize(mask=True) * 130)
+    await _until(lambda: late.direct._task is None)
+    assert b"welcome" not in late.line.written
+    assert client.connection is living.direct
+    assert living.heard() == []
+
+
+async def test_nothing_follows_a_close() -> None:
+    desk = await _entered(Node())
+    desk.direct.close(CloseCode.DRAIN)
+    desk.direct.catch_up(PING, [Entry(1, PING)])
+    assert desk.heard() == [{"close": CloseCode.DRAIN}]

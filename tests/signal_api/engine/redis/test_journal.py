@@ -1,5 +1,9 @@
 """What Redis has of a session follows what the session is."""
 
+import asyncio
+
+import pytest
+
 from signal_api.engine.redis.journal import HOLD
 from signal_api.engine.redis.scripts import KEEP
 from signal_api.luggage import Luggage
@@ -107,4 +111,30 @@ async def test_a_session_that_opened_without_hearing_of_it_is_kept_by_nobody(
         assert len(node.hub.roster) == 0
         keys = f"{redis_prefix}:s:*"
         await eventually(lambda: one_redis.command("KEYS", keys) == b"*0\r\n")
+        await node.stop()
+
+
+@pytest.mark.parametrize("why", ["ended", "draining", "hung up"])
+async def test_a_session_that_ends_while_it_is_first_kept_is_not_welcomed(
+    cluster: Cluster, one_redis: RedisServer, redis_prefix: str, why: str
+) -> None:
+    async with proxy_to(one_redis) as proxy:
+        node, line = await cluster.node(proxy.url), Line()
+        proxy.watch(KEEP, is_held=True)
+        coming = asyncio.create_task(node.let_in(line))
+        await proxy.asked.wait()
+        if why == "ended":
+            (client,) = node.hub.roster
+            node.hub.end(client)
+        elif why == "draining":
+            await node.hub.drain(0)
+        else:
+            line.close(CloseCode.RATE_LIMITED)
+        proxy.passing.set()
+        refused = await coming
+        assert isinstance(refused, Closing)
+        assert refused.code is (CloseCode.DRAIN if why == "draining" else CloseCode.REBALANCE)
+        assert line.frames == []
+        assert len(node.hub.roster) == 0
+        await eventually(lambda: one_redis.command("KEYS", f"{redis_prefix}:s:*") == b"*0\r\n")
         await node.stop()
