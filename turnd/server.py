@@ -148,8 +148,8 @@ class TurnServer:
 
     def _answer(self) -> None:
         if self._answers:
-            self.engine.send(self._answers)
-            self._answers.clear()
+            answers, self._answers = self._answers, []
+            self.engine.send(answers)
 
     def _open_relay_socket(self, effect: do.OpenRelaySocket) -> None:
         """The answer goes into the core at once: before the next message, as the core wants it."""

@@ -164,8 +164,9 @@ impl Mailbox {
             // Before anything is taken: what is said from here on rings again.
             self.is_full.store(false, Release);
             self.is_rung.store(false, Release);
-            commands.extend(lock(&self.commands).drain(..));
+            // Packets first: what was said before one of them was handed over is then among the commands.
             strays.extend(lock(&self.strays).drain(..));
+            commands.extend(lock(&self.commands).drain(..));
         }
     }
 }

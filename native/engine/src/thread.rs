@@ -46,7 +46,9 @@ impl Thread {
         let epoll = if by_ring { None } else { Some(Arc::new(Epoll::new()?)) };
         let name = format!("relay-{}", shared.thread);
         let worker = Worker::new(shared, epoll.clone(), aliases, seed)?;
-        let handle = std::thread::Builder::new().name(name).spawn(move || worker.run())?;
+        let (ready, started) = mpsc::channel();
+        let handle = std::thread::Builder::new().name(name).spawn(move || worker.run(&ready))?;
+        started.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
         Ok(Thread { mailbox, books, epoll, free: Vec::new(), places: 0, handle: Some(handle) })
     }
 
@@ -132,6 +134,15 @@ impl Thread {
     pub fn join(&mut self) {
         if let Some(handle) = self.handle.take() {
             let _ = handle.join();
+        }
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        if self.handle.is_some() {
+            self.order(Command::Stop);
+            self.join();
         }
     }
 }

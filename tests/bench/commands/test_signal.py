@@ -11,9 +11,10 @@ from bench.commands import signal
 def test_a_server_that_cannot_be_had_is_left_out_aloud(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    taskset = shutil.which("taskset")
-    assert taskset is not None
-    (tmp_path / "taskset").symlink_to(taskset)
+    for name in ("taskset", "cc", "as", "ld"):
+        program = shutil.which(name)
+        assert program is not None, name
+        (tmp_path / name).symlink_to(program)
     monkeypatch.setenv("PATH", str(tmp_path))  # no node there
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     parser = argparse.ArgumentParser()

@@ -1,6 +1,7 @@
 """What the conformance cases do not see: what the native engine shares with Python, and that it keeps nothing."""
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -9,9 +10,15 @@ import pytest
 from fairlead.datagram import Address, FiveTuple, Transport, Via
 from fairlead.native import EngineChoice, EngineMissingError
 from fairlead.reasons import Reason
+from fairlead.stun import attributes as stun
+from fairlead.stun.header import Class, Method
+from fairlead.stun.integrity import SHA1
+from fairlead.stun.message import Signature, encode, new_mask
 from tests.architecture.house import ROOT
-from tests.conformance.kit import free_address
+from tests.conformance.kit import free_address, settle
 from tests.skipping import skip_for_lack_of
+from tests.turnd.kit import World
+from turnd.assembly import make_challenges
 from turnd.dataplane.choice import make_engine
 from turnd.dataplane.contract import DataPlane, EngineSettings
 from turnd.routes import Channel, Permission, Ports, RelayId
@@ -67,6 +74,23 @@ def test_a_relay_socket_that_cannot_be_opened_leaves_nothing_behind(engine: Data
         with pytest.raises(OSError, match="in use"):
             engine.open_relay(RelayId(1), taken)
     assert descriptors() == open_before
+
+
+def test_forged_nonces_in_a_clients_name_do_not_stand_before_the_client(engine: DataPlane) -> None:
+    """Who writes a client's address on his packets need not know a nonce that was given to it: few of his go first."""
+    server = engine.open_listener(1, Address("127.0.0.1", 0))
+    engine.challenge(make_challenges(World(challenges=(0.001, 3)).state))
+    mask = new_mask(b"transaction!")
+    forged = encode(Method.REFRESH, Class.REQUEST, mask, [(stun.NONCE, "made up")], Signature(SHA1, bytes(16)))
+    own = encode(Method.CONNECT, Class.REQUEST, mask)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.bind(("127.0.0.1", 0))
+        engine.open_relay(RelayId(1), Address("127.0.0.1", 0))
+        engine.set_client(RelayId(1), FiveTuple(Transport.UDP, Address(*client.getsockname()), server), Via(1))
+        for data in [forged] * 5 + [own]:
+            client.sendto(data, server)
+        settle(engine)
+        assert [item.data for item in engine.turn()] == [forged] * 3 + [own] + [forged] * 2
 
 
 def test_an_engine_that_is_closed_leaves_neither_threads_nor_descriptors() -> None:

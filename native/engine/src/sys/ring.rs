@@ -35,7 +35,8 @@ const CONTROL: usize = HEAD - LENGTHS - NAME;
 /// The upper two bits of what completions are known by where nobody else has given a token.
 const OURS: u64 = 0b01 << 62;
 const CALL_OFF: u64 = OURS | u32::MAX as u64;
-const PAGE: usize = 4096;
+/// The largest page that a kernel has: the list of free slots begins at one.
+const PAGE: usize = 65536;
 /// Sends do not wait for room, and nobody is killed by a signal.
 const AT_ONCE: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 /// The kernel's flag for io_uring_enter(2) that has it do what it has put off.

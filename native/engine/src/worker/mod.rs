@@ -187,13 +187,14 @@ impl Worker {
 
     /// Turns until it is told to stop. A panic costs the batch that it happened in; the sockets stay, and so do the
     /// routes and the commands behind the one that was carried out.
-    pub fn run(mut self) {
-        // Only a ring that somebody else has enabled refuses it, and nobody else has this one.
-        self.is_stopping = self.intake.ring().is_some_and(|ring| ring.enable().is_err());
+    pub fn run(mut self, ready: &Sender<io::Result<()>>) {
+        let enabled = self.intake.ring().map_or(Ok(()), |ring| ring.enable());
+        self.is_stopping = enabled.is_err();
+        // The owner waits for it.
+        let _ = ready.send(enabled);
         while !self.is_stopping {
             if let Err(text) = catch(|| self.turn()) {
-                self.shared.books.panicked();
-                self.shared.upstairs.confess(Fault { thread: self.shared.thread, text });
+                self.confess(text);
                 if self.intake.ring().is_none() {
                     self.arena.clear();
                 }
@@ -202,6 +203,11 @@ impl Worker {
                 self.unfinished.append(&mut self.tokens);
             }
         }
+    }
+
+    fn confess(&self, text: String) {
+        self.shared.books.panicked();
+        self.shared.upstairs.confess(Fault { thread: self.shared.thread, text });
     }
 
     fn turn(&mut self) {
@@ -216,9 +222,9 @@ impl Worker {
                 ring.wait(&mut self.arena, &mut self.tokens, &mut self.sources, is_idle)
             }
         };
-        if waited.is_err() {
-            // Only a descriptor that is none makes them fail, and this one lives as long as we do.
-            self.is_stopping = true;
+        if let Err(error) = waited {
+            // The kernel is out of memory. Whoever asked something is answered all the same.
+            self.confess(format!("nothing can be waited for: {error}"));
         }
         self.tokens.append(&mut self.unfinished);
         if self.tokens.contains(&BELL) {
@@ -241,6 +247,10 @@ impl Worker {
             } else {
                 self.read_relay((token & !RELAY) as u32);
             }
+        }
+        if self.intake.ring().is_some() {
+            // Watched once more already: a panic from here on must not do it twice.
+            self.tokens.clear();
         }
         self.flush();
         self.arena.clear();

@@ -63,6 +63,11 @@ impl Worker {
                 self.answer(listener, five_tuple, header, Account::Challenge { method });
                 None
             }
+            // A nonce that is none: its source may be forged, and the client that is known there needs one more round trip
+            // anyway.
+            Asked::Stranger if is_known && !challenges.prefers(&self.shared.sources, &five_tuple, now) => {
+                Some(Line::Stranger)
+            }
             _ if is_known => Some(Line::Known),
             Asked::Introduced if challenges.prefers(&self.shared.sources, &five_tuple, now) => Some(Line::Introduced),
             _ => Some(Line::Stranger),
