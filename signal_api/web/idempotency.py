@@ -13,7 +13,7 @@ from signal_api.web.problems import RefusedError
 T = TypeVar("T")
 
 HEADER = "idempotency-key"
-#: answers that are remembered at once, and for how long (seconds)
+#: answers that are remembered at once, besides those that are awaited, and for how long (seconds)
 MOST, REMEMBERED_FOR = 4096, 120.0
 #: characters that a key has at most, and at least where strangers choose it
 LONGEST, SHORTEST = 128, 16
@@ -49,15 +49,22 @@ class Repeats(Generic[T]):
         try:
             answer.set_result(await work())
         except BaseException as error:
-            self._known.pop(key, None)
+            del self._known[key]
             answer.set_exception(_again() if isinstance(error, asyncio.CancelledError) else error)
             answer.exception()  # Nobody has to be waiting for it.
             raise
         return answer.result()
 
     def _forget(self, now: float) -> None:
-        while self._known and (len(self._known) >= MOST or next(iter(self._known.values())).until <= now):
-            self._known.popitem(last=False)
+        """What is still being done stays, or it would be done twice."""
+        surplus, over = len(self._known) + 1 - MOST, list[tuple[str, ...]]()
+        for key, known in self._known.items():
+            if known.until > now and len(over) >= surplus:
+                break
+            if known.answer.done():
+                over.append(key)
+        for key in over:
+            del self._known[key]
 
 
 def read_key(header: str | None, shortest: int = 1) -> str | None:

@@ -159,7 +159,10 @@ class Arrivals:
         if state in (b"unknown", b"busy"):
             return None
         tenure = self._journal.tenures.get(sid)
-        return tenure.client if tenure is not None else await self._take_in(sid, arrival, *found)
+        if tenure is not None:
+            return tenure.client
+        fence, moved = found
+        return None if self._journal.has_ended(sid, fence) else await self._take_in(sid, arrival, fence, moved)
 
     async def _take_in(self, sid: str, arrival: _Arrival, fence: int, moved: bytes) -> Client | None:
         owner, at, told, since = moved.split() if moved else (b"", b"0", b"0", b"0")

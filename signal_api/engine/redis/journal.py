@@ -6,7 +6,7 @@ than was kept; that is found out then (signal_api.protocol.sessions.Session.sinc
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,8 @@ _PAUSE = 0.25
 HOLD = 3.0
 #: the fence of a session that was never anywhere else
 _FIRST = 1
+#: instead of a fence: nobody has the session
+_NOBODYS = -1
 #: sessions that are written at once
 _MOST = 128
 
@@ -57,12 +59,15 @@ class Journal:
 
     def __init__(self, store: Store, inbox: Inbox, clock: Clock) -> None:
         self.tenures: dict[str, Tenure] = {}
+        #: is told of a session that Redis knows no more
+        self.forgotten: Callable[[Client], None] = lambda _: None
         self._store = store
         self._inbox = inbox
         self._clock = clock
         #: for each session that changed, the first entry of the stream that it may not have kept
         self._changed: dict[str, int] = {}
-        self._ended: list[tuple[str, int]] = []
+        #: the fences of sessions that have ended, until Redis has answered that it knows
+        self._ended: dict[str, int] = {}
         self._due = asyncio.Event()
         #: entries of the stream up to this one are needed no more
         self._settled = 0
@@ -87,8 +92,12 @@ class Journal:
             return
         tenure.is_ended = True
         if tenure.fence:  # Or else `open` sees to it, once Redis has given one.
-            self._ended.append((sid, tenure.fence))
+            self._ended[sid] = tenure.fence
             self._due.set()
+
+    def has_ended(self, sid: str, fence: int) -> bool:
+        """Whether a session has ended here that Redis may still have."""
+        return self._ended.get(sid) == fence
 
     def forget_all(self) -> list[Tenure]:
         """Redis keeps none of them any more."""
@@ -113,7 +122,7 @@ class Journal:
                 for tenure in opened[first:]:
                     self.tenures.pop(tenure.client.sid, None)
                     if not instead_of:  # It may have been kept all the same, and nobody will ask for it.
-                        self._ended.append((tenure.client.sid, _FIRST))
+                        self._ended[tenure.client.sid] = _FIRST
                         self._due.set()
                 raise
             for tenure, fence in zip(some, fences, strict=True):
@@ -122,7 +131,7 @@ class Journal:
                     self.tenures.pop(tenure.client.sid, None)
                     refused.append(tenure)
                 elif tenure.is_ended:
-                    self._ended.append((tenure.client.sid, fence))
+                    self._ended[tenure.client.sid] = fence
                     self._due.set()
         return refused
 
@@ -158,7 +167,8 @@ class Journal:
                         first = writing[tenure.client.sid]
                         self._changed[tenure.client.sid] = first
                         at = min(at, first - 1)
-                await self._keep([tenure for tenure in some if tenure.is_ready])
+                ready = [tenure for tenure in some if tenure.is_ready]
+                self._give_up(ready, await self._keep(ready))
                 for sid in sids:
                     del writing[sid]
             if settle and at > self._settled:
@@ -168,6 +178,14 @@ class Journal:
                 if sid in self.tenures:
                     self._changed[sid] = min(first, self._changed.get(sid, first))
             raise
+
+    def _give_up(self, tenures: list[Tenure], fences: list[int]) -> None:
+        """What nobody has any more. What another node has is kept until it is asked for."""
+        for tenure, fence in zip(tenures, fences, strict=True):
+            sid = tenure.client.sid
+            if fence == _NOBODYS and self.tenures.get(sid) is tenure:
+                self.dismiss(sid)
+                self.forgotten(tenure.client)
 
     async def _settle(self, at: int) -> None:
         now = self._clock.now().monotonic
@@ -179,7 +197,7 @@ class Journal:
         self._settled = at
 
     async def _keep(self, tenures: list[Tenure], instead_of: str = "") -> list[int]:
-        ended, self._ended = self._ended, []
+        ended = tuple(self._ended.items())
         arguments: list[Any] = [self._inbox.applied, len(ended)]
         for sid, fence in ended:
             arguments += [sid, fence]
@@ -189,13 +207,12 @@ class Journal:
             arguments += self._session(tenure, instead_of)
             session = tenure.client.session
             written.append((session.epoch, session.seq, _record(tenure.client)))
-        try:
-            fences: list[int] = await self._store.run(KEEP, *arguments)
-        except BaseException:
-            self._ended = ended + self._ended
-            raise
+        fences: list[int] = await self._store.run(KEEP, *arguments)
+        for sid, fence in ended:
+            if self.has_ended(sid, fence):
+                del self._ended[sid]
         for tenure, fence, (epoch, seq, record) in zip(tenures, fences, written, strict=True):
-            if fence:
+            if fence > 0:
                 tenure.epoch, tenure.seq, tenure.record = epoch, seq, record
         return fences
 

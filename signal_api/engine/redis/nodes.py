@@ -91,6 +91,7 @@ class Nodes:
                 else:
                     await (self._beat() if self._lost is None else self._begin_anew(self._lost))
                     due = loop.time() + _BEAT
+                await self._vault.house(self._store.node)
                 pause = due - loop.time()
             except LostError:
                 self.lose()

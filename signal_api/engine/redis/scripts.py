@@ -179,7 +179,8 @@ TOUCH = (
 )
 
 #: at, ended {sid, fence}, kept {sid, fence (0: it is new), node that it may replace, record, seq, frames of the log in
-#: all, whether all of them follow, the last frames} -> for each that is kept: its fence, 0 when somebody else has it
+#: all, whether all of them follow, the last frames} -> for each that is kept: its fence, 0 when somebody else has it,
+#: -1 when nobody has
 KEEP = (
     BEGIN
     + KNOWN
@@ -214,7 +215,8 @@ for number = 1, tonumber(ARGV[at]) do
   else
     good = mine(sid, fence)
   end
-  kept[number] = good and tonumber(fence) or 0
+  local nobodys = not redis.call('HGET', session, 'node')
+  kept[number] = good and tonumber(fence) or nobodys and -1 or 0
   if good then
     redis.call('HDEL', session, 'busy', 'moved')
     -- What was written before, and its answer lost, is not written again.

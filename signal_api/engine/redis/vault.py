@@ -45,6 +45,7 @@ class Vault:
         self._store = store
         self._inbox = inbox
         self._journal = journal
+        journal.forgotten = self._forgotten
         self._arrivals = Arrivals(store, journal, self._settle)
         self._questions: dict[str, asyncio.Future[bytes]] = {}
         self._asked = 0
@@ -206,12 +207,25 @@ class Vault:
         for tenure in self._journal.forget_all():
             self.keeper.begin_anew(tenure.client)
             self._homeless.append(tenure.client)
+        await self.house(old_node)
+
+    def _forgotten(self, client: Client) -> None:
+        """Redis has lost a session, so that nothing was sent to it since: its log begins anew."""
+        assert self.keeper is not None  # It brought the client.
+        _log.warning("the store has lost a session, which begins anew")
+        self.keeper.begin_anew(client)
+        self._homeless.append(client)
+        self._store.alarm.set()
+
+    async def house(self, old_node: str) -> None:
+        """Has forgotten sessions kept again that nobody has, or a node of that name."""
         while self._homeless:
             some = [Tenure(client, 0, 0) for client in self._homeless[:_HOMELESS]]
             for tenure in await self._journal.open(some, old_node):
+                assert self.keeper is not None  # It brought them.
                 tenure.client.keeper = None
                 self.keeper.drop(tenure.client)
-            del self._homeless[:_HOMELESS]
+            del self._homeless[: len(some)]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -78,6 +78,23 @@ async def test_memory_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await repeats.once(("a",), b"", work) == 4
 
 
+async def test_what_is_being_done_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idempotency, "MOST", 2)
+    clock, slow, work = ManualClock(), Work(), Work()
+    repeats = Repeats[int](clock)
+    slow.may_end.clear()
+    first = asyncio.ensure_future(repeats.once(("slow",), b"", slow))
+    await asyncio.sleep(0)
+    for name in "abc":
+        await repeats.once((name,), b"", work)
+    clock.move(121)
+    second = asyncio.ensure_future(repeats.once(("slow",), b"", slow))
+    await asyncio.sleep(0)
+    slow.may_end.set()
+    assert [await first, await second] == [1, 1]
+    assert await repeats.once(("a",), b"", work) == 4
+
+
 @pytest.mark.parametrize("header", ["", "short", "x" * 129, "sixteen\tcharacters"])
 def test_keys_have_a_form(header: str) -> None:
     with pytest.raises(RefusedError):

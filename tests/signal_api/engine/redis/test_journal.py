@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from signal_api.engine.redis import journal
 from signal_api.engine.redis.journal import HOLD
-from signal_api.engine.redis.scripts import KEEP
+from signal_api.engine.redis.scripts import CLAIM, KEEP
 from signal_api.luggage import Luggage
 from signal_api.protocol.refusals import CloseCode, Closing
 from tests.redis_proxy import proxy_to
@@ -138,3 +139,68 @@ async def test_a_session_that_ends_while_it_is_first_kept_is_not_welcomed(
         assert len(node.hub.roster) == 0
         await eventually(lambda: one_redis.command("KEYS", f"{redis_prefix}:s:*") == b"*0\r\n")
         await node.stop()
+
+
+async def test_who_comes_back_before_redis_knows_of_the_end_begins_a_session_that_hears(
+    cluster: Cluster, one_redis: RedisServer, redis_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "_GATHER", 60.0)
+    node = await cluster.node()
+    alice, bob = await node.enter(), await node.enter(rooms=["r"])
+    sid = alice.welcome["sid"]
+    node.hub.end(alice.client)
+    again = await node.resume(alice, f"{alice.welcome['epoch']}.0")
+    assert not again.welcome["resumed"]
+    assert again.welcome["sid"] != sid
+    await node.redis._journal.write()
+    assert one_redis.command("EXISTS", f"{redis_prefix}:s:{sid}") == b":0\r\n"
+    await again.say("join", room="r")
+    await bob.say("message", room="r", to="*", data=1)
+    await eventually(lambda: "message" in [frame["type"] for frame in again.line.frames])
+
+
+async def test_an_end_is_remembered_until_redis_has_answered(cluster: Cluster, one_redis: RedisServer) -> None:
+    async with proxy_to(one_redis) as proxy:
+        node = await cluster.node(proxy.url)
+        alice, kept = await node.enter(), node.redis._journal
+        sid, fence = alice.client.sid, kept.tenures[alice.client.sid].fence
+        proxy.watch(KEEP, is_held=True)
+        node.hub.end(alice.client)
+        await proxy.asked.wait()
+        assert kept.has_ended(sid, fence)
+        assert not kept.has_ended(sid, fence + 1), "it has come back from another node"
+        proxy.passing.set()
+        await eventually(lambda: not kept.has_ended(sid, fence))
+        await node.stop()
+
+
+async def test_a_session_that_redis_has_lost_begins_anew(
+    cluster: Cluster, one_redis: RedisServer, redis_prefix: str
+) -> None:
+    node = await cluster.node()
+    alice, bob = await node.enter(rooms=["r"]), await node.enter(rooms=["r"])
+    await eventually(lambda: len(alice.line.frames) == 3)
+    sid = alice.client.sid
+    one_redis.command("DEL", f"{redis_prefix}:s:{sid}")
+    await alice.say("ping", ack=3)
+    await eventually(lambda: alice.line.closed is CloseCode.REBALANCE)
+    await eventually(lambda: sid in node.redis._journal.tenures)
+    again = await node.resume(alice, f"{alice.welcome['epoch']}.3")
+    assert (again.welcome["resumed"], again.welcome["sid"]) == (False, sid)
+    await eventually(lambda: one_redis.command("EXISTS", f"{redis_prefix}:s:{sid}") == b":1\r\n")
+    await again.say("join", room="r")
+    await bob.say("message", room="r", to="*", data=1)
+    await eventually(lambda: "message" in [frame["type"] for frame in again.line.frames])
+
+
+async def test_what_another_node_has_claimed_is_kept_until_it_asks(cluster: Cluster) -> None:
+    node, other = await cluster.node(), await cluster.node()
+    alice = await node.enter()
+    _, reading, _ = node.redis._tasks
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    await other.redis._store.run(CLAIM, alice.client.sid, CloseCode.REPLACED.value, "", 1500)
+    node.redis._journal.changed(alice.client.sid)
+    await node.redis._journal.write()
+    assert alice.client.sid in node.redis._journal.tenures
+    assert alice.line.closed is None
