@@ -120,7 +120,7 @@ class Journal:
                 fences = await self._keep(some, instead_of)
             except BaseException:
                 for tenure in opened[first:]:
-                    self.tenures.pop(tenure.client.sid, None)
+                    self.dismiss(tenure.client.sid)
                     if not instead_of:  # It may have been kept all the same, and nobody will ask for it.
                         self._ended[tenure.client.sid] = _FIRST
                         self._due.set()
@@ -128,7 +128,7 @@ class Journal:
             for tenure, fence in zip(some, fences, strict=True):
                 tenure.fence = fence
                 if not fence:
-                    self.tenures.pop(tenure.client.sid, None)
+                    self.dismiss(tenure.client.sid)
                     refused.append(tenure)
                 elif tenure.is_ended:
                     self._ended[tenure.client.sid] = fence

@@ -115,6 +115,21 @@ async def test_a_session_that_opened_without_hearing_of_it_is_kept_by_nobody(
         await node.stop()
 
 
+async def test_a_session_that_changes_while_redis_is_asked_for_it_in_vain_keeps_nobody_from_being_kept(
+    cluster: Cluster, one_redis: RedisServer, redis_prefix: str
+) -> None:
+    async with proxy_to(one_redis) as proxy:
+        node = await cluster.node(proxy.url)
+        proxy.watch(KEEP)
+        coming = asyncio.create_task(node.let_in(Line()))
+        await proxy.asked.wait()
+        (client,) = node.hub.roster
+        node.redis._journal.changed(client.sid)
+        assert isinstance(await coming, Closing)
+        await eventually(lambda: one_redis.command("KEYS", f"{redis_prefix}:s:*") == b"*0\r\n")
+        await node.stop()
+
+
 @pytest.mark.parametrize("why", ["ended", "draining", "hung up"])
 async def test_a_session_that_ends_while_it_is_first_kept_is_not_welcomed(
     cluster: Cluster, one_redis: RedisServer, redis_prefix: str, why: str
