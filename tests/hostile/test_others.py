@@ -47,7 +47,7 @@ class Honest:
 
     def over(self, seconds: float) -> dict[str, Any]:
         self.told()
-        time.sleep(seconds)
+        time.sleep(seconds)  # they talk meanwhile, in a process of their own
         return self.told()
 
     def end(self) -> None:
@@ -105,4 +105,4 @@ def test_afterwards_nothing_is_held(hasty: Target) -> None:
     deadline = time.monotonic() + 20
     while len(os.listdir(Path("/proc") / str(hasty.daemon.pid) / "fd")) > 40 or hasty.metric("unfinished_requests"):
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.05)  # what is waited for is another process, with its own clock
