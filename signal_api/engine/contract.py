@@ -60,6 +60,10 @@ class Keeper(Protocol):
         """Another node has the session."""
         ...
 
+    async def take_out(self, sid: str, rooms: Sequence[str]) -> None:
+        """These rooms have a session that has ended: they lose it. Raises EngineUnavailableError."""
+        ...
+
 
 class Vault(Protocol):
     """Sessions that more than one node may go on with, one at a time. What waits raises EngineUnavailableError."""

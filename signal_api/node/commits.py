@@ -64,7 +64,9 @@ class Commits:
         room that was closed ends, whoever it was that had lost its way just then."""
         if not change.reason.is_final:
             return
+        rights, roster = self._hub.rights, self._hub.roster
         for member in change.gone:
-            self._hub.rights.withdraw(member.turn_user, change.reason)
+            if not rights.has_withdrawn(member.turn_user):
+                rights.withdraw(member.turn_user, change.reason, is_ours=roster.get(member.sid) is not None)
         if change.gone and change.room is None and change.reason is LeaveReason.SHUTDOWN:
             self._hub.rights.end_room(room, change.reason)

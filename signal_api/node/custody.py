@@ -1,7 +1,7 @@
 """Sessions that other nodes may go on with: how they come here and go, and errands for those that are elsewhere."""
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -58,11 +58,12 @@ class Node(Protocol):
 
 class Custody:
     """Satisfies signal_api.engine.contract.Keeper. `perform` does an errand for a client of this node, `open_for` opens
-    a session for another one."""
+    a session for another one, `part` takes a session out of a room."""
 
     def __init__(self, node: Node, vault: Vault) -> None:
         self.open_for: Callable[[Opening], Awaitable[Outcome]] | None = None
         self.perform: Callable[[Client, str, bytes], Awaitable[Outcome]] | None = None
+        self.part: Callable[[str, str], Awaitable[None]] | None = None
         self._node = node
         self._vault = vault
         vault.attend(self)
@@ -144,6 +145,11 @@ class Custody:
 
     def drop(self, client: Client) -> None:
         self._node.give_up(client, CloseCode.REBALANCE)
+
+    async def take_out(self, sid: str, rooms: Sequence[str]) -> None:
+        assert self.part is not None  # Whoever brings clients here knows the rooms.
+        for room in rooms:
+            await self.part(sid, room)
 
 
 def unavailable(why: Exception) -> Refusal:

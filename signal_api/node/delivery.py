@@ -93,7 +93,9 @@ class Delivery:
     def _expel(self, client: Client, effect: Expel) -> None:
         """The client hears which room is closed to it. It has to go where that was all it was here for, and where a
         kick takes its token."""
-        client.session.rooms.pop(effect.room, None)
+        membership = client.session.rooms.pop(effect.room, None)
+        if membership is not None:
+            self._hub.rights.withdraw(membership.turn_user, effect.reason)
         client.deliver(server_frame("room.closed", to_json({"reason": effect.reason}), room=effect.room))
         if effect.reason is ClosedReason.KICKED:
             if client.grants.lie_within(effect.within):

@@ -43,6 +43,8 @@ class Dispatch:
         hub.budgets.spend = engine.spend
         self.verbs = Verbs(hub, engine)
         self._lobby = self.verbs.lobby
+        if hub.custody is not None:
+            hub.custody.part = self._lobby.part
         self._delivery = Delivery(hub, engine)
         hub.farewell = self._farewell
         hub.review = self._lobby.review_in_turn

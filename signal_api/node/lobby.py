@@ -49,10 +49,13 @@ class Lobby:
 
     async def leave(self, client: Client, room: str) -> Refusal | None:
         """Ends a membership at the client's wish."""
-        if room not in client.session.rooms:
+        membership = client.session.rooms.get(room)
+        if membership is None:
             return Refusal(ErrorCode.ROOM_NOT_FOUND, "this session is not in that room")
-        await self._commits.change(room, lambda stored: left_by(stored, client.sid, LeaveReason.LEAVE))
+        change = await self._commits.change(room, lambda stored: left_by(stored, client.sid, LeaveReason.LEAVE))
         client.session.rooms.pop(room, None)
+        if isinstance(change, Refusal):  # It has left before, and the answer was lost on its way.
+            self._hub.rights.withdraw(membership.turn_user, LeaveReason.LEAVE)
         return None
 
     async def renew(self, client: Client, room: str, token: str) -> Refusal | None:
@@ -109,11 +112,12 @@ class Lobby:
         """Tells the rooms of a client that it is gone. It remembers them, in case it comes back; once its session is
         forgotten it cannot, and may not relay for them any more."""
         memberships = tuple(client.session.rooms.values())
-        if self._hub.roster.has_ended(client):
+        is_over = self._hub.roster.has_ended(client)
+        if is_over:
             for membership in memberships:
                 self._hub.rights.withdraw(membership.turn_user, "session ended")
         for membership in memberships:
-            if membership.present:
+            if membership.present or is_over:  # At the end also those where an answer may have been lost.
                 membership.present = False
                 try:
                     await self._commits.change(membership.room, lambda stored: left_by(stored, client.sid, reason))
@@ -121,6 +125,10 @@ class Lobby:
                     membership.present = True
                     raise
         client.changed()
+
+    async def part(self, sid: str, room: str) -> None:
+        """Takes a session out of a room that has ended, and of whose coming in nobody had heard."""
+        await self._commits.change(room, lambda stored: left_by(stored, sid, LeaveReason.LEAVE))
 
     async def restore(self, client: Client) -> None:
         """After a resume: rooms that were told of its end take it in again, as who it was; a client that begins anew

@@ -24,10 +24,18 @@ class RelayRights:
         self._clock = clock
         self._lifetime = lifetime
         self._withdrawn: OrderedDict[str, tuple[float, Revoke]] = OrderedDict()
+        #: those of them whose sessions were at this node
+        self._ours: set[str] = set()
 
-    def withdraw(self, turn_user: str, why: str) -> None:
-        """Ends all that this user id of a membership's credentials relays, and all that it would."""
+    def withdraw(self, turn_user: str, why: str, is_ours: bool = True) -> None:
+        """Ends all that this user id of a membership's credentials relays, and all that it would.
+
+        Whoever takes a member out says so, and so does the node of its session (`is_ours`): the first may not hear that
+        it did, the second may be dead.
+        """
         self._tell(Revoke(RevokeBy.USER, turn_user, why))
+        if is_ours and turn_user in self._withdrawn:
+            self._ours.add(turn_user)
 
     def withdraw_user(self, user: str, why: str) -> None:
         """The same for the credentials that a user of tokens was given outside of rooms, up to now."""
@@ -40,8 +48,8 @@ class RelayRights:
             self.command(End(EndBy.ROOM, room_hash(room), why))
 
     def has_withdrawn(self, turn_user: str) -> bool:
-        """Whether this node has, of late."""
-        return turn_user in self._withdrawn
+        """Whether this node has, of late, for a session that was here."""
+        return turn_user in self._ours
 
     def standing(self) -> list[Revoke]:
         """What has been withdrawn and might still be tried, the oldest first."""
@@ -59,4 +67,4 @@ class RelayRights:
     def _forget(self, room_for: int = 0) -> None:
         now, most = self._clock.now().monotonic, _KEPT - room_for
         while self._withdrawn and (len(self._withdrawn) > most or next(iter(self._withdrawn.values()))[0] <= now):
-            self._withdrawn.popitem(last=False)
+            self._ours.discard(self._withdrawn.popitem(last=False)[0])

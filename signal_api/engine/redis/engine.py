@@ -104,13 +104,16 @@ class RedisEngine:
             return False
         was, now = _members(before.room), _members(room)
         changed = [(sid, member) for sid, member in now.items() if was.get(sid) != member]
-        joined = [part for sid, member in changed for part in (sid, write_member(name, member))]
+        joined = [part for sid, member in changed for part in (sid, int(sid not in was), write_member(name, member))]
         left = [sid for sid in was if sid not in now]
         until = "" if room is None or room.until is None else round(room.until * 1000)
         sizes = [int(room is not None and room.is_open), len(now), until]
-        places = [len(joined) // 2, *joined, len(left), *left]
+        places = [len(changed), *joined, len(left), *left]
         key, data = hashed(name), write_room(room)
-        return bool(await self._store.run(COMMIT, key, name, version, data, *sizes, *places, *for_nodes(effects)))
+        done = await self._store.run(COMMIT, key, name, version, data, *sizes, *places, *for_nodes(effects))
+        if done < 0:
+            raise EngineUnavailableError("the store does not have this session")
+        return bool(done)
 
     async def rooms(self, after: str, most: int) -> list[Room]:
         found: list[Room] = []

@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from signal_api.clients import Client
 from signal_api.engine.redis.inbox import Inbox
@@ -54,6 +54,13 @@ class Tenure:
         return bool(self.fence) and not self.client.session.news
 
 
+class _End(NamedTuple):
+    """How a session is to end in Redis: under its fence, once these rooms do not have it any more."""
+
+    fence: int
+    out: tuple[str, ...] = ()
+
+
 class Journal:
     """The sessions of this node, and which of them differ from what Redis has."""
 
@@ -61,13 +68,17 @@ class Journal:
         self.tenures: dict[str, Tenure] = {}
         #: is told of a session that Redis knows no more
         self.forgotten: Callable[[Client], None] = lambda _: None
+        #: is told of a session that has ended and is a member of these rooms: `end_at_last` comes when it is not
+        self.lingering: Callable[[str, tuple[str, ...]], None] = lambda _, __: None
         self._store = store
         self._inbox = inbox
         self._clock = clock
         #: for each session that changed, the first entry of the stream that it may not have kept
         self._changed: dict[str, int] = {}
-        #: the fences of sessions that have ended, until Redis has answered that it knows
-        self._ended: dict[str, int] = {}
+        #: sessions that have ended, until Redis has answered that it knows
+        self._ended: dict[str, _End] = {}
+        #: those of which it has answered that rooms still have them
+        self._lingering: dict[str, _End] = {}
         self._due = asyncio.Event()
         #: entries of the stream up to this one are needed no more
         self._settled = 0
@@ -92,17 +103,27 @@ class Journal:
             return
         tenure.is_ended = True
         if tenure.fence:  # Or else `open` sees to it, once Redis has given one.
-            self._ended[sid] = tenure.fence
-            self._due.set()
+            self._end(sid, _End(tenure.fence))
+
+    def _end(self, sid: str, end: _End) -> None:
+        self._ended[sid] = end
+        self._due.set()
+
+    def end_at_last(self, sid: str) -> None:
+        """The rooms do not have it any more that had it when it ended."""
+        end = self._lingering.pop(sid, None)
+        if end is not None:
+            self._end(sid, end)
 
     def has_ended(self, sid: str, fence: int) -> bool:
         """Whether a session has ended here that Redis may still have."""
-        return self._ended.get(sid) == fence
+        end = self._ended.get(sid) or self._lingering.get(sid)
+        return end is not None and end.fence == fence
 
     def forget_all(self) -> list[Tenure]:
         """Redis keeps none of them any more."""
         tenures = list(self.tenures.values())
-        for everything in (self.tenures, self._changed, self._ended):
+        for everything in (self.tenures, self._changed, self._ended, self._lingering):
             everything.clear()
         self._settled = 0
         self._holds.clear()
@@ -122,8 +143,7 @@ class Journal:
                 for tenure in opened[first:]:
                     self.dismiss(tenure.client.sid)
                     if not instead_of:  # It may have been kept all the same, and nobody will ask for it.
-                        self._ended[tenure.client.sid] = _FIRST
-                        self._due.set()
+                        self._end(tenure.client.sid, _End(_FIRST))
                 raise
             for tenure, fence in zip(some, fences, strict=True):
                 tenure.fence = fence
@@ -131,8 +151,8 @@ class Journal:
                     self.dismiss(tenure.client.sid)
                     refused.append(tenure)
                 elif tenure.is_ended:
-                    self._ended[tenure.client.sid] = fence
-                    self._due.set()
+                    self.dismiss(tenure.client.sid)
+                    self._end(tenure.client.sid, _End(fence))
         return refused
 
     async def run(self) -> None:
@@ -199,22 +219,30 @@ class Journal:
     async def _keep(self, tenures: list[Tenure], instead_of: str = "") -> list[int]:
         ended = tuple(self._ended.items())
         arguments: list[Any] = [self._inbox.applied, len(ended)]
-        for sid, fence in ended:
-            arguments += [sid, fence]
+        for sid, end in ended:
+            arguments += [sid, end.fence, len(end.out), *end.out]
         arguments.append(len(tenures))
         written = []
         for tenure in tenures:
             arguments += self._session(tenure, instead_of)
             session = tenure.client.session
             written.append((session.epoch, session.seq, _record(tenure.client)))
-        fences: list[int] = await self._store.run(KEEP, *arguments)
-        for sid, fence in ended:
-            if self.has_ended(sid, fence):
-                del self._ended[sid]
+        fences, still = await self._store.run(KEEP, *arguments)
+        self._part(ended, {sid.decode(): tuple(room.decode() for room in rooms) for sid, rooms in still})
         for tenure, fence, (epoch, seq, record) in zip(tenures, fences, written, strict=True):
             if fence > 0:
                 tenure.epoch, tenure.seq, tenure.record = epoch, seq, record
-        return fences
+        return list(fences)
+
+    def _part(self, ended: Iterable[tuple[str, _End]], still: dict[str, tuple[str, ...]]) -> None:
+        """Forgets what Redis has forgotten; a session that rooms still have waits for them."""
+        for sid, end in ended:
+            if self._ended.get(sid) is not end:
+                continue
+            del self._ended[sid]
+            if sid in still:
+                self._lingering[sid] = end._replace(out=(*end.out, *still[sid]))
+                self.lingering(sid, still[sid])
 
     def _session(self, tenure: Tenure, instead_of: str) -> list[Any]:
         session = tenure.client.session

@@ -108,7 +108,9 @@ return redis.call('ZRANGEBYLEX', P .. 'names', from, '+', 'LIMIT', 0, ARGV[5])
 """
 )
 
-#: room, name, version, data, open, members, until, joined {sid, membership}, left {sid}, effects -> whether it was done
+#: room, name, version, data, open, members, until, joined {sid, 1 unless it was a member before, membership},
+#: left {sid}, effects -> 1, or 0 when the version is another, or -1 when nobody has a session that would come in: it
+#: has ended while it did, and nobody would ever take it out
 COMMIT = (
     BEGIN
     + KNOWN
@@ -116,6 +118,9 @@ COMMIT = (
 local key, name = P .. 'r:' .. ARGV[4], ARGV[5]
 local before = redis.call('HMGET', key, 'v', 'o', 'm')
 if tonumber(before[1] or '0') ~= tonumber(ARGV[6]) then return 0 end
+for at = 12, 9 + 3 * ARGV[11], 3 do
+  if ARGV[at + 1] == '1' and redis.call('EXISTS', P .. 's:' .. ARGV[at]) == 0 then return -1 end
+end
 redis.call('HINCRBY', P .. 'census', 'rooms', tonumber(ARGV[8]) - tonumber(before[2] or '0'))
 redis.call('HINCRBY', P .. 'census', 'members', tonumber(ARGV[9]) - tonumber(before[3] or '0'))
 if ARGV[7] == '' then
@@ -132,8 +137,8 @@ end
 local at = 11
 for _ = 1, tonumber(ARGV[at]) do
   local session = P .. 's:' .. ARGV[at + 1]
-  if redis.call('EXISTS', session) == 1 then redis.call('HSET', session, 'r:' .. name, ARGV[at + 2]) end
-  at = at + 2
+  if redis.call('EXISTS', session) == 1 then redis.call('HSET', session, 'r:' .. name, ARGV[at + 3]) end
+  at = at + 3
 end
 at = at + 1
 for _ = 1, tonumber(ARGV[at]) do
@@ -178,9 +183,9 @@ TOUCH = (
     + "for i = 4, #ARGV do redis.call('PEXPIRE', P .. 'r:' .. ARGV[i], {ttl}) end return 1".replace("{ttl}", "86400000")
 )
 
-#: at, ended {sid, fence}, kept {sid, fence (0: it is new), node that it may replace, record, seq, frames of the log in
-#: all, whether all of them follow, the last frames} -> for each that is kept: its fence, 0 when somebody else has it,
-#: -1 when nobody has
+#: at, ended {sid, fence, rooms that it was taken out of}, kept {sid, fence (0: it is new), node that it may replace,
+#: record, seq, frames of the log in all, whether all of them follow, the last frames} -> for each that is kept: its
+#: fence, 0 when somebody else has it, -1 when nobody has; and each that did not end {sid, rooms that have it still}
 KEEP = (
     BEGIN
     + KNOWN
@@ -189,14 +194,22 @@ local function mine(sid, fence)
   local found = redis.call('HMGET', P .. 's:' .. sid, 'node', 'fence')
   return found[1] == me and found[2] == fence
 end
-local at, kept = 5, {}
+local at, kept, still = 5, {}, {}
 for _ = 1, tonumber(ARGV[at]) do
-  local sid = ARGV[at + 1]
+  local sid, count, out, rooms = ARGV[at + 1], tonumber(ARGV[at + 3]), {}, {}
+  for i = at + 4, at + 3 + count do out['r:' .. ARGV[i]] = true end
   if mine(sid, ARGV[at + 2]) then
-    redis.call('DEL', P .. 's:' .. sid, P .. 'l:' .. sid, P .. 'i:' .. sid)
-    redis.call('SREM', P .. 'of:' .. me, sid)
+    for _, key in ipairs(redis.call('HKEYS', P .. 's:' .. sid)) do
+      if key:sub(1, 2) == 'r:' and not out[key] then rooms[#rooms + 1] = key:sub(3) end
+    end
+    if #rooms > 0 then
+      still[#still + 1] = {sid, rooms}
+    else
+      redis.call('DEL', P .. 's:' .. sid, P .. 'l:' .. sid, P .. 'i:' .. sid)
+      redis.call('SREM', P .. 'of:' .. me, sid)
+    end
   end
-  at = at + 2
+  at = at + 3 + count
 end
 at = at + 1
 for number = 1, tonumber(ARGV[at]) do
@@ -236,7 +249,7 @@ for number = 1, tonumber(ARGV[at]) do
   end
   at = at + 8 + frames
 end
-return kept
+return {kept, still}
 """
 ).replace("{ttl}", "86400000")
 

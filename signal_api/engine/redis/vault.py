@@ -1,6 +1,7 @@
 """The sessions of this node: opened, kept, handed over to others, and begun anew when Redis has forgotten them."""
 
 import asyncio
+import itertools
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
@@ -28,6 +29,8 @@ from signal_api.protocol.refusals import CloseCode, EngineUnavailableError
 
 #: seconds that another node has to answer a question, and that this one has for its last words
 _ANSWER, _LAST_WORDS = 2.0, 0.6
+#: seconds until rooms are told again that could not be changed
+_LATER = 1.0
 #: questions to other nodes that wait for their answers
 _QUESTIONS = 1024
 #: forgotten sessions that are written at once
@@ -46,11 +49,12 @@ class Vault:
         self._inbox = inbox
         self._journal = journal
         journal.forgotten = self._forgotten
+        journal.lingering = self._take_out
         self._arrivals = Arrivals(store, journal, self._settle)
         self._questions: dict[str, asyncio.Future[bytes]] = {}
         self._asked = 0
-        #: clients that Redis has forgotten and not yet learned again
-        self._homeless: list[Client] = []
+        #: sessions that Redis has forgotten and not yet learned again
+        self._homeless: dict[str, Tenure] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     # For this node
@@ -63,6 +67,8 @@ class Vault:
         await self._journal.open([Tenure(client, 0, 0)])
 
     def end(self, sid: str) -> None:
+        if sid in self._homeless:  # Redis, or a room, may have it all the same: it is kept once more, to end.
+            self._homeless[sid].is_ended = True
         self._journal.end(sid)
 
     async def peek(self, sid: str) -> Luggage | None:
@@ -206,7 +212,7 @@ class Vault:
         self._arrivals.forget_all()
         for tenure in self._journal.forget_all():
             self.keeper.begin_anew(tenure.client)
-            self._homeless.append(tenure.client)
+            self._lose(tenure.client)
         await self.house(old_node)
 
     def _forgotten(self, client: Client) -> None:
@@ -214,18 +220,37 @@ class Vault:
         assert self.keeper is not None  # It brought the client.
         _log.warning("the store has lost a session, which begins anew")
         self.keeper.begin_anew(client)
-        self._homeless.append(client)
+        self._lose(client)
         self._store.alarm.set()
+
+    def _lose(self, client: Client) -> None:
+        self._homeless[client.sid] = Tenure(client, 0, 0)
 
     async def house(self, old_node: str) -> None:
         """Has forgotten sessions kept again that nobody has, or a node of that name."""
         while self._homeless:
-            some = [Tenure(client, 0, 0) for client in self._homeless[:_HOMELESS]]
+            some = list(itertools.islice(self._homeless.values(), _HOMELESS))
             for tenure in await self._journal.open(some, old_node):
                 assert self.keeper is not None  # It brought them.
                 tenure.client.keeper = None
                 self.keeper.drop(tenure.client)
-            del self._homeless[: len(some)]
+            for tenure in some:
+                self._homeless.pop(tenure.client.sid, None)
+
+    def _take_out(self, sid: str, rooms: tuple[str, ...]) -> None:
+        self._spawn(self._until_out(sid, rooms))
+
+    async def _until_out(self, sid: str, rooms: tuple[str, ...]) -> None:
+        """A session came into rooms, the answer was lost, and it has ended: they are told, and then it is forgotten."""
+        assert self.keeper is not None  # It brought the session.
+        while True:
+            try:
+                await self.keeper.take_out(sid, rooms)
+            except EngineUnavailableError:
+                await asyncio.sleep(_LATER)
+            else:
+                self._journal.end_at_last(sid)
+                return
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
