@@ -2,8 +2,6 @@
 is restarted."""
 
 import asyncio
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,38 +10,10 @@ import httpx
 import pytest
 from playwright.async_api import Browser
 
-from tests.certificates import self_signed
-from tests.processes import JOIN_KEY, Daemon, Daemons, wait_for
-from tests.skipping import require_program
+from tests.interop.proxy import Nginx
+from tests.processes import JOIN_KEY, Daemons
 
 _WAIT = 20.0
-
-_CONFIGURATION = """
-daemon off;
-pid {folder}/nginx.pid;
-error_log stderr;
-worker_processes 1;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    server {{
-        listen 127.0.0.1:{port} ssl;
-        ssl_certificate {certificate};
-        ssl_certificate_key {key};
-        location / {{
-            proxy_pass http://{backend};
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $remote_addr;
-            proxy_set_header X-Forwarded-Proto $scheme;
-        }}
-    }}
-}}
-"""
 
 #: Opens a session whose key is in a cookie, listens by EventSource, and gathers the data of messages.
 _LISTEN = """async (key) => {
@@ -64,46 +34,9 @@ _HEARD = """async (number) => {
 }"""
 
 
-class Nginx:
-    """An nginx in front of signal_api; it may be stopped and started."""
-
-    def __init__(self, signal_api: Daemon, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self._port = probe.getsockname()[1]
-        tls = self_signed(folder)
-        self._file = folder / "nginx.conf"
-        self._file.write_text(
-            _CONFIGURATION.format(
-                folder=folder,
-                port=self._port,
-                certificate=tls.certificate,
-                key=tls.key,
-                backend=signal_api.address("http"),
-            )
-        )
-        self.url = f"https://127.0.0.1:{self._port}"
-        self.start()
-
-    def start(self) -> None:
-        command = [require_program("nginx"), "-c", str(self._file), "-p", str(self._file.parent)]
-        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        wait_for("nginx", self._listens)
-
-    def _listens(self) -> bool | None:
-        try:
-            socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
-        except OSError:
-            return None
-        return True
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(10)
-
-
 @pytest.fixture
 def nginx(daemons: Daemons, tmp_path: Path) -> Iterator[Nginx]:
-    started = Nginx(daemons.signal_api(own={"trusted_proxies": ["127.0.0.1"]}), tmp_path)
+    started = Nginx(daemons.signal_api(own={"trusted_proxies": ["127.0.0.1"]}).address("http"), tmp_path)
     yield started
     started.stop()
 
