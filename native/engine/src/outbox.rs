@@ -10,9 +10,7 @@ use crate::sys::{MOST_SEGMENTS, Outgoing, Piece, Ring, Sender};
 
 /// The slices that pieces may come from.
 const RECEIVED: u8 = 0;
-const HEADERS: u8 = 1;
-const ZEROS: u8 = 2;
-static PADDING: [u8; 4] = [0; 4];
+const WRITTEN: u8 = 1;
 
 /// A datagram may not be longer, and neither may a train.
 const LONGEST: usize = 65507;
@@ -45,7 +43,7 @@ pub enum Account {
     },
 }
 
-/// One packet: an optional header that was written for it, and a range of what was received.
+/// One packet, as it leaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet {
     /// the socket that it leaves by
@@ -54,22 +52,32 @@ pub struct Packet {
     pub to: SocketAddr,
     /// which of our addresses it leaves from, where the socket has several
     pub from: Option<IpAddr>,
-    /// start and length in the headers
-    pub header: (u32, u32),
-    /// start and length in the received bytes
-    pub body: (u32, u32),
-    /// bytes of application data in it
+    /// its bytes
+    pub bytes: Piece,
+    /// bytes of application data among them
     pub size: u32,
-    /// zero bytes behind the body
-    pub padding: u32,
     /// whose it is
     pub account: Account,
 }
 
 impl Packet {
-    fn length(&self) -> usize {
-        (self.header.1 + self.body.1 + self.padding) as usize
+    /// One number for all packets of one socket and one destination. Destinations that share one are no harm: their
+    /// packets may be mixed then, and make shorter trains.
+    fn way(&self) -> u64 {
+        let host = match self.to.ip() {
+            IpAddr::V4(host) => host.to_bits(),
+            IpAddr::V6(host) => {
+                (0..4).fold(0, |folded: u32, word| folded.rotate_left(5) ^ (host.to_bits() >> (32 * word)) as u32)
+            }
+        };
+        (self.socket as u64) << 32 | u64::from(host.rotate_left(16) ^ u32::from(self.to.port()))
     }
+}
+
+/// A range of what was received.
+#[must_use]
+pub fn received(start: usize, length: usize) -> Piece {
+    Piece { source: RECEIVED, start: start as u32, length: length as u32 }
 }
 
 /// What became of a packet.
@@ -84,8 +92,9 @@ pub trait Ledger {
 #[derive(Default)]
 pub struct Outbox {
     packets: Vec<Packet>,
-    order: Vec<u32>,
-    headers: Vec<u8>,
+    /// how packets are grouped, and their places
+    order: Vec<(u64, u32)>,
+    written: Vec<u8>,
     outgoing: Vec<Outgoing>,
     sizes: Vec<usize>,
     pieces: Vec<Piece>,
@@ -94,18 +103,11 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Writes a header and returns its place.
-    pub fn header(&mut self, bytes: &[u8]) -> (u32, u32) {
-        let start = self.headers.len() as u32;
-        self.headers.extend_from_slice(bytes);
-        (start, bytes.len() as u32)
-    }
-
-    /// Has a header written and returns its place.
-    pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> (u32, u32) {
-        let start = self.headers.len() as u32;
-        write(&mut self.headers);
-        (start, self.headers.len() as u32 - start)
+    /// Has a packet written that is not among what was received.
+    pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Piece {
+        let start = self.written.len() as u32;
+        write(&mut self.written);
+        Piece { source: WRITTEN, start, length: self.written.len() as u32 - start }
     }
 
     /// Puts a packet into the batch.
@@ -113,27 +115,24 @@ impl Outbox {
         self.packets.push(packet);
     }
 
-    /// Sends the batch, through a ring if there is one; `received` is what the bodies are ranges of.
+    /// Sends the batch, through a ring if there is one; `received` is what was.
     pub fn flush(&mut self, received: &[u8], ring: Option<&mut Ring>, ledger: &mut impl Ledger) {
         self.order.clear();
-        self.order.extend(0..self.packets.len() as u32);
-        if self.packets.len() > 1 {
-            // Stable, so that packets to one destination keep their order.
-            let packets = &self.packets;
-            self.order.sort_by_key(|&index| (packets[index as usize].socket, packets[index as usize].to));
-        }
+        self.order.extend(self.packets.iter().zip(0..).map(|(packet, place)| (packet.way(), place)));
+        // Packets to one destination keep their order.
+        self.order.sort_unstable();
         self.group();
         match ring {
             Some(ring) if !self.packets.is_empty() => self.send_by(ring, received, ledger),
             _ => self.send_by_socket(received, ledger),
         }
         self.packets.clear();
-        self.headers.clear();
+        self.written.clear();
     }
 
     /// A packet by its place in the order of sending.
     fn packet(&self, place: usize) -> &Packet {
-        &self.packets[self.order[place] as usize]
+        &self.packets[self.order[place].1 as usize]
     }
 
     /// Sends what is grouped, with a call for each socket.
@@ -144,8 +143,7 @@ impl Outbox {
             while end < self.outgoing.len() && self.outgoing[end].socket == socket {
                 end += 1;
             }
-            let slices: [&[u8]; 3] = [received, &self.headers, &PADDING];
-            match self.sender.send(&self.outgoing[done..end], &self.pieces, &slices) {
+            match self.sender.send(&self.outgoing[done..end], &self.pieces, &[received, &self.written]) {
                 Ok(count) => {
                     let packets = self.sizes[done..done + count].iter().sum();
                     self.record(packet, packets, ledger);
@@ -165,7 +163,7 @@ impl Outbox {
 
     /// Sends what is grouped, all with one call.
     fn send_by(&mut self, ring: &mut Ring, received: &[u8], ledger: &mut impl Ledger) {
-        let slices: [&[u8]; 3] = [received, &self.headers, &PADDING];
+        let slices: [&[u8]; 2] = [received, &self.written];
         self.sender.send_by(ring, &self.outgoing, &self.pieces, &slices, &mut self.said);
         let mut packet = 0;
         for number in 0..self.outgoing.len() {
@@ -197,14 +195,10 @@ impl Outbox {
 
     /// Sends packets of a train that the kernel would not cut, each for itself.
     fn send_singly(&mut self, start: usize, count: usize, received: &[u8], ledger: &mut impl Ledger) {
-        let slices: [&[u8]; 3] = [received, &self.headers, &PADDING];
-        let mut pieces = Vec::with_capacity(3);
-        for &index in &self.order[start..start + count] {
-            let packet = &self.packets[index as usize];
-            pieces.clear();
-            append_pieces(&mut pieces, packet);
-            let lone = outgoing(packet, 0, pieces.len());
-            match self.sender.send(&[lone], &pieces, &slices) {
+        let slices: [&[u8]; 2] = [received, &self.written];
+        for &(_, place) in &self.order[start..start + count] {
+            let packet = &self.packets[place as usize];
+            match self.sender.send(&[outgoing(packet, 0)], &[packet.bytes], &slices) {
                 Ok(_) => ledger.sent(packet.account, packet.size),
                 Err(error) => ledger.dropped(reason(&error)),
             }
@@ -219,10 +213,7 @@ impl Outbox {
         let (mut total, mut is_closed) = (0, false);
         for place in 0..self.order.len() {
             let packet = *self.packet(place);
-            let length = packet.length();
-            let first = self.pieces.len();
-            append_pieces(&mut self.pieces, &packet);
-            let count = self.pieces.len() - first;
+            let length = packet.bytes.length as usize;
             if let (Some(train), Some(size)) = (self.outgoing.last_mut(), self.sizes.last_mut()) {
                 let segment = if *size == 1 { total } else { train.segment };
                 let fits = train.socket == packet.socket
@@ -235,14 +226,15 @@ impl Outbox {
                     && total + length <= LONGEST;
                 if fits {
                     train.segment = segment;
-                    train.pieces += count;
+                    train.pieces += append(&mut self.pieces, packet.bytes);
                     *size += 1;
                     total += length;
                     is_closed = length < segment;
                     continue;
                 }
             }
-            self.outgoing.push(outgoing(&packet, first, count));
+            self.outgoing.push(outgoing(&packet, self.pieces.len()));
+            self.pieces.push(packet.bytes);
             self.sizes.push(1);
             (total, is_closed) = (length, false);
         }
@@ -250,15 +242,20 @@ impl Outbox {
 }
 
 /// A packet by itself.
-fn outgoing(packet: &Packet, first: usize, pieces: usize) -> Outgoing {
-    Outgoing { socket: packet.socket, to: packet.to, from: packet.from, first, pieces, segment: 0 }
+fn outgoing(packet: &Packet, first: usize) -> Outgoing {
+    Outgoing { socket: packet.socket, to: packet.to, from: packet.from, first, pieces: 1, segment: 0 }
 }
 
-fn append_pieces(pieces: &mut Vec<Piece>, packet: &Packet) {
-    let parts = [(HEADERS, packet.header), (RECEIVED, packet.body), (ZEROS, (0, packet.padding))];
-    for (source, (start, length)) in parts {
-        if length > 0 {
-            pieces.push(Piece { source, start, length });
+/// Adds a piece to others; what lies behind the last of them is one with it. Returns how many more there are then.
+fn append(pieces: &mut Vec<Piece>, piece: Piece) -> usize {
+    match pieces.last_mut() {
+        Some(last) if (last.source, last.start + last.length) == (piece.source, piece.start) => {
+            last.length += piece.length;
+            0
+        }
+        _ => {
+            pieces.push(piece);
+            1
         }
     }
 }

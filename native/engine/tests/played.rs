@@ -49,6 +49,30 @@ fn a_train_leaves_as_the_packets_that_it_was_made_of() {
 }
 
 #[test]
+fn what_a_train_is_framed_with_stands_between_its_packets() {
+    let data: Vec<u8> = (0..=255).cycle().take(64 * 1023).collect();
+    // Without a channel, and with padding; the longest train has no room for it where it lies.
+    for (peer, segment, count) in [("127.0.0.9:6001", 5, 7), ("127.0.0.9:6001", 1023, 64), ("127.0.0.9:6000", 1023, 64)]
+    {
+        let mut stage = call();
+        let train = &data[..segment * count - 2];
+        stage.arrive(RELAY, vec![arrival(peer, train, segment), arrival(peer, &[9; 6], 0)]);
+        let (departures, _) = stage.end_turn();
+        assert_eq!(departures.len(), count + 1);
+        for ((_, packet), data) in departures.iter().zip(train.chunks(segment).chain([&[9; 6][..]])) {
+            let length = (data.len() as u16).to_be_bytes();
+            if peer.ends_with("6000") {
+                assert_eq!(packet.bytes, [&NUMBER.to_be_bytes(), &length, data].concat());
+            } else {
+                assert_eq!(packet.bytes[..2], [0, 0x17]);
+                assert_eq!(packet.bytes[34..36], length);
+                assert_eq!(packet.bytes[36..], [data, &[0; 3][..data.len().next_multiple_of(4) - data.len()]].concat());
+            }
+        }
+    }
+}
+
+#[test]
 fn a_train_that_is_refused_is_sent_packet_by_packet_and_the_rest_is_counted() {
     let mut stage = call();
     let frame = [&NUMBER.to_be_bytes()[..], &[0, 4], b"data"].concat();

@@ -41,15 +41,13 @@ impl Engine {
                 books.dropped(Reason::Unreachable);
                 continue;
             };
-            let header = self.outbox.header(answer.data);
+            let bytes = self.outbox.write(|written| written.extend_from_slice(answer.data));
             self.outbox.push(Packet {
                 socket: listener.sockets[answer.path as usize % listener.sockets.len()].as_raw_fd(),
                 to: answer.client.client,
                 from: listener.wildcard.then(|| answer.client.server.ip()),
-                header,
-                body: (0, 0),
+                bytes,
                 size: 0,
-                padding: 0,
                 account: Account::Answer,
             });
         }

@@ -9,6 +9,9 @@ use std::sync::Arc;
 use super::memory::Memory;
 use super::{CONTROL, Controls, HEAD, NO_CONTROLS, SLOT, SLOTS, UDP_GRO, kernel};
 
+/// Bytes that the packets of a slot may take up when they have been spread: behind them is room for padding.
+const ROOM: usize = SLOT - HEAD - size_of::<u32>();
+
 /// What is known of one received datagram or train.
 #[derive(Clone, Copy, Debug)]
 pub struct Received {
@@ -18,6 +21,8 @@ pub struct Received {
     pub length: usize,
     /// the length of each packet of the train, the last one aside; all of it for a lone packet
     pub segment: usize,
+    /// bytes between the packets of the train
+    pub gap: usize,
     /// who sent it
     pub source: SocketAddr,
     /// which of our addresses it was sent to, where the socket reports that
@@ -71,6 +76,7 @@ impl Arena {
                 header.msg_control = controls.add(slot).cast();
             }
             header.msg_iovlen = 1;
+            offer(header);
         }
         arena
     }
@@ -104,18 +110,31 @@ impl Arena {
         self.memory.bytes()
     }
 
-    /// Writes in front of what stands in a slot from its start on; false where there is no room, or no slot starts.
-    pub fn prepend(&mut self, start: usize, bytes: &[u8]) -> bool {
-        if start % SLOT != HEAD || bytes.len() > HEAD || start > self.memory.bytes().len() {
+    /// Moves the packets of a train apart, so that in front of each there is as much room as a lone packet has in front
+    /// of it anyway; false where the slot has too little for that.
+    pub fn spread(&mut self, slot: usize, gap: usize) -> bool {
+        let received = &mut self.received[slot];
+        let last = received.packets().count() - 1;
+        if gap > HEAD || received.length + last * gap > ROOM {
             return false;
         }
-        // SAFETY: in front of it is the head of the slot, which has been read. Nobody else has the bytes in hands: the
-        // arena is borrowed, and a kernel fills free slots only.
-        unsafe {
-            let place = self.memory.pointer().add(start - bytes.len());
-            place.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        for (index, (start, end)) in received.packets().enumerate().skip(1).rev() {
+            // SAFETY: it ends within its slot, as has been checked, and nobody else has the bytes in hands: the arena is
+            // borrowed, and a kernel fills free slots only.
+            unsafe {
+                let place = self.memory.pointer().add(start);
+                place.add(index * gap).copy_from(place, end - start);
+            }
         }
+        received.gap = if last > 0 { gap } else { 0 };
         true
+    }
+
+    /// Writes into the head of a slot, between the packets of a train that was spread, or behind what was received.
+    pub fn write(&mut self, start: usize, bytes: &[u8]) {
+        assert!(start + bytes.len() <= self.memory.bytes().len(), "{start} is beyond the slots");
+        // SAFETY: it has just been checked, and nobody else has the bytes in hands, as above.
+        unsafe { self.memory.pointer().add(start).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     }
 
     /// What the slots lie in, for a kernel that is to fill them.
@@ -132,12 +151,6 @@ impl Arena {
     pub fn receive(&mut self, socket: RawFd, most: usize) -> io::Result<usize> {
         let start = self.received.len();
         let most = most.min(SLOTS - start);
-        for slot in start..start + most {
-            // What the kernel shortens when it fills a slot.
-            let header = &mut self.headers[slot].msg_hdr;
-            header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-            header.msg_controllen = CONTROL as _;
-        }
         // SAFETY: the headers point into vectors of ours, which keep their length and so their place.
         let count = unsafe { kernel::receive(socket, &mut self.headers[start..start + most])? };
         for slot in start..start + count {
@@ -147,17 +160,40 @@ impl Arena {
         Ok(count)
     }
 
-    fn describe(&self, slot: usize) -> Received {
+    /// Reads what the kernel has said of a slot, and has it ready for the next time.
+    fn describe(&mut self, slot: usize) -> Received {
         let length = self.headers[slot].msg_len as usize;
         let source = read_address(&self.names[slot]);
-        let mut received = Received { start: slot * SLOT + HEAD, length, segment: length.max(1), source, local: None };
+        let mut received = Received::lone(slot * SLOT + HEAD, length, source);
+        let header = &mut self.headers[slot].msg_hdr;
         // SAFETY: the kernel has written msg_controllen bytes of control messages into our buffer.
-        unsafe { received.read_controls(&self.headers[slot].msg_hdr) };
+        unsafe { received.read_controls(header) };
+        offer(header);
         received
     }
 }
 
+/// Says how much room there is for a name and for control messages: the kernel writes over it how much it has used.
+fn offer(header: &mut libc::msghdr) {
+    header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    header.msg_controllen = CONTROL as _;
+}
+
 impl Received {
+    /// A packet by itself.
+    pub(super) fn lone(start: usize, length: usize, source: SocketAddr) -> Self {
+        Received { start, length, segment: length.max(1), gap: 0, source, local: None }
+    }
+
+    /// Start and end, in the bytes of all slots, of each packet; an empty datagram is one packet too.
+    pub fn packets(self) -> impl ExactSizeIterator<Item = (usize, usize)> + DoubleEndedIterator {
+        let count = self.length.div_ceil(self.segment).max(1);
+        (0..count).map(move |index| {
+            let start = self.start + index * (self.segment + self.gap);
+            (start, start + self.segment.min(self.length - index * self.segment))
+        })
+    }
+
     /// SAFETY: msg_control has msg_controllen bytes of control messages.
     pub(super) unsafe fn read_controls(&mut self, header: &libc::msghdr) {
         unsafe {

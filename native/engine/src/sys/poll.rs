@@ -1,6 +1,7 @@
 //! Waiting: epoll over many descriptors, and bells to wake whoever waits.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use super::kernel;
@@ -62,16 +63,17 @@ impl Epoll {
     /// Waits for input and writes the tokens of what is ready.
     pub fn wait(&self, tokens: &mut Vec<u64>, milliseconds: i32) -> io::Result<()> {
         const EVENTS: usize = 256;
-        let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS];
+        let mut events = [const { MaybeUninit::<libc::epoll_event>::uninit() }; EVENTS];
         tokens.clear();
+        let place = events.as_mut_ptr().cast();
         // SAFETY: the kernel writes at most EVENTS events.
-        let count =
-            unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), EVENTS as libc::c_int, milliseconds) };
+        let count = unsafe { libc::epoll_wait(self.0.as_raw_fd(), place, EVENTS as libc::c_int, milliseconds) };
         if count < 0 {
             let error = io::Error::last_os_error();
             return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
         }
-        tokens.extend(events[..count as usize].iter().map(|event| event.u64));
+        // SAFETY: the kernel has written so many.
+        tokens.extend(events[..count as usize].iter().map(|event| unsafe { event.assume_init_ref() }.u64));
         Ok(())
     }
 }

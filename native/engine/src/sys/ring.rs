@@ -313,7 +313,7 @@ impl Ring {
             let [_, control, length, _] = base.cast::<[u32; 4]>().read();
             let length = (length as usize).min(SLOT - HEAD);
             let source = read_address(&*base.add(LENGTHS).cast());
-            let mut received = Received { start: place + HEAD, length, segment: length.max(1), source, local: None };
+            let mut received = Received::lone(place + HEAD, length, source);
             if control > 0 {
                 let mut header: libc::msghdr = zeroed();
                 header.msg_control = base.add(LENGTHS + NAME).cast();

@@ -7,6 +7,7 @@ use routes::{FiveTuple, Message, Rate, Reason, answer_binding, is_binding, read}
 
 use super::Worker;
 use crate::outbox::{Account, Packet};
+use crate::sys::Piece;
 use crate::upstairs::Up;
 
 /// Nobody asks a STUN server in more bytes.
@@ -55,10 +56,10 @@ impl Worker {
             if self.answering.answers {
                 match answer_binding(message, five_tuple.client) {
                     Ok(Some(answer)) => {
-                        let header = self.outbox.header(answer.bytes());
+                        let bytes = self.outbox.write(|written| written.extend_from_slice(answer.bytes()));
                         let ipv6 = five_tuple.client.is_ipv6();
                         let account = Account::Binding { ipv6, signed: answer.signed };
-                        return self.answer(listener, five_tuple, header, account);
+                        return self.answer(listener, five_tuple, bytes, account);
                     }
                     Ok(None) => {}
                     Err(reason) => return self.shared.books.dropped(reason),
@@ -78,7 +79,7 @@ impl Worker {
     }
 
     /// Sends what has been written into the outbox from where the client wrote to.
-    pub(super) fn answer(&mut self, listener: u32, five_tuple: FiveTuple, header: (u32, u32), account: Account) {
+    pub(super) fn answer(&mut self, listener: u32, five_tuple: FiveTuple, bytes: Piece, account: Account) {
         let Some(open) = self.listeners.get(&listener) else {
             return;
         };
@@ -86,10 +87,8 @@ impl Worker {
             socket: open.socket.as_raw_fd(),
             to: five_tuple.client,
             from: open.wildcard.then_some(five_tuple.server.ip()),
-            header,
-            body: (0, 0),
+            bytes,
             size: 0,
-            padding: 0,
             account,
         };
         self.outbox.push(packet);

@@ -4,12 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
-use routes::{FiveTuple, Forward, FromClient, FromPeer, Reason, Transport};
+use routes::{Client, FiveTuple, Forward, FromClient, FromPeer, Reason, Transport};
 
 use super::{Accounts, RELAY, Worker};
-use crate::framing::{HEADER, channel_header, data_indication_header};
-use crate::outbox::{Account, Ledger, Packet};
-use crate::sys::{Received, SLOTS};
+use crate::framing::{Frame, room_for};
+use crate::outbox::{Account, Ledger, Packet, received};
+use crate::sys::SLOTS;
 use crate::upstairs::Up;
 
 /// Datagrams or trains that a relay socket may have read in one turn: others wait. To ask for several where most hold
@@ -39,10 +39,10 @@ impl Worker {
         let Some(listener) = self.listeners.get(&number) else {
             return;
         };
-        let (received, address) = (self.arena.received(slot), listener.address);
-        let server = SocketAddr::new(received.local.unwrap_or(address.ip()), address.port());
-        let five_tuple = FiveTuple { transport: Transport::Udp, client: received.source, server };
-        for (start, end) in segments(received) {
+        let (datagram, address) = (self.arena.received(slot), listener.address);
+        let server = SocketAddr::new(datagram.local.unwrap_or(address.ip()), address.port());
+        let five_tuple = FiveTuple { transport: Transport::Udp, client: datagram.source, server };
+        for (start, end) in datagram.packets() {
             self.on_message(number, self.shared.thread, five_tuple, start, end);
         }
     }
@@ -69,10 +69,8 @@ impl Worker {
                 socket: relay.socket.as_raw_fd(),
                 to: forward.peer,
                 from: None,
-                header: (0, 0),
-                body: ((start + forward.data.start) as u32, forward.data.len() as u32),
+                bytes: received(start + forward.data.start, forward.data.len()),
                 size: forward.data.len() as u32,
-                padding: 0,
                 account: Account::Relayed { relay: place, to_peer: true, by_channel: forward.by_channel },
             });
         }
@@ -99,62 +97,72 @@ impl Worker {
     /// Deals with what a relay socket has received.
     pub(super) fn judge_peer(&mut self, place: u32, slot: usize) {
         let received = self.arena.received(slot);
-        let verdict = self.table.judge_peer(u64::from(place), received.source);
-        for (start, end) in segments(received) {
-            match verdict {
-                FromPeer::Drop(reason) => self.shared.books.dropped(reason),
-                FromPeer::Channel(number) => self.on_peer_packet(place, Some(number), received.source, start, end),
-                FromPeer::Indication(peer) => self.on_peer_packet(place, None, peer, start, end),
-            }
-        }
-    }
-
-    fn on_peer_packet(&mut self, place: u32, number: Option<u16>, peer: SocketAddr, start: usize, end: usize) {
+        let (number, peer) = match self.table.judge_peer(u64::from(place), received.source) {
+            FromPeer::Drop(reason) => return received.packets().for_each(|_| self.shared.books.dropped(reason)),
+            FromPeer::Channel(number) => (Some(number), received.source),
+            FromPeer::Indication(peer) => (None, peer),
+        };
         let Some(&client) = self.table.client(u64::from(place)) else {
             return;
         };
-        if let Some(Err(reason)) = self.relays[place as usize].as_ref().map(|relay| relay.spend(end - start)) {
-            return self.shared.books.dropped(reason);
+        let way = Way { place, number, peer, client };
+        if client.five_tuple.transport != Transport::Udp {
+            return received.packets().for_each(|(start, end)| self.send_by_stream(&way, start, end));
         }
-        let is_stream = client.five_tuple.transport != Transport::Udp;
-        let mut header = [0; HEADER];
-        let framed = match number {
-            Some(number) => Some(channel_header(&mut header, number, end - start, is_stream)),
+        let is_spread = self.arena.spread(slot, room_for(number, peer, received.segment));
+        for (start, end) in self.arena.received(slot).packets() {
+            self.send_to_client(&way, start, end, is_spread);
+        }
+    }
+
+    /// What frames a packet for its client, if it may pass.
+    fn frame(&mut self, way: &Way, length: usize, is_stream: bool) -> Option<Frame> {
+        let relay = self.relays[way.place as usize].as_ref();
+        let frame = relay.map_or(Ok(()), |relay| relay.spend(length)).and_then(|()| match way.number {
+            Some(number) => Ok(Frame::channel_data(number, length, is_stream)),
             None => {
                 self.transaction = self.transaction.wrapping_add(1);
-                data_indication_header(&mut header, self.transaction, peer, end - start)
+                Frame::data_indication(self.transaction, way.peer, length).ok_or(Reason::TooLarge)
             }
-        };
-        let Some((used, padding)) = framed else {
-            return self.shared.books.dropped(Reason::TooLarge);
-        };
-        let account = Account::Relayed { relay: place, to_peer: false, by_channel: number.is_some() };
-        if is_stream {
+        });
+        frame.map_err(|reason| self.shared.books.dropped(reason)).ok()
+    }
+
+    fn send_by_stream(&mut self, way: &Way, start: usize, end: usize) {
+        if let Some(frame) = self.frame(way, end - start, true) {
             let body = &self.arena.bytes()[start..end];
-            let data = [&header[..used], body, &[0; 4][..padding]].concat().into();
-            self.up.push(Up::Stream { listener: client.listener, path: client.path, data });
-            return self.accounts().sent(account, (end - start) as u32);
+            let data = [frame.header(), body, frame.padding()].concat().into();
+            self.up.push(Up::Stream { listener: way.client.listener, path: way.client.path, data });
+            self.accounts().sent(way.account(), (end - start) as u32);
         }
-        let Some(listener) = self.listeners.get(&client.listener) else {
+    }
+
+    fn send_to_client(&mut self, way: &Way, start: usize, end: usize, has_room: bool) {
+        let Some(frame) = self.frame(way, end - start, false) else {
+            return;
+        };
+        let Some(listener) = self.listeners.get(&way.client.listener) else {
             return self.shared.books.dropped(Reason::Unreachable);
         };
-        // One piece is cheaper to send than two.
-        let framing = &header[..used];
-        let (header, first) = match self.arena.prepend(start, framing) {
-            true => ((0, 0), start - used),
-            false => (self.outbox.header(framing), start),
+        let (header, padding) = (frame.header(), frame.padding());
+        let bytes = if has_room {
+            // One piece is cheaper to send than two.
+            let first = start - header.len();
+            self.arena.write(first, header);
+            self.arena.write(end, padding);
+            received(first, end + padding.len() - first)
+        } else {
+            let body = &self.arena.bytes()[start..end];
+            self.outbox.write(|written| [header, body, padding].iter().for_each(|part| written.extend_from_slice(part)))
         };
-        let packet = Packet {
+        self.outbox.push(Packet {
             socket: listener.socket.as_raw_fd(),
-            to: client.five_tuple.client,
-            from: listener.wildcard.then_some(client.five_tuple.server.ip()),
-            header,
-            body: (first as u32, (end - first) as u32),
+            to: way.client.five_tuple.client,
+            from: listener.wildcard.then_some(way.client.five_tuple.server.ip()),
+            bytes,
             size: (end - start) as u32,
-            padding: padding as u32,
-            account,
-        };
-        self.outbox.push(packet);
+            account: way.account(),
+        });
     }
 
     /// Sends what is gathered and empties the slots when fewer than `slots` are free.
@@ -188,12 +196,16 @@ impl Worker {
     }
 }
 
-/// Start and end, in the arena's bytes, of each packet of a train; an empty datagram is one packet too.
-fn segments(received: Received) -> impl Iterator<Item = (usize, usize)> {
-    let (start, end) = (received.start, received.start + received.length);
-    let count = received.length.div_ceil(received.segment).max(1);
-    (0..count).map(move |index| {
-        let first = start + index * received.segment;
-        (first, end.min(first + received.segment))
-    })
+/// Where the packets of a peer go.
+struct Way {
+    place: u32,
+    number: Option<u16>,
+    peer: SocketAddr,
+    client: Client,
+}
+
+impl Way {
+    fn account(&self) -> Account {
+        Account::Relayed { relay: self.place, to_peer: false, by_channel: self.number.is_some() }
+    }
 }

@@ -59,8 +59,8 @@ impl Worker {
         match asked {
             Asked::Unsigned { method, stamped } => {
                 let challenge = |bytes: &mut _| challenges.challenger.challenge(message, stamped, client, wall, bytes);
-                let header = self.outbox.write(challenge);
-                self.answer(listener, five_tuple, header, Account::Challenge { method });
+                let bytes = self.outbox.write(challenge);
+                self.answer(listener, five_tuple, bytes, Account::Challenge { method });
                 None
             }
             // A nonce that is none: its source may be forged, and the client that is known there needs one more round trip
