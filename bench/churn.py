@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -31,14 +31,15 @@ Card = TypeVar("Card")
 
 @dataclass
 class Ground:
-    """Where the lives take place: the servers, the hosts of clients and peers of each family, and what revokes a user
-    name. `patient` is the part of the clients that wait until their permissions expire."""
+    """Where the lives take place: the servers, the hosts of clients and peers of each family. `revoke` revokes a user
+    name and returns when what it had has ended. `patient` is the part of the clients that wait until permissions
+    expire."""
 
     servers: list[tuple[Transport, Address]]
     clients: dict[Family, list[str]]
     peers: dict[Family, list[str]]
     secret: bytes
-    revoke: Callable[[str], None]
+    revoke: Callable[[str], Awaitable[None]]
     patient: float
     seconds: float
     #: what ended allocations, and what went wrong on the way
@@ -122,7 +123,7 @@ class Town:
                 flows[flow] = peer.host
                 await asyncio.sleep(dice.expovariate(4 / self._ground.seconds))
             if dice.random() < self._ground.patient:
-                await self._expiry(flows, given)
+                await self._expiry(client, flows, given)
             await asyncio.sleep(dice.expovariate(1 / self._ground.seconds))
             return await self._end(client, flows)
         finally:
@@ -135,11 +136,15 @@ class Town:
         else:
             await client.ask(Method.CREATE_PERMISSION, [(XOR_PEER_ADDRESS, peer)])
 
-    async def _expiry(self, flows: dict[int, str], given: dict[str, float]) -> None:
+    async def _expiry(self, client: TurnClient, flows: dict[int, str], given: dict[str, float]) -> None:
         """Nobody gives permissions again: those of each host end in their time, and are tried on."""
-        self._ground.ends["permission expired"] += 1
+        self._ground.ends["expiry"] += 1
+        if client.has_repeated:
+            # A copy that was under way when its original was answered gives once more. None is, behind an answer.
+            await client.ask(Method.REFRESH, [])
+            given = dict.fromkeys(given, time.monotonic())
         for flow, host in flows.items():
-            self._program.say_ended(flow, given[host] + PERMISSION)
+            self._program.say_ended(flow, given[host] + PERMISSION, "expiry")
         await asyncio.sleep(PERMISSION + TRIED)
 
     async def _end(self, client: TurnClient, flows: Iterable[int]) -> bool:
@@ -149,10 +154,10 @@ class Town:
         if way == "refresh":
             await client.ask(Method.REFRESH, [(LIFETIME, 0)])
         elif way == "revoke":
-            self._ground.revoke(client.username)
+            await self._ground.revoke(client.username)
         else:
             self._program.close_client(client.number)
         for flow in flows:
-            self._program.say_ended(flow, time.monotonic())
+            self._program.say_ended(flow, time.monotonic(), way)
         await asyncio.sleep(TRIED)
         return way == "refresh"

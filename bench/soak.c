@@ -10,8 +10,8 @@
  *   say ID HEX                            a client sends a message as it stands
  *   flow ID CLIENT PEER NUMBER HOST PORT HEX   packets may pass between them from now on: by channel NUMBER, or 0;
  *                                         HOST PORT is the relayed address, HEX a Send indication without its data
- *   end ID NS                             they may not from then on (CLOCK_MONOTONIC): what is sent a second later and
- *                                         arrives is a finding. It is still tried.
+ *   end ID NS WAY                         they may not from then on (CLOCK_MONOTONIC), by that way of ending: what is
+ *                                         sent a second later and arrives is a finding. It is still tried.
  *   forget ID                             it is tried no more
  *   close ID                              a client is gone
  *   stop                                  reports and ends
@@ -130,7 +130,7 @@ static int obey(const char *line) {
     uint32_t id = 0;
     unsigned port;
     unsigned long at;
-    char word[16], transport[8], host[64], server[64];
+    char word[16], transport[8], host[64], server[64], way[16];
     int used = 0;
     if (sscanf(line, "%15s %u %n", word, &id, &used) < 1) return 1;
     if (!strcmp(word, "stop")) return 0;
@@ -142,8 +142,8 @@ static int obey(const char *line) {
         say(id, line + used);
     else if (!strcmp(word, "flow"))
         begin_flow(line);
-    else if (!strcmp(word, "end") && id < flow_count && sscanf(line + used, "%lu", &at) == 1)
-        flows[id].ends_at = at;
+    else if (!strcmp(word, "end") && id < flow_count && sscanf(line + used, "%lu %15s", &at, way) == 2)
+        flows[id].ends_at = at, strcpy(flows[id].ended_by, way);
     else if (!strcmp(word, "forget") && id < flow_count)
         forget(id);
     else if (!strcmp(word, "close") && id < end_count)

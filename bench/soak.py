@@ -107,11 +107,11 @@ class Program:
         self.tell("flow", number, client, peer, channel, *relayed, prefix.hex())
         return number
 
-    def say_ended(self, flow: int, at: float) -> None:
+    def say_ended(self, flow: int, at: float, way: str) -> None:
         """From a moment of the monotonic clock on nothing may pass; only the first word about a flow counts."""
         if flow not in self._ended:
             self._ended.add(flow)
-            self.tell("end", flow, int(at * 1e9))
+            self.tell("end", flow, int(at * 1e9), way)
 
     def forget(self, flow: int) -> None:
         """It is tried no more."""
@@ -167,6 +167,8 @@ class TurnClient:
         self._proof: list[tuple[Attribute[Any], Any]] = []
         self._signature: Signature | None = None
         self._asked: dict[bytes, asyncio.Future[Message]] = {}
+        #: Whether something was said more than once, since no answer came in time.
+        self.has_repeated = False
 
     def take(self, message: Message) -> None:
         """Called with each message that is no data."""
@@ -211,7 +213,8 @@ class TurnClient:
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._asked[mask] = answer
         try:
-            for _ in range(_ATTEMPTS):
+            for attempt in range(_ATTEMPTS):
+                self.has_repeated |= attempt > 0
                 self._program.tell("say", self.number, request.hex())
                 done, _ = await asyncio.wait([answer], timeout=_SECONDS_PER_ATTEMPT)
                 if done:

@@ -34,6 +34,7 @@ struct flow {
     unsigned char prefix[64];
     size_t prefix_length;
     uint64_t ends_at, moved_at;
+    char ended_by[16];
     uint64_t next[2], after_end[2], seen[2], recent[2], under_way[2], arrived[2];
 };
 
@@ -165,8 +166,8 @@ static void check(uint32_t receiver, unsigned number, const struct sockaddr_in6 
         return finding("flow %u: a packet comes in the wrong framing (%x) or from somebody else", tag.flow, number);
     if (flow->ends_at && tag.sent_at > flow->ends_at) {
         if (tag.sent_at > flow->ends_at + GRACE_NS)
-            return finding("flow %u: packet %lu was sent %.3f s after the end and arrives", tag.flow, tag.number,
-                           (double)(tag.sent_at - flow->ends_at) / 1e9);
+            return finding("flow %u: packet %lu was sent %.3f s after the end (%s) and arrives", tag.flow, tag.number,
+                           (double)(tag.sent_at - flow->ends_at) / 1e9, flow->ended_by);
         late_allowed++;
     }
     count_arrival(flow, &tag);

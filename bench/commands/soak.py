@@ -10,22 +10,27 @@ import argparse
 import asyncio
 import ctypes
 import json
+import os
 import random
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 from bench.churn import PORT_HOLD, Ground, Town
 from bench.servers import ServerError
 from bench.soak import Orders, Program
+from bench.turn_client import TurnError
 from fairlead.datagram import Address, Family, Transport
-from fairlead.link import LinkClient, Revoke, RevokeBy
+from fairlead.link import Ended, Event, LinkClient, Revoke, RevokeBy
 
 _SECRET = "a secret for one soak"
 _CLONE_NEWNET = 0x40000000
+#: Seconds after which a revocation has failed.
+_PATIENCE = 30.0
 _OFF = {"rate": 0, "burst": 1}
 _CLIENTS = {Family.IPV4: [f"127.0.1.{last}" for last in range(1, 6)], Family.IPV6: ["::1"]}
 _RELAYS = {Family.IPV4: "127.0.0.1", Family.IPV6: "fd66::1"}
@@ -51,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patient", type=float, default=0.1, help="part of them that wait until permissions expire")
     parser.add_argument("--minutes", type=float, default=0, help="that it takes at most; 0 is no limit")
     parser.add_argument("--window", type=int, default=256, help="packets under way at any time")
+    parser.add_argument(
+        "--nice", type=int, default=0, help="of turnd's Python, as in nice(1): beside other work it is starved"
+    )
     parser.add_argument(
         "--plant", choices=["none", "wrong", "altered", "late"], default="none", help="a fault that must be found"
     )
@@ -87,6 +95,8 @@ async def _soak(options: argparse.Namespace, families: list[Family]) -> dict[str
         )
         try:
             await _await_listener(server, port)
+            # Of its first thread alone: those of the engine run as they did.
+            os.setpriority(os.PRIO_PROCESS, server.pid, options.nice)
             return await _measure(options, port, folder / "link", families)
         finally:
             if server.returncode is None:
@@ -108,16 +118,46 @@ async def _await_listener(server: asyncio.subprocess.Process, port: int) -> None
     raise ServerError("turnd does not start; what it said stands above")
 
 
+class Revocations:
+    """Revokes user names. What a command to turnd's Python ends has ended when that says so: how long it took is a
+    figure of its own, and no matter of what passes afterwards."""
+
+    def __init__(self, link: Path) -> None:
+        self.link = LinkClient(link, self._take)
+        #: Seconds from a command to the end of what it was about.
+        self.slowest = 0.0
+        self._asked: dict[str, asyncio.Future[None]] = {}
+
+    async def revoke(self, username: str) -> None:
+        """Returns when the allocation of a user name has ended."""
+        began, loop = time.monotonic(), asyncio.get_running_loop()
+        ended = self._asked[username] = loop.create_future()
+        self.link.send(Revoke(RevokeBy.USERNAME, username, "soak"))
+        try:
+            await asyncio.wait_for(ended, _PATIENCE)
+        except TimeoutError:
+            raise TurnError("a revocation ended nothing") from None
+        finally:
+            del self._asked[username]
+            self.slowest = max(self.slowest, time.monotonic() - began)
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Ended) and event.reason == "revoked":
+            ended = self._asked.get(event.username)
+            if ended is not None and not ended.done():
+                ended.set_result(None)
+
+
 async def _measure(options: argparse.Namespace, port: int, link: Path, families: list[Family]) -> dict[str, Any]:
     program = Program(Orders(options.seed, int(options.packets), options.window, options.plant))
-    commands = LinkClient(link, lambda event: None)
-    commands.start()
+    commands = Revocations(link)
+    commands.link.start()
     ground = Ground(
         servers=_servers(port),
         clients=_CLIENTS,
         peers={family: _PEERS[family] for family in families},
         secret=_SECRET.encode(),
-        revoke=lambda username: commands.send(Revoke(RevokeBy.USERNAME, username, "soak")),
+        revoke=commands.revoke,
         patient=options.patient,
         seconds=options.seconds,
     )
@@ -128,13 +168,14 @@ async def _measure(options: argparse.Namespace, port: int, link: Path, families:
         await Town(program, ground, dice).live(options.clients, at_most)
     finally:
         await program.stop()
-        await commands.stop()
+        await commands.link.stop()
     what = {
         "case": "soak",
         "engine": options.engine,
         "threads": options.threads,
         "io": options.io,
         "seed": options.seed,
+        "nice": options.nice,
         "plant": options.plant,
     }
     said = {
@@ -142,6 +183,7 @@ async def _measure(options: argparse.Namespace, port: int, link: Path, families:
         "troubles": dict(ground.troubles),
         "found": program.findings,
         "families": len(families),
+        "slowest_revocation": round(commands.slowest, 3),
     }
     return what | program.report | said
 

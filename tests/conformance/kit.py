@@ -1,5 +1,6 @@
 """Clients, peers and relay sockets around an engine: real sockets on one loopback address, and nothing else."""
 
+import math
 import select
 import socket
 import time
@@ -243,14 +244,14 @@ class Relay:
         self.number = number
         self.address = address
 
-    def permit(self, host: str, ports: Ports = Ports.ANY) -> Permission:
+    def permit(self, host: str, ports: Ports = Ports.ANY, until: float = math.inf) -> Permission:
         route = Permission(self.number, host, ports)
-        self.rig.engine.set_route(route)
+        self.rig.engine.set_route(route, until)
         return route
 
-    def bind(self, number: int, peer: Address) -> Channel:
+    def bind(self, number: int, peer: Address, until: float = math.inf) -> Channel:
         route = Channel(self.number, number, peer)
-        self.rig.engine.set_route(route)
+        self.rig.engine.set_route(route, until)
         return route
 
 

@@ -1,5 +1,6 @@
 """The same course of packets through each engine: what arrives, and what is counted, is the same to the byte."""
 
+import math
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -27,15 +28,18 @@ numbers = st.integers(NUMBER, NUMBER + 2)
 #: Peers of each call, one at another host; and the relay sockets, by which clients meet.
 peers = st.integers(0, 2 * CALLS - 1)
 payloads = st.binary(max_size=9)
+#: Over long ago, or never to come.
+deadlines = st.sampled_from([math.inf, math.inf, 0.0])
 actions = st.one_of(
     st.tuples(st.just("channel"), speakers, numbers, payloads, st.integers(-2, 3)),
     st.tuples(st.just("indication"), speakers, peers, payloads, st.booleans()),
     st.tuples(st.just("raw"), speakers, st.binary(max_size=40)),
     st.tuples(st.just("broken"), speakers, peers, payloads, st.integers(0, 60), st.integers(0, 255)),
     st.tuples(st.just("down"), calls, peers, payloads),
-    st.tuples(st.just("permit"), calls, st.booleans(), st.sampled_from(Ports)),
+    st.tuples(st.just("permit"), calls, st.booleans(), st.sampled_from(Ports), deadlines),
     st.tuples(st.just("forbid"), calls, st.booleans(), st.sampled_from(Ports)),
-    st.tuples(st.just("bind"), calls, numbers, peers),
+    st.tuples(st.just("bind"), calls, numbers, peers, deadlines),
+    st.tuples(st.just("expire"), calls, deadlines),
     st.tuples(st.just("unbind"), calls, numbers, peers),
     st.tuples(st.just("deny"), peers),
 )
@@ -119,15 +123,18 @@ class Play:
     def _down(self, call: int, peer: int, data: bytes) -> None:
         self.peers[peer].send(data, self.relays[call].address)
 
-    def _permit(self, call: int, other: bool, ports: Ports) -> None:
-        self.relays[call].permit(OTHER_HOST if other else IPV4, ports)
+    def _permit(self, call: int, other: bool, ports: Ports, until: float) -> None:
+        self.relays[call].permit(OTHER_HOST if other else IPV4, ports, until)
 
     def _forbid(self, call: int, other: bool, ports: Ports) -> None:
         host = OTHER_HOST if other else IPV4
         self.rig.engine.clear_route(Permission(self.relays[call].number, host, ports))
 
-    def _bind(self, call: int, number: int, peer: int) -> None:
-        self.relays[call].bind(number, self.peers[peer].address)
+    def _bind(self, call: int, number: int, peer: int, until: float) -> None:
+        self.relays[call].bind(number, self.peers[peer].address, until)
+
+    def _expire(self, call: int, until: float) -> None:
+        self.rig.engine.set_deadline(self.relays[call].number, until)
 
     def _unbind(self, call: int, number: int, peer: int) -> None:
         self.rig.engine.clear_route(Channel(self.relays[call].number, number, self.peers[peer].address))

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import socket
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +18,7 @@ from turnd.protocol.settings import RelayHost
 from turnd.routes import RelayId, Route
 
 LISTENER = 1
+_AN_HOUR = 3600
 
 
 def loopback_hosts() -> dict[Family, RelayHost]:
@@ -113,9 +115,18 @@ class RelayedWorld(World):
         self.engine.set_client(relay, five_tuple, via)
         super().attach(relay, five_tuple, via)
 
-    def set_route(self, route: Route) -> None:
-        self.engine.set_route(route)
-        super().set_route(route)
+    def set_deadline(self, relay: RelayId, until: float) -> None:
+        self.engine.set_deadline(relay, self._real(until))
+        super().set_deadline(relay, until)
+
+    def set_route(self, route: Route, until: float) -> None:
+        self.engine.set_route(route, self._real(until))
+        super().set_route(route, until)
+
+    def _real(self, until: float) -> float:
+        """The moment in an engine's time, in which nothing ends by itself that lives in the world's: that one waits
+        while we think, and jumps."""
+        return time.monotonic() + _AN_HOUR * (until - self.now.monotonic)
 
     def clear_route(self, route: Route) -> None:
         self.engine.clear_route(route)

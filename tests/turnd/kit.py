@@ -38,7 +38,7 @@ from turnd.protocol.quotas import Limits, Quotas
 from turnd.protocol.relay import Relay
 from turnd.protocol.settings import RelayHost, Settings
 from turnd.protocol.state import State
-from turnd.routes import Permission, RelayId, Route
+from turnd.routes import Channel, Permission, RelayId, Route
 
 REALM_NAME = "fairlead.test"
 USERS = {"alice": "wonderland", "bob": "builder"}
@@ -124,13 +124,16 @@ class World:
         self.sockets: dict[RelayId, Address] = {}
         self.owners: dict[RelayId, FiveTuple] = {}
         self.routes: set[Route] = set()
+        #: When relay sockets and routes end by themselves, as the engine was told.
+        self.deadlines: dict[RelayId | Route, float] = {}
         self.done: list[Effect] = []
         self.numbers = itertools.count()
         self._carry_out: dict[type[Any], Callable[[Any], object]] = {
             do.OpenRelaySocket: self._open_relay_socket,
             do.CloseRelaySocket: lambda effect: self.close_socket(effect.relay),
             do.AttachClient: lambda effect: self.attach(*effect),
-            do.SetRoute: lambda effect: self.set_route(effect.route),
+            do.SetDeadline: lambda effect: self.set_deadline(*effect),
+            do.SetRoute: lambda effect: self.set_route(*effect),
             do.ClearRoute: lambda effect: self.clear_route(effect.route),
             do.Send: self.send,
             do.SendFromRelay: self.send_from_relay,
@@ -186,16 +189,22 @@ class World:
         del self.sockets[relay]
         self.owners.pop(relay, None)
         self.routes = {route for route in self.routes if route.relay != relay}
+        self.deadlines.pop(relay, None)
 
     def attach(self, relay: RelayId, five_tuple: FiveTuple, via: Via) -> None:
         assert relay in self.sockets
         self.owners[relay] = five_tuple
 
-    def set_route(self, route: Route) -> None:
+    def set_deadline(self, relay: RelayId, until: float) -> None:
+        assert relay in self.owners
+        self.deadlines[relay] = until
+
+    def set_route(self, route: Route, until: float) -> None:
         assert route.relay in self.owners, "a route leads from a socket that has a client"
         if isinstance(route, Permission):
             self.routes = {r for r in self.routes if not (isinstance(r, Permission) and r[:2] == route[:2])}
         self.routes.add(route)
+        self.deadlines[route] = until
 
     def clear_route(self, route: Route) -> None:
         self.routes.remove(route)
@@ -223,6 +232,7 @@ class World:
         """What holds after every step, whatever it was."""
         allocations = self.state.allocations
         assert self.routes == self.relay.active_routes(self.now)
+        self._check_deadlines()
         living = [allocation.relay for allocation in allocations.by_id.values()]
         living += [reservation.relay for reservation in allocations.reservations.values()]
         assert dict(living) == self.sockets
@@ -234,6 +244,16 @@ class World:
         assert not self.state.openings
         deadline = self.relay.deadline()
         assert deadline is None or deadline > self.now.monotonic
+
+    def _check_deadlines(self) -> None:
+        """Whatever lives ends for the engine when it ends for the core, were nobody to withdraw it."""
+        for allocation in self.state.allocations.by_id.values():
+            relay = allocation.relay.id
+            assert self.deadlines[relay] == allocation.expires
+            for host, permission in allocation.permissions.items():
+                assert self.deadlines[Permission(relay, host, permission.ports)] == permission.expires
+            for number, channel in allocation.channels.items():
+                assert self.deadlines[Channel(relay, number, channel.peer)] == channel.expires
 
 
 class Reply(Message):

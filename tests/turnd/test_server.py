@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import socket
+import time
 
 import pytest
 
@@ -12,7 +13,7 @@ from fairlead.stun.attributes import REQUESTED_TRANSPORT
 from fairlead.stun.header import Method
 from tests.turnd.conftest import Settle, Sockets, Start
 from tests.turnd.kit import UDP
-from tests.turnd.wire import WAIT, udp_socket
+from tests.turnd.wire import WAIT, WireClient, receive, udp_socket
 from turnd.daemon import Turnd
 from turnd.dataplane.contract import Usage
 from turnd.protocol.effects import Ended, EndReason
@@ -47,6 +48,32 @@ async def test_the_timer_ends_what_nobody_refreshes(settle: Settle, start: Start
     assert isinstance(ended, Ended)
     assert ended.reason is EndReason.EXPIRED
     assert 0.9 < ended.seconds < 3
+
+
+async def test_nothing_passes_what_has_ended_while_python_stands_still(
+    settle: Settle, start: Start, sockets: Sockets
+) -> None:
+    """Whoever starves the loop delays the withdrawal; the packets end in time all the same."""
+    daemon = await start(settle(lifetime={"default": 1, "max": 1}))
+    client, peer = sockets.client(daemon), sockets.peer()
+    relayed = await client.allocate()
+    assert await client.bind(0x4000, Address(*peer.getsockname())) == 0
+    assert await _passes(client, peer, relayed) == (True, True)
+    time.sleep(1.2)  # noqa: ASYNC251 - the loop is what is to stand still
+    client.send(b"\x40\x00\x00\x02up")
+    peer.sendto(b"down", relayed)
+    time.sleep(0.2)  # noqa: ASYNC251
+    for end in (client.socket, peer):
+        with pytest.raises(BlockingIOError):
+            end.recv(100)
+
+
+async def _passes(client: WireClient, peer: socket.socket, relayed: Address) -> tuple[bool, bool]:
+    client.send(b"\x40\x00\x00\x02up")
+    up = await receive(peer)
+    peer.sendto(b"down", relayed)
+    down = await receive(client.socket)
+    return up == (b"up", relayed), down[0] == b"\x40\x00\x00\x04down"
 
 
 async def test_a_port_of_another_program_costs_one_more_try(settle: Settle, start: Start, sockets: Sockets) -> None:

@@ -2,8 +2,11 @@
 
 An engine is a mirror. turnd.protocol alone knows which allocations, permissions and channels are alive; the engine
 forwards what the routes it was given allow, drops with a named reason what they forbid, and hands up everything
-that it does not know. It has no timers: what ends is withdrawn from it. Nothing crosses this border that could not
-cross the border of a process.
+that it does not know. Nothing crosses this border that could not cross the border of a process.
+
+It has no timers. What ends is withdrawn from it, and what ends by itself has a deadline besides: from that moment on no
+packet passes that comes in, however late its owner comes to withdraw it. Moments are seconds of time.monotonic(), which
+an engine may know to a tick of the kernel's (hundredths of a second) and reads once for what it receives together.
 
 An engine works when turn() is called, or all the time in threads of its own. Either way a verb that has returned counts
 for every packet that is sent from then on, and numbers that are read count every packet that had come out by then.
@@ -30,10 +33,10 @@ What is not forwarded is dropped and counted, under the first of these that fits
                       what is wrong with the header of a datagram, in the words of fairlead.stun.message.decode
   MALFORMED           ChannelData that is longer than what arrived
   NO_ALLOCATION       ChannelData or plain Send of a client without a relay socket; a peer's packet on a relay socket
-                      without a client
+                      without a client. One whose deadline has passed is none.
   PEER_FAMILY         plain Send to a peer of a family that the client has no relay socket of
-  NO_CHANNEL          ChannelData of a number that is not bound
-  NO_PERMISSION       the host of the peer has none
+  NO_CHANNEL          ChannelData of a number that is not bound, or not any more
+  NO_PERMISSION       the host of the peer has none, or none any more
   PEER_DENIED         deny() names the peer: judged for each packet, whatever permissions say
   PORT_ZERO           the port of the peer, or of a client whose message would be handed up, is 0
   BANDWIDTH           the relay socket has used up the bytes that limit() gives it
@@ -49,6 +52,7 @@ No error on a socket, and no ICMP message, ever ends it.
 """
 
 import enum
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -218,6 +222,11 @@ class DataPlane(Protocol):
         do it faster than the core."""
         ...
 
+    def set_deadline(self, relay: RelayId, until: float) -> None:
+        """From that moment on nothing passes an open relay socket, unless another one is set before or after; at first
+        there is none. Its routes stay where they are."""
+        ...
+
     def limit(self, relay: RelayId, user: str, bandwidth: Bandwidth) -> None:
         """Bounds what passes an open relay socket from now on; at first nothing does.
 
@@ -230,8 +239,9 @@ class DataPlane(Protocol):
         """Withdraws the routes, closes the socket, returns what passed it."""
         ...
 
-    def set_route(self, route: Route) -> None:
-        """Takes the place of what differs only in `ports`, and of channels with the same number or the same peer.
+    def set_route(self, route: Route, until: float = math.inf) -> None:
+        """Takes the place of what differs only in `ports`, and of channels with the same number or the same peer. From
+        `until` on nothing passes by it: who sets it again sets another deadline.
 
         Raises ValueError for a host that is not of the relay socket's family, and for a channel to port 0.
         """
@@ -264,7 +274,7 @@ class DataPlane(Protocol):
     def counters(self) -> Counters: ...
 
     def routes(self) -> frozenset[Route]:
-        """Exactly what was set and has been neither cleared nor replaced."""
+        """Exactly what was set and has been neither cleared nor replaced, whatever its deadline."""
         ...
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """The native engine: threads in compiled code move the packets, and media never enters Python."""
 
+import math
 import os
 from collections.abc import Collection, Sequence
 from functools import lru_cache
@@ -97,11 +98,14 @@ class NativeEngine:
     def close_relay(self, relay: RelayId) -> Usage:
         return _usage(*self._engine.close_relay(relay))
 
-    def set_route(self, route: Route) -> None:
+    def set_deadline(self, relay: RelayId, until: float) -> None:
+        self._engine.set_deadline(relay, until)
+
+    def set_route(self, route: Route, until: float = math.inf) -> None:
         if isinstance(route, Permission):
-            self._engine.permit(route.relay, route.host, route.ports is Ports.OWN_RELAYED)
+            self._engine.permit(route.relay, route.host, route.ports is Ports.OWN_RELAYED, until)
         else:
-            self._engine.bind(*route)
+            self._engine.bind(*route, until)
 
     def clear_route(self, route: Route) -> None:
         if isinstance(route, Permission):

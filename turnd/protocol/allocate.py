@@ -17,7 +17,16 @@ from fairlead.stun.attributes import (
 )
 from fairlead.stun.message import Message
 from turnd.protocol.allocations import Allocation, RelaySocket, Reservation
-from turnd.protocol.effects import Allocated, AttachClient, CloseRelaySocket, Effect, Limit, OpenRelaySocket, Send
+from turnd.protocol.effects import (
+    Allocated,
+    AttachClient,
+    CloseRelaySocket,
+    Effect,
+    Limit,
+    OpenRelaySocket,
+    Send,
+    SetDeadline,
+)
 from turnd.protocol.lifetimes import granted_lifetime
 from turnd.protocol.openings import MOST_OTHERS, Opening
 from turnd.protocol.outcome import Outcome, conclude
@@ -221,6 +230,7 @@ def _create(
     return (
         *limits,
         AttachClient(relay.id, datagram.five_tuple, datagram.via),
+        SetDeadline(relay.id, allocation.expires),
         reply,
         Allocated(allocation.id, request.account.username, datagram.five_tuple, datagram.via, told),
     )

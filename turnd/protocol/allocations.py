@@ -150,12 +150,13 @@ class Allocations:
         for number in allocation.channels:
             self.deadlines.clear(ChannelDue(allocation.id, number))
 
-    def permit(self, allocation: Allocation, host: str, ports: Ports, now: float) -> Permission:
-        """Installs or refreshes a permission (RFC 8656 section 9); returns its route, to be sent again either way."""
+    def permit(self, allocation: Allocation, host: str, ports: Ports, now: float) -> tuple[Permission, float]:
+        """Installs or refreshes a permission (RFC 8656 section 9); returns its route and deadline, to be sent again
+        either way."""
         expires = now + PERMISSION_LIFETIME
         allocation.permissions[host] = PermissionState(ports, expires)
         self.deadlines.set(PermissionDue(allocation.id, host), expires)
-        return Permission(allocation.relay.id, host, ports)
+        return Permission(allocation.relay.id, host, ports), expires
 
     def forbid(self, allocation: Allocation, host: str) -> Permission:
         """Takes a permission away; returns the route to withdraw."""
@@ -163,13 +164,13 @@ class Allocations:
         self.deadlines.clear(PermissionDue(allocation.id, host))
         return Permission(allocation.relay.id, host, permission.ports)
 
-    def bind(self, allocation: Allocation, number: int, peer: Address, now: float) -> Channel:
-        """Binds or refreshes a channel (RFC 8656 section 12); returns its route."""
+    def bind(self, allocation: Allocation, number: int, peer: Address, now: float) -> tuple[Channel, float]:
+        """Binds or refreshes a channel (RFC 8656 section 12); returns its route and deadline."""
         expires = now + CHANNEL_LIFETIME
         allocation.channels[number] = ChannelState(peer, expires)
         allocation.number_by_peer[peer] = number
         self.deadlines.set(ChannelDue(allocation.id, number), expires)
-        return Channel(allocation.relay.id, number, peer)
+        return Channel(allocation.relay.id, number, peer), expires
 
     def unbind(self, allocation: Allocation, number: int) -> Channel:
         """Takes a channel away; returns the route to withdraw."""

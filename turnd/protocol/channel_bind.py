@@ -45,7 +45,7 @@ def channel_bind(state: State, request: Request, allocation: Allocation) -> Outc
     now = request.now.monotonic
     permission = state.allocations.permit(allocation, peer.host, ports, now)
     channel = state.allocations.bind(allocation, number, peer, now)
-    return (SetRoute(permission), SetRoute(channel), success(request))
+    return (SetRoute(*permission), SetRoute(*channel), success(request))
 
 
 def _mismatch(allocation: Allocation, number: int, peer: Address) -> Refusal | None:

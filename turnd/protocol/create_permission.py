@@ -33,4 +33,4 @@ def create_permission(state: State, request: Request, allocation: Allocation) ->
     routes = (
         state.allocations.permit(allocation, host, ports, request.now.monotonic) for host, ports in permitted.items()
     )
-    return (*map(SetRoute, routes), success(request))
+    return (*(SetRoute(*route) for route in routes), success(request))

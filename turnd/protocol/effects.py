@@ -32,6 +32,13 @@ class AttachClient(NamedTuple):
     via: Via
 
 
+class SetDeadline(NamedTuple):
+    """From that moment on, in seconds of Now.monotonic, nothing passes the relay socket, closed or not."""
+
+    relay: RelayId
+    until: float
+
+
 class Limit(NamedTuple):
     """From now on no more than this passes the relay socket, and all relay sockets of its user together."""
 
@@ -45,7 +52,10 @@ class CloseRelaySocket(NamedTuple):
 
 
 class SetRoute(NamedTuple):
+    """`until` is in seconds of Now.monotonic."""
+
     route: Route
+    until: float
 
 
 class ClearRoute(NamedTuple):
@@ -120,6 +130,7 @@ Effect = (
     Send
     | OpenRelaySocket
     | AttachClient
+    | SetDeadline
     | Limit
     | CloseRelaySocket
     | SetRoute

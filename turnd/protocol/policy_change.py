@@ -57,5 +57,5 @@ def _judge_permissions(state: State, allocation: Allocation, now: Now) -> list[E
             effects.append(ClearRoute(state.allocations.forbid(allocation, host)))
         elif verdict.ports is not permission.ports:
             permission.ports = verdict.ports
-            effects.append(SetRoute(Permission(allocation.relay.id, host, verdict.ports)))
+            effects.append(SetRoute(Permission(allocation.relay.id, host, verdict.ports), permission.expires))
     return effects

@@ -2,7 +2,7 @@
 
 from fairlead.stun.attributes import LIFETIME, REQUESTED_ADDRESS_FAMILY
 from turnd.protocol.allocations import Allocation
-from turnd.protocol.effects import EndReason
+from turnd.protocol.effects import EndReason, SetDeadline
 from turnd.protocol.endings import end
 from turnd.protocol.lifetimes import granted_lifetime
 from turnd.protocol.outcome import Outcome
@@ -22,7 +22,8 @@ def refresh(state: State, request: Request, allocation: Allocation) -> Outcome:
     if requested == 0:
         return (*end(state, allocation, EndReason.CLIENT, request.now), success(request, ((LIFETIME, 0),)))
 
-    # Otherwise it lives on from now.
+    # Otherwise it lives on from now, in the engine too.
     lifetime = granted_lifetime(state.settings, requested, allocation.account, request.now)
     state.allocations.extend(allocation, request.now.monotonic + lifetime)
-    return (success(request, ((LIFETIME, lifetime),)),)
+    deadline = SetDeadline(allocation.relay.id, allocation.expires)
+    return (deadline, success(request, ((LIFETIME, lifetime),)))

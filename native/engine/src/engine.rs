@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use routes::{Channel, Client, FiveTuple, Message, Permission, Rate, Reason, RelayId, Transport};
+use routes::{Channel, Client, FiveTuple, Message, Moment, NEVER, Permission, Rate, Reason, RelayId, Transport};
 use socket2::Socket;
 
 use crate::books::{Tally, Totals};
@@ -66,6 +66,7 @@ struct Relay {
     address: SocketAddr,
     client: Option<FiveTuple>,
     limits: Option<Limits>,
+    until: Moment,
 }
 
 /// The owner's handle. Its methods are called from one thread at a time.
@@ -136,7 +137,8 @@ impl Engine {
         let socket = Arc::new(socket);
         let place = self.threads[0].reserve(&socket)?;
         self.threads[0].read_relay(relay, &place, address, Tally::default());
-        self.relays.insert(relay, Relay { thread: 0, place, socket, address, client: None, limits: None });
+        let row = Relay { thread: 0, place, socket, address, client: None, limits: None, until: NEVER };
+        self.relays.insert(relay, row);
         self.tell_all(|| Command::Live(address));
         Ok(Ok(()))
     }
@@ -173,8 +175,11 @@ impl Engine {
         let (row, new) = (&self.relays[&relay], &self.threads[to]);
         new.read_relay(relay, &row.place, row.address, tally);
         new.tell(Command::Limit(relay, row.limits.clone()));
-        permissions.into_iter().filter(|row| row.relay == relay).for_each(|row| new.tell(Command::Permit(row)));
-        channels.into_iter().filter(|row| row.relay == relay).for_each(|row| new.tell(Command::Bind(row)));
+        new.tell(Command::SetDeadline(relay, row.until));
+        let mine = permissions.into_iter().filter(|(row, _)| row.relay == relay);
+        mine.for_each(|(row, until)| new.tell(Command::Permit(row, until)));
+        let mine = channels.into_iter().filter(|(row, _)| row.relay == relay);
+        mine.for_each(|(row, until)| new.tell(Command::Bind(row, until)));
         self.threads[from].tell(Command::Live(row.address));
         Ok(())
     }
@@ -225,9 +230,15 @@ impl Engine {
         Ok(self.relay(relay)?.address)
     }
 
-    /// Sets a permission.
-    pub fn permit(&self, permission: Permission) -> Result<(), Mistake> {
-        self.tell(permission.relay, Command::Permit(permission))
+    /// From a moment on, of sys::now(), nothing passes a relay socket; at first that is NEVER.
+    pub fn set_deadline(&mut self, relay: RelayId, until: Moment) -> Result<(), Mistake> {
+        self.relays.get_mut(&relay).ok_or(Mistake::Unknown(relay))?.until = until;
+        self.tell(relay, Command::SetDeadline(relay, until))
+    }
+
+    /// Sets a permission until a moment.
+    pub fn permit(&self, permission: Permission, until: Moment) -> Result<(), Mistake> {
+        self.tell(permission.relay, Command::Permit(permission, until))
     }
 
     /// Clears a permission; of a relay socket that is not open, nothing.
@@ -235,9 +246,9 @@ impl Engine {
         let _ = self.tell(permission.relay, Command::Revoke(permission));
     }
 
-    /// Sets a channel.
-    pub fn bind(&self, channel: Channel) -> Result<(), Mistake> {
-        self.tell(channel.relay, Command::Bind(channel))
+    /// Sets a channel until a moment.
+    pub fn bind(&self, channel: Channel, until: Moment) -> Result<(), Mistake> {
+        self.tell(channel.relay, Command::Bind(channel, until))
     }
 
     /// Clears a channel; of a relay socket that is not open, nothing.
@@ -279,8 +290,8 @@ impl Engine {
         let (mut permissions, mut channels) = (Vec::new(), Vec::new());
         for thread in &self.threads {
             let (more_permissions, more_channels) = thread.ask(Command::Routes).unwrap_or_default();
-            permissions.extend(more_permissions);
-            channels.extend(more_channels);
+            permissions.extend(more_permissions.into_iter().map(|(row, _)| row));
+            channels.extend(more_channels.into_iter().map(|(row, _)| row));
         }
         (permissions, channels)
     }

@@ -21,7 +21,7 @@ mod worker;
 pub use books::{Tally, Totals};
 pub use engine::{Answer, Engine, Mistake, Options};
 pub use routes::{
-    Challenger, Channel, Client, FiveTuple, METHODS, Permission, Ports, Rate, Reason, RelayId, Transport,
+    Challenger, Channel, Client, FiveTuple, METHODS, Moment, NEVER, Permission, Ports, Rate, Reason, RelayId, Transport,
 };
 pub use sockets::Buffers;
 pub use sys::Ring;

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use routes::{Channel, Client, FiveTuple, Permission, RelayId};
+use routes::{Channel, Client, FiveTuple, Moment, Permission, RelayId, Routes};
 use socket2::Socket;
 
 use crate::books::Tally;
@@ -33,12 +33,14 @@ pub enum Command {
     Limit(RelayId, Option<Limits>),
     /// Whose relay socket it is.
     SetClient(RelayId, Client),
-    /// Sets a permission.
-    Permit(Permission),
+    /// Until when it passes anything.
+    SetDeadline(RelayId, Moment),
+    /// Sets a permission until a moment.
+    Permit(Permission, Moment),
     /// Clears a permission.
     Revoke(Permission),
-    /// Sets a channel.
-    Bind(Channel),
+    /// Sets a channel until a moment.
+    Bind(Channel, Moment),
     /// Clears a channel.
     Unbind(Channel),
     /// Sends application data as a plain Send does; answers when that is done.
@@ -59,8 +61,8 @@ pub enum Command {
     Perish(SocketAddr),
     /// No indication passes to or from exactly these peers.
     Deny(Arc<[SocketAddr]>),
-    /// Which routes are there?
-    Routes(Sender<(Vec<Permission>, Vec<Channel>)>),
+    /// Which routes are there, and until when?
+    Routes(Sender<Routes>),
     /// Answers when all that was said before is done.
     Sync(Sender<()>),
     /// Answers when all that has arrived is dealt with: under a steady load, never.

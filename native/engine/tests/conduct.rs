@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use engine::{Channel, Client, Engine, FiveTuple, Options, Permission, Ports, Reason, Transport};
+use engine::{Channel, Client, Engine, FiveTuple, NEVER, Options, Permission, Ports, Reason, Transport};
 
 const NUMBER: u16 = 0x4000;
 const LISTENER: u32 = 1;
@@ -51,8 +51,8 @@ impl Call {
         let (from, to) = (client.local_addr().unwrap(), peer.local_addr().unwrap());
         let five_tuple = FiveTuple { transport: Transport::Udp, client: from, server: listener };
         engine.set_client(7, Client { five_tuple, listener: LISTENER, path }).unwrap();
-        engine.permit(Permission { relay: 7, host: to.ip(), ports: Ports::Any }).unwrap();
-        engine.bind(Channel { relay: 7, number: NUMBER, peer: to }).unwrap();
+        engine.permit(Permission { relay: 7, host: to.ip(), ports: Ports::Any }, NEVER).unwrap();
+        engine.bind(Channel { relay: 7, number: NUMBER, peer: to }, NEVER).unwrap();
         Call { engine, listener, client, relayed, peer }
     }
 
@@ -97,7 +97,9 @@ fn what_was_said_behind_a_panic_is_carried_out() {
         let mut call = Call::new(by_ring);
         call.engine.panic(0);
         call.engine.open_relay(8, loopback()).unwrap().unwrap();
-        call.engine.permit(Permission { relay: 8, host: "127.0.0.9".parse().unwrap(), ports: Ports::Any }).unwrap();
+        call.engine
+            .permit(Permission { relay: 8, host: "127.0.0.9".parse().unwrap(), ports: Ports::Any }, NEVER)
+            .unwrap();
         assert_eq!(call.engine.routes().0.len(), 2);
     });
 }
@@ -222,7 +224,7 @@ fn sockets_are_read_though_nothing_else_is_said() {
         let five_tuple =
             FiveTuple { transport: Transport::Udp, client: client.local_addr().unwrap(), server: listener };
         engine.set_client(7, Client { five_tuple, listener: LISTENER, path: 0 }).unwrap();
-        engine.permit(Permission { relay: 7, host: loopback().ip(), ports: Ports::Any }).unwrap();
+        engine.permit(Permission { relay: 7, host: loopback().ip(), ports: Ports::Any }, NEVER).unwrap();
         peer.send_to(b"down", relayed).unwrap();
         assert!(client.recv(&mut [0; 100]).unwrap() > 20);
     });

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use engine::sys::played::Arrival;
-use engine::{Channel, Client, Door, FiveTuple, Permission, Ports, Reason, Stage, Transport, Up};
+use engine::{Channel, Client, Door, FiveTuple, NEVER, Permission, Ports, Reason, Stage, Transport, Up};
 
 const LISTENER: Door = Door::Listener(1);
 const RELAY: Door = Door::Relay(7);
@@ -22,8 +22,8 @@ fn call() -> Stage {
     let five_tuple =
         FiveTuple { transport: Transport::Udp, client: at("127.0.0.8:5000"), server: at("127.0.0.2:3478") };
     stage.set_client(7, Client { five_tuple, listener: 1, path: 0 });
-    stage.permit(Permission { relay: 7, host: at("127.0.0.9:0").ip(), ports: Ports::Any }, true);
-    stage.bind(Channel { relay: 7, number: NUMBER, peer: at("127.0.0.9:6000") }, true);
+    stage.permit(Permission { relay: 7, host: at("127.0.0.9:0").ip(), ports: Ports::Any }, Some(NEVER));
+    stage.bind(Channel { relay: 7, number: NUMBER, peer: at("127.0.0.9:6000") }, Some(NEVER));
     stage
 }
 

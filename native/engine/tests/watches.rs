@@ -26,8 +26,8 @@ fn a_socket_that_cannot_be_watched_is_refused_and_the_others_go_on() {
     let to = peer.local_addr().unwrap();
     let five_tuple = FiveTuple { transport: Transport::Udp, client: client.local_addr().unwrap(), server };
     engine.set_client(1, Client { five_tuple, listener: 1, path: 1 }).unwrap();
-    engine.permit(engine::Permission { relay: 1, host: to.ip(), ports: engine::Ports::Any }).unwrap();
-    engine.bind(engine::Channel { relay: 1, number: 0x4000, peer: to }).unwrap();
+    engine.permit(engine::Permission { relay: 1, host: to.ip(), ports: engine::Ports::Any }, engine::NEVER).unwrap();
+    engine.bind(engine::Channel { relay: 1, number: 0x4000, peer: to }, engine::NEVER).unwrap();
     for _ in 0..10 {
         client.send_to(&[0x40, 0, 0, 2, b'u', b'p'], server).unwrap();
     }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use engine::sys::played::{Arrival, Departure};
-use engine::{Channel, Client, Door, FiveTuple, Permission, Ports, Reason, RelayId, Stage, Transport, Up};
+use engine::{
+    Channel, Client, Door, FiveTuple, Moment, NEVER, Permission, Ports, Reason, RelayId, Stage, Transport, Up,
+};
 
 use crate::input::Input;
 use crate::model::{Model, Outcome};
@@ -72,6 +74,7 @@ pub fn run(bytes: &[u8]) {
             stage
         });
         let mut course = Course { before: stage.dropped(), stage, model: Model::default(), bytes: 0 };
+        course.stage.set_clock(0);
         let mut input = Input(bytes);
         while !input.is_empty() && course.bytes < MOST_BYTES {
             course.step(&mut input);
@@ -93,7 +96,12 @@ struct Course {
 
 impl Course {
     fn step(&mut self, input: &mut Input<'_>) {
-        match input.byte() % 16 {
+        let step = input.byte();
+        if step / 16 % 4 == 3 {
+            self.model.now += 1;
+            self.stage.set_clock(self.model.now);
+        }
+        match step % 16 {
             0 => self.listener(input.pick(&LISTENERS), true),
             1 => self.listener(input.pick(&LISTENERS), false),
             2 => self.relay(input.pick(&RELAYS), true),
@@ -135,9 +143,21 @@ impl Course {
         }
     }
 
+    /// One that never comes, mostly, or is over, or soon will be.
+    fn deadline(&self, choice: u8) -> Moment {
+        match choice % 8 {
+            0 => self.model.now,
+            soon @ 1..=2 => self.model.now + Moment::from(soon),
+            _ => NEVER,
+        }
+    }
+
     /// An owner names an open listener, or a stream.
     fn attach(&mut self, input: &mut Input<'_>) {
-        let (relay, index) = (input.pick(&RELAYS).0, usize::from(input.byte()) % CLIENTS.len());
+        let (relay, how) = (input.pick(&RELAYS).0, input.byte());
+        let (index, until) = (usize::from(how) % CLIENTS.len(), self.deadline(!how / 8));
+        self.stage.set_deadline(relay, until);
+        self.model.set_deadline(relay, until);
         if index == STREAM || self.model.listeners.contains(&CLIENTS[index].1) {
             self.stage.set_client(relay, client(index));
             self.model.attach(relay, client(index));
@@ -145,22 +165,25 @@ impl Course {
     }
 
     fn permit(&mut self, input: &mut Input<'_>, is_set: bool) {
-        let (relay, peer) = (input.pick(&RELAYS), input.pick(&PEERS));
-        let ports = input.pick(&[Ports::Any, Ports::OwnRelayed]);
+        let (relay, peer, how) = (input.pick(&RELAYS), input.pick(&PEERS), input.byte());
+        let ports = if how % 2 == 0 { Ports::Any } else { Ports::OwnRelayed };
+        let until = is_set.then(|| self.deadline(!how / 8));
         // An owner never mixes families.
         if relay.1.is_ipv4() == peer.is_ipv4() {
             let permission = Permission { relay: relay.0, host: peer.ip(), ports };
-            self.stage.permit(permission, is_set);
-            self.model.permit(permission, is_set);
+            self.stage.permit(permission, until);
+            self.model.permit(permission, until);
         }
     }
 
     fn bind(&mut self, input: &mut Input<'_>, is_set: bool) {
-        let (relay, number, peer) = (input.pick(&RELAYS), input.pick(&NUMBERS), input.pick(&PEERS));
+        let (relay, how, peer) = (input.pick(&RELAYS), input.byte(), input.pick(&PEERS));
+        let number = NUMBERS[usize::from(how) % NUMBERS.len()];
+        let until = is_set.then(|| self.deadline(!how / 8));
         if relay.1.is_ipv4() == peer.is_ipv4() {
             let channel = Channel { relay: relay.0, number, peer };
-            self.stage.bind(channel, is_set);
-            self.model.bind(channel, is_set);
+            self.stage.bind(channel, until);
+            self.model.bind(channel, until);
         }
     }
 

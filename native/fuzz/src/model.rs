@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use engine::{Channel, Client, Door, FiveTuple, Permission, Ports, Reason, RelayId, Transport};
+use engine::{Channel, Client, Door, FiveTuple, Moment, NEVER, Permission, Ports, Reason, RelayId, Transport};
 
 use crate::plain::{self, Said};
 use crate::requests::{self, Asked};
@@ -52,12 +52,14 @@ pub struct Outcome {
 pub struct Row {
     address: SocketAddr,
     client: Option<Client>,
-    permissions: Vec<Permission>,
-    channels: Vec<Channel>,
+    until: Moment,
+    permissions: Vec<(Permission, Moment)>,
+    channels: Vec<(Channel, Moment)>,
 }
 
 #[derive(Debug, Default)]
 pub struct Model {
+    pub now: Moment,
     pub listeners: BTreeSet<u32>,
     pub relays: BTreeMap<RelayId, Row>,
     pub denied: Vec<SocketAddr>,
@@ -68,7 +70,8 @@ type Judged<T> = Result<T, Reason>;
 
 impl Model {
     pub fn open(&mut self, relay: RelayId, address: SocketAddr) {
-        self.relays.insert(relay, Row { address, client: None, permissions: Vec::new(), channels: Vec::new() });
+        let (permissions, channels) = (Vec::new(), Vec::new());
+        self.relays.insert(relay, Row { address, client: None, until: NEVER, permissions, channels });
     }
 
     /// A client has one relay socket of each family.
@@ -80,28 +83,41 @@ impl Model {
         self.relays.get_mut(&relay).expect("it is there").client = Some(client);
     }
 
-    pub fn permit(&mut self, permission: Permission, is_set: bool) {
+    pub fn set_deadline(&mut self, relay: RelayId, until: Moment) {
+        self.relays.entry(relay).and_modify(|row| row.until = until);
+    }
+
+    pub fn permit(&mut self, permission: Permission, until: Option<Moment>) {
         let Some(row) = self.relays.get_mut(&permission.relay) else { return };
-        if is_set {
-            row.permissions.retain(|old| old.host != permission.host);
-            row.permissions.push(permission);
-        } else {
-            row.permissions.retain(|old| *old != permission);
+        match until {
+            Some(until) => {
+                row.permissions.retain(|(old, _)| old.host != permission.host);
+                row.permissions.push((permission, until));
+            }
+            None => row.permissions.retain(|(old, _)| *old != permission),
         }
     }
 
-    pub fn bind(&mut self, channel: Channel, is_set: bool) {
+    pub fn bind(&mut self, channel: Channel, until: Option<Moment>) {
         let Some(row) = self.relays.get_mut(&channel.relay) else { return };
-        if is_set {
-            row.channels.retain(|old| old.number != channel.number && old.peer != channel.peer);
-            row.channels.push(channel);
-        } else {
-            row.channels.retain(|old| *old != channel);
+        match until {
+            Some(until) => {
+                row.channels.retain(|(old, _)| old.number != channel.number && old.peer != channel.peer);
+                row.channels.push((channel, until));
+            }
+            None => row.channels.retain(|(old, _)| *old != channel),
         }
+    }
+
+    /// The channels of a row that have not ended.
+    fn channels<'a>(&self, row: &'a Row) -> impl Iterator<Item = &'a Channel> {
+        let now = self.now;
+        row.channels.iter().filter(move |(_, until)| now < *until).map(|(channel, _)| channel)
     }
 
     fn may(&self, row: &Row, peer: SocketAddr, by_channel: bool) -> Judged<()> {
-        let permission = row.permissions.iter().find(|permission| permission.host == peer.ip());
+        let is_it = |(permission, until): &&(Permission, Moment)| permission.host == peer.ip() && self.now < *until;
+        let permission = row.permissions.iter().find(is_it).map(|(permission, _)| permission);
         let is_living = self.relays.values().any(|row| row.address == peer);
         match permission {
             None => Err(Reason::NoPermission),
@@ -118,6 +134,7 @@ impl Model {
             .relays
             .iter()
             .filter(|(_, row)| row.client.is_some_and(|client| client.five_tuple == *five_tuple))
+            .filter(|(_, row)| self.now < row.until)
             .collect();
         let judged = match plain::read(message) {
             Said::Other => return None,
@@ -128,7 +145,7 @@ impl Model {
                 let mut rows = owned.clone();
                 rows.sort_by_key(|(_, row)| row.address.is_ipv6());
                 let all =
-                    rows.iter().flat_map(|(relay, row)| row.channels.iter().map(move |channel| (relay, row, channel)));
+                    rows.iter().flat_map(|(relay, row)| self.channels(row).map(move |channel| (relay, row, channel)));
                 let found = all.into_iter().find(|(_, _, channel)| channel.number == number);
                 found.ok_or(Reason::NoChannel).and_then(|(relay, row, channel)| {
                     self.may(row, channel.peer, true).map(|()| (**relay, channel.peer, data))
@@ -193,7 +210,7 @@ impl Model {
     }
 
     pub fn send(&mut self, relay: RelayId, peer: SocketAddr, data: &[u8]) {
-        let judged = match self.relays.get(&relay) {
+        let judged = match self.relays.get(&relay).filter(|row| self.now < row.until) {
             None => Err(Reason::NoAllocation),
             Some(row) => self.may(row, peer, false).map(|()| (relay, peer, data)),
         };
@@ -212,8 +229,8 @@ impl Model {
     pub fn peer_says(&mut self, relay: RelayId, peer: SocketAddr, data: &[u8]) {
         // What is not open hears nothing.
         let Some(row) = self.relays.get(&relay) else { return };
-        let channel = row.channels.iter().find(|channel| channel.peer == peer).map(|channel| channel.number);
-        let Some(client) = row.client else { return self.drop(Reason::NoAllocation) };
+        let channel = self.channels(row).find(|channel| channel.peer == peer).map(|channel| channel.number);
+        let Some(client) = row.client.filter(|_| self.now < row.until) else { return self.drop(Reason::NoAllocation) };
         if let Err(reason) = self.may(row, peer, channel.is_some()) {
             return self.drop(reason);
         }

@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 
 use engine::NOW;
 use routes::{
-    Asked, Channel, Client, FiveTuple, Forward, FromClient, FromPeer, METHODS, Permission, Ports, Reason, RelayId,
-    Table, Transport,
+    Asked, Channel, Client, FiveTuple, Forward, FromClient, FromPeer, METHODS, NEVER, Permission, Ports, Reason,
+    RelayId, Table, Transport,
 };
 
 use crate::course;
@@ -82,8 +82,8 @@ fn world() -> &'static World {
             .to_vec();
         let channels: Vec<Channel> =
             CHANNELS.map(|(relay, number, peer)| Channel { relay, number, peer: address(peer) }).to_vec();
-        permissions.iter().for_each(|&row| table.permit(row));
-        channels.iter().for_each(|&row| table.bind(row));
+        permissions.iter().for_each(|&row| table.permit(row, NEVER));
+        channels.iter().for_each(|&row| table.bind(row, NEVER));
         table.deny(&[address(DENIED)]);
         World { table, permissions, channels }
     })

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::fd::RawFd;
 
 use engine::{
-    Answer, Answering, Buffers, Challenger, Challenges, Channel, Client, FiveTuple, METHODS, Mistake, Options,
+    Answer, Answering, Buffers, Challenger, Challenges, Channel, Client, FiveTuple, METHODS, Mistake, Moment, Options,
     Permission, Ports, Rate, Reason, Tally, Transport, Up,
 };
 use pyo3::exceptions::{PyKeyError, PyOSError, PyValueError};
@@ -76,6 +76,11 @@ fn mistake(mistake: Mistake) -> PyErr {
 
 fn ports(own_relayed: bool) -> Ports {
     if own_relayed { Ports::OwnRelayed } else { Ports::Any }
+}
+
+/// Seconds of time.monotonic(); infinity is never.
+fn moment(seconds: f64) -> Moment {
+    (seconds * 1e9) as Moment
 }
 
 /// What the kernel said, as Python says it.
@@ -226,10 +231,15 @@ impl Engine {
         self.open_mut()?.limit(relay, user, rate(own), rate(shared)).map_err(mistake)
     }
 
-    fn permit(&self, relay: u64, to: &str, own_relayed: bool) -> PyResult<()> {
+    /// From a moment on, in seconds of time.monotonic(), nothing passes.
+    fn set_deadline(&mut self, relay: u64, until: f64) -> PyResult<()> {
+        self.open_mut()?.set_deadline(relay, moment(until)).map_err(mistake)
+    }
+
+    fn permit(&self, relay: u64, to: &str, own_relayed: bool, until: f64) -> PyResult<()> {
         let permission = Permission { relay, host: host(to)?, ports: ports(own_relayed) };
         self.require_family(relay, permission.host)?;
-        self.open()?.permit(permission).map_err(mistake)
+        self.open()?.permit(permission, moment(until)).map_err(mistake)
     }
 
     fn revoke(&self, relay: u64, to: &str, own_relayed: bool) -> PyResult<()> {
@@ -237,13 +247,13 @@ impl Engine {
         Ok(())
     }
 
-    fn bind(&self, relay: u64, number: u16, peer: Address) -> PyResult<()> {
+    fn bind(&self, relay: u64, number: u16, peer: Address, until: f64) -> PyResult<()> {
         let channel = Channel { relay, number, peer: address(&peer)? };
         self.require_family(relay, channel.peer.ip())?;
         if channel.peer.port() == 0 {
             return Err(PyValueError::new_err(format!("channel {number:#x} is for port 0")));
         }
-        self.open()?.bind(channel).map_err(mistake)
+        self.open()?.bind(channel, moment(until)).map_err(mistake)
     }
 
     fn unbind(&self, relay: u64, number: u16, peer: Address) -> PyResult<()> {

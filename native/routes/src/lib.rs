@@ -20,5 +20,6 @@ pub use message::{Message, read};
 pub use nonce::NonceMint;
 pub use reason::Reason;
 pub use table::{
-    Channel, Client, FiveTuple, Forward, FromClient, FromPeer, Permission, Ports, RelayId, Table, Transport,
+    Channel, Client, FiveTuple, Forward, FromClient, FromPeer, Moment, NEVER, Permission, Ports, RelayId, Routes,
+    Table, Transport,
 };

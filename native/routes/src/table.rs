@@ -13,6 +13,11 @@ type HashSet<K> = std::collections::HashSet<K, Keyed>;
 /// One relay socket, as the owner of the table numbers them.
 pub type RelayId = u64;
 
+/// Nanoseconds of the clock that the table is told the time by.
+pub type Moment = u64;
+/// The deadline of what does not end by itself.
+pub const NEVER: Moment = Moment::MAX;
+
 /// What carries a client's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
@@ -103,25 +108,35 @@ pub enum FromPeer {
     Drop(Reason),
 }
 
+/// What has a deadline.
+#[derive(Clone, Copy, Debug)]
+struct Timed<T> {
+    value: T,
+    until: Moment,
+}
+
 #[derive(Debug)]
 struct Relay {
     address: SocketAddr,
     client: Option<Client>,
+    until: Moment,
     /// the channel that was bound last
     latest: Option<(u16, SocketAddr)>,
-    /// that one again while its packets may pass: most have no other, and it is found without a look into the maps
-    lane: Option<(u16, SocketAddr)>,
-    permissions: HashMap<IpAddr, Ports>,
-    peer_by_number: HashMap<u16, SocketAddr>,
+    /// that one again for as long as its packets may pass: most have no other, and it is found without a look into the
+    /// maps
+    lane: Option<Timed<(u16, SocketAddr)>>,
+    permissions: HashMap<IpAddr, Timed<Ports>>,
+    peer_by_number: HashMap<u16, Timed<SocketAddr>>,
     number_by_peer: HashMap<SocketAddr, u16>,
 }
 
 impl Relay {
-    /// To be called when a route has changed.
+    /// To be called when a route or a deadline has changed.
     fn renew_lane(&mut self) {
-        self.lane = self.latest.filter(|(number, peer)| {
-            let is_bound = self.peer_by_number.get(number) == Some(peer);
-            is_bound && peer.port() != 0 && self.permissions.get(&peer.ip()) == Some(&Ports::Any)
+        self.lane = self.latest.and_then(|(number, peer)| {
+            let bound = self.peer_by_number.get(&number).filter(|bound| bound.value == peer && peer.port() != 0)?;
+            let permitted = self.permissions.get(&peer.ip()).filter(|permitted| permitted.value == Ports::Any)?;
+            Some(Timed { value: (number, peer), until: self.until.min(bound.until).min(permitted.until) })
         });
     }
 }
@@ -142,9 +157,13 @@ impl Owned {
     }
 }
 
+/// Permissions and channels with their deadlines.
+pub type Routes = (Vec<(Permission, Moment)>, Vec<(Channel, Moment)>);
+
 /// Everything that one thread needs to judge a packet.
 #[derive(Debug, Default)]
 pub struct Table {
+    now: Moment,
     relays: HashMap<RelayId, Relay>,
     clients: HashMap<FiveTuple, Owned>,
     living: HashSet<SocketAddr>,
@@ -162,6 +181,11 @@ impl Table {
             told_by_bound: aliases.iter().map(|&(told, bound)| (bound, told)).collect(),
             ..Table::default()
         }
+    }
+
+    /// Says what time it is: what has a deadline passes packets before that alone.
+    pub fn tell_time(&mut self, now: Moment) {
+        self.now = now;
     }
 
     /// A relay socket is open, here or on another thread: its address may be a peer.
@@ -186,6 +210,7 @@ impl Table {
             Relay {
                 address,
                 client: None,
+                until: NEVER,
                 latest: None,
                 lane: None,
                 permissions: HashMap::default(),
@@ -213,6 +238,14 @@ impl Table {
         }
     }
 
+    /// From a moment on nothing passes a relay socket, as if it were closed.
+    pub fn set_deadline(&mut self, relay: RelayId, until: Moment) {
+        if let Some(row) = self.relays.get_mut(&relay) {
+            row.until = until;
+            row.renew_lane();
+        }
+    }
+
     fn detach(&mut self, relay: RelayId) {
         let Some(row) = self.relays.get_mut(&relay) else {
             return;
@@ -231,10 +264,10 @@ impl Table {
         }
     }
 
-    /// Permits a host, or changes which of its ports.
-    pub fn permit(&mut self, permission: Permission) {
+    /// Permits a host until a moment, or changes which of its ports, or until when.
+    pub fn permit(&mut self, permission: Permission, until: Moment) {
         if let Some(row) = self.relays.get_mut(&permission.relay) {
-            row.permissions.insert(permission.host, permission.ports);
+            row.permissions.insert(permission.host, Timed { value: permission.ports, until });
             row.renew_lane();
         }
     }
@@ -242,18 +275,18 @@ impl Table {
     /// Takes exactly this permission away.
     pub fn revoke(&mut self, permission: Permission) {
         if let Some(row) = self.relays.get_mut(&permission.relay) {
-            if row.permissions.get(&permission.host) == Some(&permission.ports) {
+            if row.permissions.get(&permission.host).is_some_and(|permitted| permitted.value == permission.ports) {
                 row.permissions.remove(&permission.host);
                 row.renew_lane();
             }
         }
     }
 
-    /// Binds a channel, in place of what was bound to the same number or the same peer.
-    pub fn bind(&mut self, channel: Channel) {
+    /// Binds a channel until a moment, in place of what was bound to the same number or the same peer.
+    pub fn bind(&mut self, channel: Channel, until: Moment) {
         if let Some(row) = self.relays.get_mut(&channel.relay) {
-            if let Some(peer) = row.peer_by_number.insert(channel.number, channel.peer) {
-                row.number_by_peer.remove(&peer);
+            if let Some(bound) = row.peer_by_number.insert(channel.number, Timed { value: channel.peer, until }) {
+                row.number_by_peer.remove(&bound.value);
             }
             if let Some(number) = row.number_by_peer.insert(channel.peer, channel.number) {
                 if number != channel.number {
@@ -268,7 +301,7 @@ impl Table {
     /// Takes exactly this channel away.
     pub fn unbind(&mut self, channel: Channel) {
         if let Some(row) = self.relays.get_mut(&channel.relay) {
-            if row.peer_by_number.get(&channel.number) == Some(&channel.peer) {
+            if row.peer_by_number.get(&channel.number).is_some_and(|bound| bound.value == channel.peer) {
                 row.peer_by_number.remove(&channel.number);
                 row.number_by_peer.remove(&channel.peer);
                 row.renew_lane();
@@ -288,16 +321,23 @@ impl Table {
         self.relays.get(&relay)?.client.as_ref()
     }
 
-    /// Every permission and every channel.
+    /// Every permission and every channel with its deadline, be it over or not.
     #[must_use]
-    pub fn routes(&self) -> (Vec<Permission>, Vec<Channel>) {
+    pub fn routes(&self) -> Routes {
         let permissions = self.relays.iter().flat_map(|(&relay, row)| {
-            row.permissions.iter().map(move |(&host, &ports)| Permission { relay, host, ports })
+            let permission = move |host, ports| Permission { relay, host, ports };
+            row.permissions.iter().map(move |(&host, row)| (permission(host, row.value), row.until))
         });
         let channels = self.relays.iter().flat_map(|(&relay, row)| {
-            row.peer_by_number.iter().map(move |(&number, &peer)| Channel { relay, number, peer })
+            let channel = move |number, peer| Channel { relay, number, peer };
+            row.peer_by_number.iter().map(move |(&number, row)| (channel(number, row.value), row.until))
         });
         (permissions.collect(), channels.collect())
+    }
+
+    /// A relay socket whose time is not over.
+    fn living(&self, relay: RelayId) -> Option<&Relay> {
+        self.relays.get(&relay).filter(|row| self.now < row.until)
     }
 
     /// The verdict on one whole message of a client.
@@ -315,24 +355,29 @@ impl Table {
 
     fn on_channel(&self, five_tuple: &FiveTuple, number: u16, data: Range<usize>) -> Result<Forward, Reason> {
         let owned = self.clients.get(five_tuple).ok_or(Reason::NoAllocation)?;
+        let mut refusal = Reason::NoAllocation;
         for relay in [owned.ipv4, owned.ipv6].into_iter().flatten() {
-            let Some(row) = self.relays.get(&relay) else {
+            let Some(row) = self.living(relay) else {
                 continue;
             };
-            if let Some((_, peer)) = row.lane.filter(|&(bound, _)| bound == number) {
-                return Ok(Forward { relay, peer, data, by_channel: true });
+            if let Some(lane) = row.lane.filter(|lane| lane.value.0 == number && self.now < lane.until) {
+                return Ok(Forward { relay, peer: lane.value.1, data, by_channel: true });
             }
-            if let Some(&peer) = row.peer_by_number.get(&number) {
-                self.permitted(row, peer, true)?;
-                return Ok(Forward { relay, peer, data, by_channel: true });
+            if let Some(bound) = row.peer_by_number.get(&number).filter(|bound| self.now < bound.until) {
+                self.permitted(row, bound.value, true)?;
+                return Ok(Forward { relay, peer: bound.value, data, by_channel: true });
             }
+            refusal = Reason::NoChannel;
         }
-        Err(Reason::NoChannel)
+        Err(refusal)
     }
 
     fn on_send(&self, five_tuple: &FiveTuple, told: SocketAddr, data: Range<usize>) -> Result<Forward, Reason> {
         let owned = self.clients.get(five_tuple).ok_or(Reason::NoAllocation)?;
-        let relay = owned.of(told.is_ipv4()).ok_or(Reason::PeerFamily)?;
+        let living = |ipv4: bool| owned.of(ipv4).filter(|&relay| self.living(relay).is_some());
+        let is_known = || living(!told.is_ipv4()).is_some();
+        let missing = || if is_known() { Reason::PeerFamily } else { Reason::NoAllocation };
+        let relay = living(told.is_ipv4()).ok_or_else(missing)?;
         let host = self.bound_by_told.get(&told.ip()).copied().unwrap_or(told.ip());
         let peer = SocketAddr::new(host, told.port());
         self.may_indicate(relay, peer)?;
@@ -341,19 +386,20 @@ impl Table {
 
     /// Whether data that is in no channel may go from a relay socket to a peer.
     pub fn may_indicate(&self, relay: RelayId, peer: SocketAddr) -> Result<(), Reason> {
-        let row = self.relays.get(&relay).ok_or(Reason::NoAllocation)?;
+        let row = self.living(relay).ok_or(Reason::NoAllocation)?;
         self.permitted(row, peer, false)
     }
 
     /// Whether a packet may go between a relay socket and a peer; asked for every packet. A channel is bound to no
     /// peer that is denied.
     fn permitted(&self, row: &Relay, peer: SocketAddr, by_channel: bool) -> Result<(), Reason> {
-        let ports = row.permissions.get(&peer.ip()).ok_or(Reason::NoPermission)?;
+        let permitted = row.permissions.get(&peer.ip()).filter(|permitted| self.now < permitted.until);
+        let ports = permitted.ok_or(Reason::NoPermission)?.value;
         if !by_channel && self.denied.contains(&peer) {
             Err(Reason::PeerDenied)
         } else if peer.port() == 0 {
             Err(Reason::PortZero)
-        } else if *ports == Ports::OwnRelayed && !self.living.contains(&peer) {
+        } else if ports == Ports::OwnRelayed && !self.living.contains(&peer) {
             Err(Reason::PeerNotAllocated)
         } else {
             Ok(())
@@ -363,13 +409,14 @@ impl Table {
     /// The verdict on a packet that a peer sent to a relay socket.
     #[must_use]
     pub fn judge_peer(&self, relay: RelayId, peer: SocketAddr) -> FromPeer {
-        let Some(row) = self.relays.get(&relay).filter(|row| row.client.is_some()) else {
+        let Some(row) = self.living(relay).filter(|row| row.client.is_some()) else {
             return FromPeer::Drop(Reason::NoAllocation);
         };
-        if let Some((number, _)) = row.lane.filter(|&(_, bound)| bound == peer) {
-            return FromPeer::Channel(number);
+        if let Some(lane) = row.lane.filter(|lane| lane.value.1 == peer && self.now < lane.until) {
+            return FromPeer::Channel(lane.value.0);
         }
         let number = row.number_by_peer.get(&peer).copied();
+        let number = number.filter(|number| row.peer_by_number.get(number).is_some_and(|bound| self.now < bound.until));
         match (self.permitted(row, peer, number.is_some()), number) {
             (Err(reason), _) => FromPeer::Drop(reason),
             (Ok(()), Some(number)) => FromPeer::Channel(number),

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use proptest::prelude::*;
 use routes::{
-    Channel, Client, FiveTuple, Forward, FromClient, FromPeer, Message, Permission, Ports, Reason, Table, Transport,
-    read,
+    Channel, Client, FiveTuple, Forward, FromClient, FromPeer, Message, Moment, NEVER, Permission, Ports, Reason,
+    Table, Transport, read,
 };
 
 const RELAYS: u64 = 3;
@@ -17,16 +17,19 @@ enum Step {
     Open(u64),
     Close(u64),
     Attach(u64, u16),
-    Permit(Permission),
+    SetDeadline(u64, Moment),
+    Permit(Permission, Moment),
     Revoke(Permission),
-    Bind(Channel),
+    Bind(Channel, Moment),
     Unbind(Channel),
     Deny(Option<SocketAddr>),
+    Wait(Moment),
 }
 
 /// What the table is meant to be, as plainly as it can be said. A relay socket's client is known by its port.
 #[derive(Debug, Default)]
 struct Model {
+    now: Moment,
     relays: BTreeMap<u64, Row>,
     denied: Option<SocketAddr>,
 }
@@ -34,8 +37,10 @@ struct Model {
 #[derive(Debug, Default)]
 struct Row {
     client: Option<u16>,
-    permissions: Vec<Permission>,
-    channels: Vec<Channel>,
+    /// None: for ever
+    until: Option<Moment>,
+    permissions: Vec<(Permission, Moment)>,
+    channels: Vec<(Channel, Moment)>,
 }
 
 fn relayed(relay: u64) -> SocketAddr {
@@ -67,17 +72,19 @@ impl Model {
                     self.relays.get_mut(relay).unwrap().client = Some(*port);
                 }
             }
-            Step::Permit(new) => self.on(new.relay, |row| {
-                row.permissions.retain(|old| old.host != new.host);
-                row.permissions.push(*new);
+            Step::SetDeadline(relay, until) => self.on(*relay, |row| row.until = Some(*until)),
+            Step::Permit(new, until) => self.on(new.relay, |row| {
+                row.permissions.retain(|(old, _)| old.host != new.host);
+                row.permissions.push((*new, *until));
             }),
-            Step::Revoke(gone) => self.on(gone.relay, |row| row.permissions.retain(|old| old != gone)),
-            Step::Bind(new) => self.on(new.relay, |row| {
-                row.channels.retain(|old| old.number != new.number && old.peer != new.peer);
-                row.channels.push(*new);
+            Step::Revoke(gone) => self.on(gone.relay, |row| row.permissions.retain(|(old, _)| old != gone)),
+            Step::Bind(new, until) => self.on(new.relay, |row| {
+                row.channels.retain(|(old, _)| old.number != new.number && old.peer != new.peer);
+                row.channels.push((*new, *until));
             }),
-            Step::Unbind(gone) => self.on(gone.relay, |row| row.channels.retain(|old| old != gone)),
+            Step::Unbind(gone) => self.on(gone.relay, |row| row.channels.retain(|(old, _)| old != gone)),
             Step::Deny(peer) => self.denied = *peer,
+            Step::Wait(time) => self.now += time,
         }
     }
 
@@ -86,7 +93,8 @@ impl Model {
     }
 
     fn allowed(&self, row: &Row, peer: SocketAddr, by_channel: bool) -> Result<(), Reason> {
-        let permission = row.permissions.iter().find(|row| row.host == peer.ip()).ok_or(Reason::NoPermission)?;
+        let is_it = |(row, until): &&(Permission, Moment)| row.host == peer.ip() && self.now < *until;
+        let (permission, _) = row.permissions.iter().find(is_it).ok_or(Reason::NoPermission)?;
         let is_living = self.relays.keys().any(|&relay| relayed(relay) == peer);
         match () {
             () if !by_channel && self.denied == Some(peer) => Err(Reason::PeerDenied),
@@ -96,18 +104,27 @@ impl Model {
         }
     }
 
+    fn is_living(&self, row: &Row) -> bool {
+        row.until.is_none_or(|until| self.now < until)
+    }
+
+    fn channel(&self, row: &Row, is_meant: impl Fn(&Channel) -> bool) -> Option<Channel> {
+        let living = row.channels.iter().filter(|(_, until)| self.now < *until).map(|(channel, _)| *channel);
+        living.into_iter().find(is_meant)
+    }
+
     fn up(&self, port: u16, number: u16) -> Result<(u64, SocketAddr), Reason> {
-        let owned = self.relays.iter().find(|(_, row)| row.client == Some(port));
+        let owned = self.relays.iter().find(|(_, row)| row.client == Some(port) && self.is_living(row));
         let (relay, row) = owned.ok_or(Reason::NoAllocation)?;
-        let channel = row.channels.iter().find(|row| row.number == number).ok_or(Reason::NoChannel)?;
+        let channel = self.channel(row, |channel| channel.number == number).ok_or(Reason::NoChannel)?;
         self.allowed(row, channel.peer, true).map(|()| (*relay, channel.peer))
     }
 
     fn down(&self, relay: u64, peer: SocketAddr) -> FromPeer {
-        let Some(row) = self.relays.get(&relay).filter(|row| row.client.is_some()) else {
+        let Some(row) = self.relays.get(&relay).filter(|row| row.client.is_some() && self.is_living(row)) else {
             return FromPeer::Drop(Reason::NoAllocation);
         };
-        let number = row.channels.iter().find(|row| row.peer == peer).map(|row| row.number);
+        let number = self.channel(row, |channel| channel.peer == peer).map(|channel| channel.number);
         match (self.allowed(row, peer, number.is_some()), number) {
             (Err(reason), _) => FromPeer::Drop(reason),
             (Ok(()), Some(number)) => FromPeer::Channel(number),
@@ -142,18 +159,21 @@ fn steps() -> impl Strategy<Value = Step> {
             peer,
         })
     };
+    let moments = || prop_oneof![Just(NEVER), Just(NEVER), 0..6 as Moment];
     prop_oneof![
         relays().prop_map(Step::Open),
         relays().prop_map(Step::Open),
         relays().prop_map(Step::Close),
         (relays(), 1u16..4).prop_map(|(relay, port)| Step::Attach(relay, port)),
-        permissions().prop_map(Step::Permit),
-        permissions().prop_map(Step::Permit),
+        (relays(), moments()).prop_map(|(relay, until)| Step::SetDeadline(relay, until)),
+        (permissions(), moments()).prop_map(|(row, until)| Step::Permit(row, until)),
+        (permissions(), moments()).prop_map(|(row, until)| Step::Permit(row, until)),
         permissions().prop_map(Step::Revoke),
-        channels().prop_map(Step::Bind),
-        channels().prop_map(Step::Bind),
+        (channels(), moments()).prop_map(|(row, until)| Step::Bind(row, until)),
+        (channels(), moments()).prop_map(|(row, until)| Step::Bind(row, until)),
         channels().prop_map(Step::Unbind),
         proptest::option::of(peers()).prop_map(Step::Deny),
+        (0..3 as Moment).prop_map(Step::Wait),
     ]
 }
 
@@ -169,11 +189,13 @@ fn tell(table: &mut Table, model: &Model, step: &Step) {
             table.perish(relayed(*relay));
         }
         Step::Attach(relay, port) => table.set_client(*relay, client(*port)),
-        Step::Permit(row) => table.permit(*row),
+        Step::SetDeadline(relay, until) => table.set_deadline(*relay, *until),
+        Step::Permit(row, until) => table.permit(*row, *until),
         Step::Revoke(row) => table.revoke(*row),
-        Step::Bind(row) => table.bind(*row),
+        Step::Bind(row, until) => table.bind(*row, *until),
         Step::Unbind(row) => table.unbind(*row),
         Step::Deny(peer) => table.deny(peer.as_slice()),
+        Step::Wait(time) => table.tell_time(model.now + time),
     }
 }
 

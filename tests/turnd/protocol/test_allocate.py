@@ -20,7 +20,9 @@ def test_the_client_hears_of_success_when_there_is_a_socket() -> None:
     alice.refresh()
     world.done.clear()
     alice.allocated()
-    assert [type(effect) for effect in world.done] == [do.OpenRelaySocket, do.AttachClient, do.Send, do.Allocated]
+    assert [type(effect) for effect in world.done] == [
+        do.OpenRelaySocket, do.AttachClient, do.SetDeadline, do.Send, do.Allocated,
+    ]  # fmt: skip
 
 
 def test_nothing_is_promised_until_the_second_socket_is_there_as_well() -> None:
@@ -30,7 +32,7 @@ def test_nothing_is_promised_until_the_second_socket_is_there_as_well() -> None:
     world.done.clear()
     alice.allocated((EVEN_PORT, True))
     assert [type(effect) for effect in world.done] == [
-        do.OpenRelaySocket, do.OpenRelaySocket, do.AttachClient, do.Send, do.Allocated,
+        do.OpenRelaySocket, do.OpenRelaySocket, do.AttachClient, do.SetDeadline, do.Send, do.Allocated,
     ]  # fmt: skip
 
 

@@ -35,8 +35,8 @@ def test_an_allocation_is_found_by_id_and_by_five_tuple() -> None:
 def test_what_is_installed_returns_the_route_for_the_engine() -> None:
     books, allocation = made()
     permission = Permission(RELAY, PEER.host, Ports.ANY)
-    assert books.permit(allocation, PEER.host, Ports.ANY, 1000) == permission
-    assert books.bind(allocation, 0x4000, PEER, 1000) == Channel(RELAY, 0x4000, PEER)
+    assert books.permit(allocation, PEER.host, Ports.ANY, 1000) == (permission, 1300)
+    assert books.bind(allocation, 0x4000, PEER, 1000) == (Channel(RELAY, 0x4000, PEER), 1600)
     assert books.routes(1000) == {permission, Channel(RELAY, 0x4000, PEER)}
     assert books.forbid(allocation, PEER.host) == permission
     assert books.unbind(allocation, 0x4000) == Channel(RELAY, 0x4000, PEER)

@@ -20,7 +20,7 @@ def change(world: World, bandwidth: Bandwidth) -> tuple[do.Effect, ...]:
 def test_an_allocation_is_limited_before_its_client_is_there() -> None:
     world = World(bandwidth=SLOW)
     Client(world).allocated()
-    *_, limit, attached, _, _ = world.done
+    *_, limit, attached, _, _, _ = world.done
     assert limit == do.Limit(RelayId(1), "alice", SLOW)
     assert isinstance(attached, do.AttachClient)
 

@@ -3,7 +3,7 @@
 from fairlead.datagram import Address, Family
 from fairlead.stun.attributes import CHANNEL_NUMBER, XOR_PEER_ADDRESS
 from fairlead.stun.header import Method
-from tests.turnd.kit import PEER, Client, World
+from tests.turnd.kit import PEER, START, Client, World
 from turnd.protocol.effects import Send, SetRoute
 from turnd.protocol.settings import RelayHost
 from turnd.routes import Channel, Permission, Ports, RelayId
@@ -16,8 +16,8 @@ def test_the_permission_goes_to_the_engine_before_the_channel_and_both_before_th
     for _ in range(2):
         request = alice.signed(Method.CHANNEL_BIND, (CHANNEL_NUMBER, 0x4000), (XOR_PEER_ADDRESS, PEER))
         permission, channel, reply = alice.say(request)
-        assert permission == SetRoute(Permission(RelayId(1), PEER.host, Ports.ANY))
-        assert channel == SetRoute(Channel(RelayId(1), 0x4000, PEER))
+        assert permission == SetRoute(Permission(RelayId(1), PEER.host, Ports.ANY), START + 300)
+        assert channel == SetRoute(Channel(RelayId(1), 0x4000, PEER), START + 600)
         assert isinstance(reply, Send)
 
 

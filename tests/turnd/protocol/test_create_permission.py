@@ -3,7 +3,7 @@
 from fairlead.datagram import Address, Family
 from fairlead.stun.attributes import XOR_PEER_ADDRESS
 from fairlead.stun.header import Method
-from tests.turnd.kit import OTHER_PEER, PEER, Client, World
+from tests.turnd.kit import OTHER_PEER, PEER, START, Client, World
 from turnd.protocol.effects import Send, SetRoute
 from turnd.protocol.settings import RelayHost
 from turnd.routes import Permission, Ports, RelayId
@@ -17,7 +17,7 @@ def test_routes_go_to_the_engine_before_the_reply() -> None:
         request = alice.signed(Method.CREATE_PERMISSION, (XOR_PEER_ADDRESS, PEER), (XOR_PEER_ADDRESS, OTHER_PEER))
         first, second, reply = alice.say(request)
         assert {first, second} == {
-            SetRoute(Permission(RelayId(1), peer.host, Ports.ANY)) for peer in (PEER, OTHER_PEER)
+            SetRoute(Permission(RelayId(1), peer.host, Ports.ANY), START + 300) for peer in (PEER, OTHER_PEER)
         }
         assert isinstance(reply, Send)
 

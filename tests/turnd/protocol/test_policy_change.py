@@ -1,7 +1,7 @@
 """A new policy and what the old one allowed."""
 
 from fairlead.datagram import Address, Family
-from tests.turnd.kit import HOSTS, OTHER_PEER, PEER, PEER6, Client, World
+from tests.turnd.kit import HOSTS, OTHER_PEER, PEER, PEER6, START, Client, World
 from turnd.protocol.effects import ClearRoute, SetRoute
 from turnd.protocol.peer_policy import PeerPolicy
 from turnd.protocol.policy_change import change_policy
@@ -64,7 +64,7 @@ def test_other_ports_than_before_are_sent_to_the_engine() -> None:
     world, _ = permitted(Address(own, 50001), world=World(policy=strict))
     for policy, ports in ((wide, Ports.ANY), (strict, Ports.OWN_RELAYED)):
         assert world.carry_out(change_policy(world.state, policy, world.now)) == [
-            SetRoute(Permission(RELAY, own, ports))
+            SetRoute(Permission(RELAY, own, ports), START + 300)
         ]
     world.advance(300)
     assert world.routes == {Channel(RELAY, 0x4000, Address(own, 50001))}

@@ -2,8 +2,9 @@
 
 from fairlead.stun.attributes import LIFETIME
 from fairlead.stun.header import Method
-from tests.turnd.kit import PEER, Client, World
-from turnd.protocol.effects import CloseRelaySocket, Ended, Send
+from tests.turnd.kit import PEER, START, Client, World
+from turnd.protocol.effects import CloseRelaySocket, Ended, Send, SetDeadline
+from turnd.routes import RelayId
 
 
 def test_an_allocation_can_live_for_ever() -> None:
@@ -23,6 +24,16 @@ def test_a_deletion_is_done_before_it_is_reported() -> None:
     alice.permit(PEER)
     effects = alice.say(alice.signed(Method.REFRESH, (LIFETIME, 0)))
     assert [type(effect) for effect in effects] == [CloseRelaySocket, Ended, Send]
+
+
+def test_the_engine_has_the_new_deadline_before_the_reply() -> None:
+    world = World()
+    alice = Client(world)
+    alice.allocated()
+    world.advance(100)
+    deadline, reply = alice.say(alice.signed(Method.REFRESH, (LIFETIME, 900)))
+    assert deadline == SetDeadline(RelayId(1), START + 1000)
+    assert isinstance(reply, Send)
 
 
 def test_a_shorter_lifetime_than_before_counts() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from struct import Struct
+from typing import NamedTuple, Protocol
 
 from fairlead.datagram import Family
 from fairlead.reasons import Reason
@@ -15,10 +16,28 @@ _FIRST_CHANNEL, _LAST_CHANNEL = 0x4000, 0x7FFF
 
 #: Sends bytes to an address, or into the stream that it stands for; raises OSError when the kernel refuses them.
 Transmit = Callable[[bytes | memoryview, SocketAddress], object]
-#: A channel that may be used: how to send and where to, whether that is a relayed address of ours, and the tally.
-OpenChannel = tuple[Transmit, SocketAddress, bool, list[int]]
-#: Takes a host and a port as the client wrote them, and the data for them.
-SendIndicated = Callable[[int, int, memoryview], None]
+
+
+class BoundChannel(NamedTuple):
+    """A channel of a client."""
+
+    transmit: Transmit
+    peer: SocketAddress
+    #: Whether that is a relayed address of ours.
+    own: bool
+    tally: list[int]
+    #: Until when it may be used: never without a permission. And until when it is bound.
+    usable: float
+    bound: float
+
+
+class OwnedRelay(Protocol):
+    """A relay socket, as far as its client has to do with it."""
+
+    until: float
+
+    def send_indicated(self, host: int, port: int, data: memoryview) -> None:
+        """Takes a host and a port as the client wrote them, and the data for them."""
 
 
 class Client:
@@ -28,10 +47,9 @@ class Client:
 
     def __init__(self, switchboard: Switchboard) -> None:
         self._switchboard = switchboard
-        #: One relay socket of each family at most, by how it sends.
-        self.relays: dict[Family, SendIndicated] = {}
-        #: Bound channels by number; None where the permission is missing.
-        self.channels: dict[int, OpenChannel | None] = {}
+        #: One relay socket of each family at most.
+        self.relays: dict[Family, OwnedRelay] = {}
+        self.channels: dict[int, BoundChannel] = {}
 
     def forward(self, message: bytes | bytearray, view: memoryview, size: int) -> bool:
         """Forwards the first `size` bytes, or drops them; False when they are for the core to read.
@@ -43,7 +61,9 @@ class Client:
         end = length + 4
         if channel is None or end > size:
             return self._forward_or_refuse(message, view, size)
-        sendto, peer, own, tally = channel
+        sendto, peer, own, tally, usable, _ = channel
+        if self._switchboard.now >= usable:
+            return self._forward_or_refuse(message, view, size)
         if own and peer not in self._switchboard.living:
             self._switchboard.drop(Reason.PEER_NOT_ALLOCATED)
             return True
@@ -68,16 +88,21 @@ class Client:
         if indication is None:
             return False
         family, host, port, start, end = indication
-        send = self.relays.get(family)
-        if send is not None:
-            send(host, port, view[start:end])
+        relay = self.relays.get(family)
+        if relay is not None and self._switchboard.now < relay.until:
+            relay.send_indicated(host, port, view[start:end])
         else:
-            self._switchboard.drop(Reason.PEER_FAMILY if self.relays else Reason.NO_ALLOCATION)
+            self._switchboard.drop(Reason.PEER_FAMILY if self._has_relay() else Reason.NO_ALLOCATION)
         return True
 
     def _why_closed(self, number: int, complete: bool) -> Reason:
         if not complete:
             return Reason.MALFORMED
-        if not self.relays:
+        if not self._has_relay():
             return Reason.NO_ALLOCATION
-        return Reason.NO_PERMISSION if number in self.channels else Reason.NO_CHANNEL
+        channel = self.channels.get(number)
+        is_bound = channel is not None and self._switchboard.now < channel.bound
+        return Reason.NO_PERMISSION if is_bound else Reason.NO_CHANNEL
+
+    def _has_relay(self) -> bool:
+        return any(self._switchboard.now < relay.until for relay in self.relays.values())

@@ -1,5 +1,6 @@
 """The verbs of the contract, and the turn."""
 
+import math
 import select
 import socket
 from collections.abc import Callable, Collection, Sequence
@@ -81,6 +82,7 @@ class PythonEngine:
             ready = poll(0, min(budget, _MOST_EVENTS))
             if not ready:
                 break
+            switchboard.look_at_clock()
             for descriptor, _ in ready:
                 budget -= readers[descriptor](1 if switchboard.is_full else share)
             share = max(1, budget // len(ready))
@@ -91,6 +93,7 @@ class PythonEngine:
         return ()
 
     def deliver(self, datagram: Datagram) -> Sequence[HandUp]:
+        self._switchboard.look_at_clock()
         return () if self._streams.forward(datagram) else (datagram,)
 
     def open_listener(self, listener: int, address: Address) -> Address:
@@ -153,12 +156,15 @@ class PythonEngine:
             entrance, client = self._owners.pop(relay)
             entrance.forget(client)
 
-    def set_route(self, route: Route) -> None:
+    def set_deadline(self, relay: RelayId, until: float) -> None:
+        self._relays[relay].set_deadline(until)
+
+    def set_route(self, route: Route, until: float = math.inf) -> None:
         relay = self._relays[route.relay]
         if isinstance(route, Permission):
-            relay.permit(route.host, route.ports)
+            relay.permit(route.host, route.ports, until)
         else:
-            relay.bind(route.number, route.peer)
+            relay.bind(route.number, route.peer, until)
 
     def clear_route(self, route: Route) -> None:
         relay = self._relays.get(route.relay)
@@ -192,6 +198,7 @@ class PythonEngine:
         if sender is None:
             self._switchboard.drop(Reason.NO_ALLOCATION)
         else:
+            self._switchboard.look_at_clock()
             sender.send(socket_address(peer), data, dont_fragment)
 
     def usage(self, relay: RelayId) -> Usage:

@@ -1,5 +1,6 @@
 """Relay sockets, and what becomes of the packets that peers send to them (RFC 8656 sections 11.3 and 12.6)."""
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ from fairlead.datagram import Address, Family, pack_host
 from fairlead.reasons import Reason
 from turnd.dataplane.contract import EngineSettings
 from turnd.dataplane.python.budgets import Budget
-from turnd.dataplane.python.clients import CHANNEL_HEADER, Client, Transmit
+from turnd.dataplane.python.clients import CHANNEL_HEADER, BoundChannel, Client, Transmit
 from turnd.dataplane.python.indications import LONGEST_DATA, write_data
 from turnd.dataplane.python.sockets import open_socket, send_unfragmented
 from turnd.dataplane.python.switchboard import (
@@ -26,6 +27,8 @@ _CHANNEL_START = HEADROOM - CHANNEL_HEADER.size
 #: With a larger share than this few sockets are ready, and one may well hold several packets. With a smaller one
 #: most hold a single one, and to ask for a second costs more than to be told of it by epoll.
 _SMALL_SHARE = 16
+#: What an unbound peer has in place of a channel: it may never be used.
+_NO_CHANNEL = (0, False, -math.inf)
 
 
 class _Permitted(NamedTuple):
@@ -35,6 +38,7 @@ class _Permitted(NamedTuple):
     own: bool
     #: The host as clients read it in Data indications.
     written: int
+    until: float
 
 
 class RelaySocket:
@@ -50,6 +54,8 @@ class RelaySocket:
         self._address = socket_address(address)
         self._flow_and_scope = (0, 0) if address.family is Family.IPV6 else ()
         self._family = address.family
+        #: When nothing passes any more.
+        self.until = math.inf
         #: What may pass; None is no limit.
         self.budget: Budget | None = None
         self._sendto: Transmit = self.socket.sendto
@@ -58,26 +64,29 @@ class RelaySocket:
         self._transmit: Transmit
         self._destination: SocketAddress
         self._permissions: dict[str, _Permitted] = {}
-        self._channels: dict[int, Address] = {}
+        #: Peers of channels, and until when these are bound.
+        self._channels: dict[int, tuple[Address, float]] = {}
         #: Hosts with a permission by the numbers that clients may write for them: the bound and the advertised one.
         self._hosts: dict[int, str] = {}
-        #: Channels that may be used now, by peer: the number, and whether the peer is a relayed address of ours.
-        self._open_channels: dict[SocketAddress, tuple[int, bool]] = {}
+        #: Channels by peer: the number, whether the peer is a relayed address of ours, and until when it may be used.
+        self._open_channels: dict[SocketAddress, tuple[int, bool, float]] = {}
         switchboard.living.add(self._address)
 
     def attach(self, client: Client, transmit: Transmit, destination: SocketAddress) -> None:
         """Gives the socket to a client; the other two are the way to it."""
         self._client, self._transmit, self._destination = client, transmit, destination
-        client.relays[self._family] = self.send_indicated
-        for number in self._channels:
-            self._refresh(number)
+        client.relays[self._family] = self
+        self._refresh_all()
+
+    def set_deadline(self, until: float) -> None:
+        self.until = until
+        self._refresh_all()
 
     def limit(self, budget: Budget | None) -> None:
         """Bounds what passes from now on, in both directions."""
         self.budget = budget
         self._sendto = self.socket.sendto if budget is None else self._send_within(budget)
-        for number in self._channels:
-            self._refresh(number)
+        self._refresh_all()
 
     def _send_within(self, budget: Budget) -> Transmit:
         spend, sendto = budget.spend, self.socket.sendto
@@ -102,16 +111,16 @@ class RelaySocket:
     def routes(self) -> Iterator[Route]:
         for host, permitted in self._permissions.items():
             yield Permission(self.relay, host, permitted.ports)
-        for number, peer in self._channels.items():
+        for number, (peer, _) in self._channels.items():
             yield Channel(self.relay, number, peer)
 
-    def permit(self, host: str, ports: Ports) -> None:
+    def permit(self, host: str, ports: Ports, until: float) -> None:
         """Raises ValueError for a host of the other family."""
         self._require_family(Address(host, 0))
         names = [advertised for advertised, bound in self._aliases.items() if bound == host]
         numbers = [int.from_bytes(pack_host(name)) for name in (*names, host)]
         self._hosts.update(dict.fromkeys(numbers, host))
-        self._permissions[host] = _Permitted(ports, ports is Ports.OWN_RELAYED, numbers[0])
+        self._permissions[host] = _Permitted(ports, ports is Ports.OWN_RELAYED, numbers[0], until)
         self._refresh_host(host)
 
     def forbid(self, host: str, ports: Ports) -> None:
@@ -121,7 +130,7 @@ class RelaySocket:
             self._hosts = {number: bound for number, bound in self._hosts.items() if bound != host}
             self._refresh_host(host)
 
-    def bind(self, number: int, peer: Address) -> None:
+    def bind(self, number: int, peer: Address, until: float) -> None:
         """Takes the number from another peer, and the peer from another number.
 
         Raises ValueError for a peer of the other family, or with port 0.
@@ -129,14 +138,14 @@ class RelaySocket:
         self._require_family(peer)
         if not peer.port:
             raise ValueError(f"channel {number:#x} of relay socket {self.relay} is for port 0")
-        for other, bound in list(self._channels.items()):
+        for other, (bound, _) in list(self._channels.items()):
             if (other == number) is not (bound == peer):
                 self.unbind(other, bound)
-        self._channels[number] = peer
+        self._channels[number] = peer, until
         self._refresh(number)
 
     def unbind(self, number: int, peer: Address) -> None:
-        if self._channels.get(number) == peer:
+        if number in self._channels and self._channels[number][0] == peer:
             del self._channels[number]
             self._open_channels.pop(socket_address(peer), None)
             if self._client is not None:
@@ -146,8 +155,12 @@ class RelaySocket:
         if peer.family is not self._family:
             raise ValueError(f"relay socket {self.relay} is {self._family.name} and {peer.host} is not")
 
+    def _refresh_all(self) -> None:
+        for number in self._channels:
+            self._refresh(number)
+
     def _refresh_host(self, host: str) -> None:
-        for number, peer in self._channels.items():
+        for number, (peer, _) in self._channels.items():
             if peer.host == host:
                 self._refresh(number)
 
@@ -155,15 +168,12 @@ class RelaySocket:
         """Opens a channel to both sides if there is a client and the permission, else closes it."""
         if self._client is None:
             return
-        peer = self._channels[number]
-        permitted = self._permissions.get(peer.host)
-        address = socket_address(peer)
-        if permitted is None:
-            self._open_channels.pop(address, None)
-            self._client.channels[number] = None
-        else:
-            self._open_channels[address] = number, permitted.own
-            self._client.channels[number] = self._sendto, address, permitted.own, self.tally
+        peer, until = self._channels[number]
+        permitted, address, bound = self._permissions.get(peer.host), socket_address(peer), min(until, self.until)
+        usable = -math.inf if permitted is None else min(bound, permitted.until)
+        own = permitted is not None and permitted.own
+        self._open_channels[address] = number, own, usable
+        self._client.channels[number] = BoundChannel(self._sendto, address, own, self.tally, usable, bound)
 
     def send_indicated(self, host: int, port: int, data: memoryview) -> None:
         """Sends the data of a Send indication to the host and port that stand in it."""
@@ -194,8 +204,10 @@ class RelaySocket:
 
     def _refusal(self, peer: SocketAddress) -> Reason | None:
         """Why nothing may pass to and from a peer, None if it may."""
+        if self._switchboard.now >= self.until:
+            return Reason.NO_ALLOCATION
         permitted = self._permissions.get(peer[0])
-        if permitted is None:
+        if permitted is None or self._switchboard.now >= permitted.until:
             return Reason.NO_PERMISSION
         if peer in self._switchboard.denied:
             return Reason.PEER_DENIED
@@ -219,11 +231,10 @@ class RelaySocket:
                 break
             except OSError:  # an ICMP error that an earlier packet drew
                 continue
-            channel = open_channels.get(peer)
-            if channel is None:
+            number, own, usable = open_channels.get(peer, _NO_CHANNEL)
+            if switchboard.now >= usable:
                 self._indicate(size, peer)
                 continue
-            number, own = channel
             if own and peer not in switchboard.living:
                 switchboard.drop(Reason.PEER_NOT_ALLOCATED)
                 continue

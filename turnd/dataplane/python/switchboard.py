@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,6 +48,7 @@ class Switchboard:
         "dropped",
         "living",
         "next_transaction",
+        "now",
         "view",
     )
 
@@ -59,6 +61,8 @@ class Switchboard:
         self.living: set[SocketAddress] = set()
         #: Peers that no permission opens.
         self.denied: frozenset[SocketAddress] = frozenset()
+        #: What the clock showed when packets were last received.
+        self.now = time.monotonic()
         self.dropped = dict.fromkeys(Reason, 0)
         self.next_transaction = _transactions().__next__
         self._handed_up: list[HandUp] = []
@@ -68,6 +72,9 @@ class Switchboard:
     def is_full(self) -> bool:
         """Whether the turn has handed up as many bytes as one turn may."""
         return self._handed_up_bytes >= _HANDED_UP_MOST
+
+    def look_at_clock(self) -> None:
+        self.now = time.monotonic()
 
     def hand_up(self, item: Datagram | StreamData) -> None:
         self._handed_up.append(item)

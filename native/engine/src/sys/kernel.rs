@@ -55,6 +55,19 @@ pub unsafe fn send_to(
     counted(unsafe { libc::sendto(socket, bytes.as_ptr().cast(), bytes.len(), flags, name, length) }).map(drop)
 }
 
+/// The time that programs measure durations by (CLOCK_MONOTONIC), in nanoseconds, as of the last tick: hundredths of a
+/// second late at most, and read without a call into the kernel.
+pub fn now() -> u64 {
+    #[cfg(feature = "played-kernel")]
+    if let Some(now) = played::with(|kernel| kernel.now) {
+        return now;
+    }
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: there is room for what is written. No kernel lacks this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
 /// Whether there is no kernel behind the sockets of this thread.
 pub fn is_played() -> bool {
     #[cfg(feature = "played-kernel")]

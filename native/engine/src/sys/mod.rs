@@ -18,6 +18,7 @@ use std::mem::{align_of, size_of};
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 pub use arena::{Arena, Received};
+pub use kernel::now;
 pub use poll::{Bell, Epoll};
 pub use ring::Ring;
 pub use sender::{Outgoing, Piece, Sender, send_to};

@@ -47,6 +47,8 @@ pub struct Kernel {
     pub refusals: VecDeque<i32>,
     /// what has been sent
     pub departures: Vec<Departure>,
+    /// what its clock shows
+    pub now: u64,
 }
 
 thread_local! {

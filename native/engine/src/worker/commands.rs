@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::mpsc::Sender;
 
-use routes::{FiveTuple, FromClient, Reason, RelayId};
+use routes::{Channel, FiveTuple, FromClient, Permission, Reason, RelayId};
 
 use super::{Listener, RELAY, RelaySocket, Worker};
 use crate::books::Tally;
 use crate::mailbox::Command;
 use crate::outbox::{Account, Ledger, reason};
-use crate::sys::{dont_fragment, receive_trains, send_to};
+use crate::sys::{dont_fragment, now, receive_trains, send_to};
 
 /// Whoever asked may be gone.
 fn reply<T>(to: &Sender<T>, answer: T) {
@@ -18,8 +18,10 @@ fn reply<T>(to: &Sender<T>, answer: T) {
 }
 
 impl Worker {
-    /// Carries out what has been said. One at a time leaves the queue, so that a panic costs no more than one.
+    /// Looks at the clock, and carries out what has been said: to be called between the receiving of packets and their
+    /// judging. One command at a time leaves the queue, so that a panic costs no more than one.
     pub(super) fn obey(&mut self) {
+        self.table.tell_time(now());
         self.shared.mailbox.take(&mut self.commands, &mut self.strays);
         while let Some(command) = self.commands.pop_front() {
             self.carry_out(command);
@@ -82,23 +84,26 @@ impl Worker {
             Command::SetClient(relay, client) => {
                 place(relay).into_iter().for_each(|relay| self.table.set_client(relay, client));
             }
-            Command::Permit(row) => {
-                place(row.relay).into_iter().for_each(|relay| self.table.permit(routes::Permission { relay, ..row }));
+            Command::SetDeadline(relay, until) => {
+                place(relay).into_iter().for_each(|relay| self.table.set_deadline(relay, until));
+            }
+            Command::Permit(row, until) => {
+                place(row.relay).into_iter().for_each(|relay| self.table.permit(Permission { relay, ..row }, until));
             }
             Command::Revoke(row) => {
-                place(row.relay).into_iter().for_each(|relay| self.table.revoke(routes::Permission { relay, ..row }));
+                place(row.relay).into_iter().for_each(|relay| self.table.revoke(Permission { relay, ..row }));
             }
-            Command::Bind(row) => {
-                place(row.relay).into_iter().for_each(|relay| self.table.bind(routes::Channel { relay, ..row }));
+            Command::Bind(row, until) => {
+                place(row.relay).into_iter().for_each(|relay| self.table.bind(Channel { relay, ..row }, until));
             }
             Command::Unbind(row) => {
-                place(row.relay).into_iter().for_each(|relay| self.table.unbind(routes::Channel { relay, ..row }));
+                place(row.relay).into_iter().for_each(|relay| self.table.unbind(Channel { relay, ..row }));
             }
             Command::Routes(answer) => {
                 let id = |place: RelayId| self.relays[place as usize].as_ref().map_or(0, |relay| relay.id);
                 let (mut permissions, mut channels) = self.table.routes();
-                permissions.iter_mut().for_each(|row| row.relay = id(row.relay));
-                channels.iter_mut().for_each(|row| row.relay = id(row.relay));
+                permissions.iter_mut().for_each(|(row, _)| row.relay = id(row.relay));
+                channels.iter_mut().for_each(|(row, _)| row.relay = id(row.relay));
                 reply(&answer, (permissions, channels));
             }
             _ => {}

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
-use routes::{Challenger, Channel, Client, Permission, Rate, RelayId};
+use routes::{Challenger, Channel, Client, Moment, Permission, Rate, RelayId};
 use socket2::{Domain, Socket, Type};
 
 use super::{Challenges, Shared, Worker};
@@ -91,14 +91,31 @@ impl Stage {
         self.worker.carry_out(Command::SetClient(relay, client));
     }
 
-    /// Sets or clears a permission.
-    pub fn permit(&mut self, permission: Permission, is_set: bool) {
-        self.worker.carry_out(if is_set { Command::Permit(permission) } else { Command::Revoke(permission) });
+    /// Moves the clock; what is judged from now on is judged by it.
+    pub fn set_clock(&mut self, now: Moment) {
+        with(|kernel| kernel.now = now);
+        self.worker.obey();
     }
 
-    /// Sets or clears a channel.
-    pub fn bind(&mut self, channel: Channel, is_set: bool) {
-        self.worker.carry_out(if is_set { Command::Bind(channel) } else { Command::Unbind(channel) });
+    /// Says until when a relay socket passes anything.
+    pub fn set_deadline(&mut self, relay: RelayId, until: Moment) {
+        self.worker.carry_out(Command::SetDeadline(relay, until));
+    }
+
+    /// Sets a permission until a moment, or clears it.
+    pub fn permit(&mut self, permission: Permission, until: Option<Moment>) {
+        self.worker.carry_out(match until {
+            Some(until) => Command::Permit(permission, until),
+            None => Command::Revoke(permission),
+        });
+    }
+
+    /// Sets a channel until a moment, or clears it.
+    pub fn bind(&mut self, channel: Channel, until: Option<Moment>) {
+        self.worker.carry_out(match until {
+            Some(until) => Command::Bind(channel, until),
+            None => Command::Unbind(channel),
+        });
     }
 
     /// Denies exactly these peers.

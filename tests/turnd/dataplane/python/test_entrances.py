@@ -1,3 +1,5 @@
+import math
+
 from fairlead.datagram import Address, FiveTuple, Transport, Via
 from turnd.dataplane.contract import EngineSettings, StreamData
 from turnd.dataplane.python.bindings import Bindings
@@ -8,11 +10,20 @@ HERE = Address("192.0.2.1", 3478)
 FIVE_TUPLE = FiveTuple(Transport.TCP, Address("192.0.2.9", 40000), HERE)
 
 
+class Owned:
+    """A relay socket that nothing is sent by."""
+
+    until = math.inf
+
+    def send_indicated(self, host: int, port: int, data: memoryview) -> None:
+        raise AssertionError
+
+
 def test_a_client_is_remembered_while_it_has_a_relay_socket() -> None:
     streams = Streams(Switchboard())
     client = streams.admit(FIVE_TUPLE)
     assert streams.admit(FIVE_TUPLE) is client
-    client.relays[HERE.family] = lambda host, port, data: None
+    client.relays[HERE.family] = Owned()
     streams.forget(FIVE_TUPLE)
     assert streams.admit(FIVE_TUPLE) is client
     client.relays.clear()

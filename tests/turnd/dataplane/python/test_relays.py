@@ -1,5 +1,6 @@
 """What a relay socket keeps does not grow with what comes and goes."""
 
+import math
 from contextlib import closing
 
 from fairlead.datagram import Address, Family
@@ -21,10 +22,10 @@ def test_routes_leave_nothing_behind() -> None:
     sizes = {name: len(value) for name, value in vars(relay).items() if isinstance(value, dict)}
     for number in range(0x4000, 0x4100):
         peer = Address("192.0.2.1", number)
-        relay.permit(peer.host, Ports.ANY)
-        relay.bind(number, peer)
+        relay.permit(peer.host, Ports.ANY, math.inf)
+        relay.bind(number, peer, math.inf)
         relay.forbid(peer.host, Ports.ANY)
-        assert client.channels == {number: None}
+        assert client.channels[number].usable == -math.inf
         relay.unbind(number, peer)
     assert {name: len(value) for name, value in vars(relay).items() if isinstance(value, dict)} == sizes
     assert not client.channels
