@@ -1,7 +1,7 @@
 # Every verb a person types here. `make up` and `make test` need Python 3.11, make and a package index; nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check native bench figures wheels fuzz sanitize lock clean
+.PHONY: help up test check native image bench figures wheels fuzz sanitize lock clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -32,6 +32,11 @@ check: $(VENV)/dev.stamp  ## Format, lint, types, import contracts
 
 native:  ## Builds the native engine; needs Rust (cargo)
 	@tools/build-engine
+
+image: $(VENV)/dev.stamp  ## Builds the image without a registry, runs it and tries it; root
+	@tools/install-programs tests/deploy/programs.txt
+	@tools/build-engine --if-possible
+	@FAIRLEAD_IMAGE=$${FAIRLEAD_IMAGE:-here} $(BIN)/python -m pytest tests/deploy $(ARGS)
 
 bench: $(VENV)/dev.stamp  ## Measures the relay against coturn; ARGS are those of `python -m bench relay`
 	@tools/install-programs tests/programs.txt

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping, Sequence
 
 from fairlead.config import Loaded, SettingError
-from fairlead.daemon import Context, HttpServer, SystemClock
+from fairlead.daemon import Context, HttpServer, SystemClock, take_all_files
 from fairlead.datagram import Address
 from fairlead.link import Remote
 from fairlead.listeners import BufferSettings, bind
@@ -24,7 +24,7 @@ from signal_api.policy import read_policy
 from signal_api.protocol.refusals import EngineUnavailableError
 from signal_api.transports.upgrade import Upgrade
 from signal_api.transports.websocket import FRAME_SLACK
-from signal_api.web.doorstep import Doorstep, take_all_files
+from signal_api.web.doorstep import Doorstep
 from signal_api.workers import VARIABLE, Workers, end_with_parent, environment_of
 
 #: Bytes that the kernel keeps for a client that does not read; left to itself it would keep megabytes.

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from fairlead import __version__
 from fairlead.config import ConfigError, DaemonSettings, Loaded, load
+from fairlead.daemon.files import take_all_files
 from fairlead.daemon.protocol import Daemon
 from fairlead.daemon.runtime import Runtime
 from fairlead.log import configure
@@ -45,6 +46,7 @@ def run(daemon: Daemon[S], arguments: Sequence[str] | None = None, environ: Mapp
     except ModuleNotFoundError:
         sys.stderr.write(f"{daemon.name}: uvloop is asked for and not installed; install it, or use --loop auto\n")
         return EXIT_USAGE
+    take_all_files()
     # What is imported by now lives as long as the process: the collector need not walk through it again and again.
     gc.freeze()
     with asyncio.Runner(loop_factory=factory) as runner:

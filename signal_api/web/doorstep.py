@@ -7,8 +7,6 @@ holds a few and not for long. A WebSocket leaves when it is handed on: from ther
 
 import enum
 import ipaddress
-import math
-import resource
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -225,10 +223,3 @@ class _Connection(H11Protocol):
             self._is_here = False
             self._doorstep.leave(self._source)
             self._watch()
-
-
-def take_all_files() -> float:
-    """Lets the process open as many files as the system allows it, and says how many those are."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return math.inf if most == resource.RLIM_INFINITY else most

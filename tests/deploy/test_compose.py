@@ -48,6 +48,20 @@ def test_a_secret_comes_as_a_file(service: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES.values(), ids=list(SERVICES))
+def test_a_service_reads_the_folder_that_editors_replace_files_in(service: dict[str, Any]) -> None:
+    (mount,) = [volume for volume in service["volumes"] if isinstance(volume, dict)]
+    assert service["environment"]["FAIRLEAD_CONFIG"] == f"{mount['target']}/fairlead.yaml"
+    assert mount["read_only"] is True
+    assert mount["bind"] == {"create_host_path": False}
+    assert f"deploy/{mount['source'].removeprefix('./')}/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+@pytest.mark.parametrize("service", SERVICES.values(), ids=list(SERVICES))
+def test_a_log_does_not_fill_the_disk(service: dict[str, Any]) -> None:
+    assert set(service["logging"]["options"]) == {"max-size", "max-file"}
+
+
+@pytest.mark.parametrize("service", SERVICES.values(), ids=list(SERVICES))
 def test_a_service_is_probed_for_what_it_does(service: dict[str, Any]) -> None:
     """STUN servers by a Binding at the port that they listen on by default, signal-api by its readiness."""
     command, *rest = service["healthcheck"]["test"]
@@ -80,6 +94,13 @@ def test_the_bridge_profile_publishes_the_ports_that_it_configures() -> None:
     first, _, last = relayed.partition("-")
     assert int(last) - int(first) < 512
     assert all("network_mode" not in service for service in _profile("bridge").values())
+
+
+@pytest.mark.parametrize("service", _profile("bridge").values(), ids=list(_profile("bridge")))
+def test_the_bridge_profile_shows_the_ops_port_to_its_machine_alone(service: dict[str, Any]) -> None:
+    (ops,) = [value for name, value in service["environment"].items() if name.endswith("__OPS")]
+    port = str(ops).removeprefix("0.0.0.0:")
+    assert [published for published in service["ports"] if f":{port}/" in published] == [f"127.0.0.1:{port}:{port}/tcp"]
 
 
 @pytest.mark.parametrize("service", SERVICES.values(), ids=list(SERVICES))

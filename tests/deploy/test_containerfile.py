@@ -29,6 +29,18 @@ def test_dependencies_are_installed_by_their_hashes_and_the_project_without_fetc
     assert "--no-deps --no-build-isolation" in installs[1]
 
 
+def test_the_engine_is_compiled_in_a_stage_of_its_own() -> None:
+    """From native/ alone, so that nothing else compiles it again; what is installed is that one, and has to load."""
+    stage = INSTRUCTIONS[INSTRUCTIONS.index("FROM ${RUST} AS engine") : INSTRUCTIONS.index("FROM ${BASE} AS build")]
+    assert {word for line in stage if line.startswith("COPY") for word in line.split()[1:-1]} == {
+        "native",
+        "tools/build-engine",
+    }
+    assert "--locked" in (ROOT / "tools" / "build-engine").read_text(encoding="utf-8")
+    (install,) = [line for line in INSTRUCTIONS if "FAIRLEAD_ENGINE=/engine/_engine.abi3.so" in line]
+    assert "import turnd.dataplane.native, stund.native" in install
+
+
 def test_it_holds_every_package() -> None:
     copied = {line.split()[1] for line in INSTRUCTIONS if line.startswith("COPY") and "--from" not in line}
     assert set(PACKAGES) <= copied

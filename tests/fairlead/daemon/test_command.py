@@ -1,4 +1,5 @@
 import asyncio
+import resource
 import sys
 from pathlib import Path
 
@@ -55,6 +56,17 @@ def test_a_wrong_configuration_shows_every_problem_and_exits_with_2(
 def test_a_missing_file_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(Recording(), ["--config", str(tmp_path / "none.yaml")], {}) == 2
     assert "cannot be read (No such file or directory)" in capsys.readouterr().err
+
+
+@pytest.mark.logs_error("cannot start")
+def test_every_daemon_may_open_as_many_files_as_the_system_allows(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+        assert run(Refusing(), ["--config", configured(tmp_path)], {}) == 1
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 @pytest.mark.logs_error("cannot start")

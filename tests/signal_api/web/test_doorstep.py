@@ -1,12 +1,11 @@
 """The doorstep, on real sockets and with the clock in hand: who dawdles goes, and a source has its number."""
 
 import asyncio
-import resource
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from signal_api.web.doorstep import Doorstep, take_all_files
+from signal_api.web.doorstep import Doorstep
 from tests.signal_api.service import Service
 from tests.signal_api.worlds import JOIN_KEY
 
@@ -249,13 +248,3 @@ async def test_there_are_no_more_connections_than_files() -> None:
         refusal = full.judge(None, total=5)
         assert refusal is not None
         assert refusal.code.status == 503
-
-
-def test_a_process_takes_the_files_that_it_may_have() -> None:
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
-        assert take_all_files() >= 256
-        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
