@@ -8,6 +8,7 @@ from fairlead.config import AuthSettings, SettingError
 from fairlead.datagram import Address, Family
 from turnd.config import TurndSettings
 from turnd.dataplane.contract import Challenges
+from turnd.protocol.allocations import Allocations
 from turnd.protocol.authentication import Authenticator, Revoked, Secret
 from turnd.protocol.nonces import NonceMint
 from turnd.protocol.peer_policy import PeerPolicy
@@ -18,6 +19,9 @@ from turnd.protocol.state import State
 from turnd.routes import Bandwidth
 
 _KEY_BYTES = 32
+#: Numbers of one run of turnd: they begin at a multiple of it that chance has drawn, and stay exact in JSON, whoever
+#: reads it (below 2^53).
+_SPAN = 1 << 20
 
 
 def make_state(
@@ -39,6 +43,7 @@ def make_state(
         quotas=Quotas(make_limits(settings)),
         challenges=BucketTable(settings.limits.buckets, entropy(_KEY_BYTES)),
         failures=BucketTable(settings.limits.buckets, entropy(_KEY_BYTES)),
+        allocations=Allocations(last=int.from_bytes(entropy(4)) * _SPAN),
     )
 
 

@@ -181,8 +181,8 @@ class Turnd:
         liaison = self.liaison = Liaison(server, lambda event: link.publish(event), shared.auth.credential_lifetime)
         link: LinkServer | RemoteLinkServer
         if redis is not None:
-            remote, entropy = Remote(redis.get_secret_value(), shared.link.prefix), self._context.clock.entropy
-            link = RemoteLinkServer(remote, liaison.receive, liaison.living, entropy)
+            remote = Remote(redis.get_secret_value(), shared.link.prefix)
+            link = RemoteLinkServer(remote, liaison.receive, liaison.living)
         else:
             assert socket is not None  # One of them is set.
             link = LinkServer(socket, liaison.receive, liaison.living)

@@ -1,6 +1,7 @@
 """What turnd and signal_api tell each other: commands one way, events the other, one JSON object a line.
 
-Each object is tagged by `type`. Addresses are HOST:PORT texts. All commands may be repeated without harm.
+Each object is tagged by `type`. Addresses are HOST:PORT texts. All commands may be repeated without harm. The number of
+an allocation is its own for good: another turnd, and the same one after a restart, gives others.
 """
 
 import enum

@@ -3,9 +3,6 @@
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-import msgspec
-
-from fairlead.clock import Entropy
 from fairlead.link.exchange import Exchange, Ways
 from fairlead.link.messages import (
     Allocated,
@@ -13,7 +10,6 @@ from fairlead.link.messages import (
     Command,
     Draining,
     End,
-    EndBy,
     Ended,
     Event,
     Fence,
@@ -22,9 +18,6 @@ from fairlead.link.messages import (
     Revoke,
     Usage,
 )
-
-#: Numbers of one turnd; they begin at a multiple of it that chance has drawn, since several number their own.
-_SPAN = 1 << 21
 
 
 class Remote(NamedTuple):
@@ -42,14 +35,11 @@ class RemoteLinkServer:
         remote: Remote,
         receive: Callable[[Command], None],
         living: Callable[[], Iterable[Event]],
-        entropy: Entropy,
         daemon: str = "turnd",
     ) -> None:
         """Raises ValueError for a URL that is none."""
         self._receive = receive
-        self._living = living
-        self._base = (int.from_bytes(entropy(4)) + 1) * _SPAN
-        self._exchange = Exchange(remote.url, Ways.of_turnd(remote.prefix), daemon, self._take, self._standing)
+        self._exchange = Exchange(remote.url, Ways.of_turnd(remote.prefix), daemon, self._take, living)
 
     @property
     def connected(self) -> int:
@@ -64,25 +54,13 @@ class RemoteLinkServer:
         self._exchange.start()
 
     def publish(self, event: Event) -> None:
-        self._exchange.send(self._outward(event))
+        self._exchange.send(event)
 
     async def stop(self) -> None:
         await self._exchange.stop()
 
-    def _standing(self) -> Iterable[Message]:
-        return map(self._outward, self._living())
-
-    def _outward(self, event: Event) -> Event:
-        if isinstance(event, Allocated | Usage | Ended):
-            return msgspec.structs.replace(event, allocation=self._base + event.allocation)
-        return event
-
     def _take(self, message: Message) -> None:
-        if isinstance(message, Budget):
-            self._receive(msgspec.structs.replace(message, allocation=message.allocation - self._base))
-        elif isinstance(message, End) and message.by is EndBy.ALLOCATION and message.value.isdecimal():
-            self._receive(msgspec.structs.replace(message, value=str(int(message.value) - self._base)))
-        elif isinstance(message, Revoke | End | Fence):
+        if isinstance(message, Revoke | End | Fence | Budget):
             self._receive(message)
 
 

@@ -65,6 +65,13 @@ class Keeper(Protocol):
         ...
 
 
+class Answer(NamedTuple):
+    """What a node said."""
+
+    node: str
+    body: bytes
+
+
 class Vault(Protocol):
     """Sessions that more than one node may go on with, one at a time. What waits raises EngineUnavailableError."""
 
@@ -89,13 +96,9 @@ class Vault(Protocol):
         """What the other node answers that has a session; None when no other has it."""
         ...
 
-    async def ask_first(self, name: str, question: bytes) -> bytes | None:
-        """What the other node answers that was the first to ask under this name, within two minutes; None when this
-        one is."""
-        ...
-
-    async def be_first(self, name: str) -> None:
-        """Takes the place of a node that was the first, and will not do it."""
+    async def ask_first(self, name: str, question: bytes, unwilling: str = "") -> Answer | None:
+        """What the other node answers that was the first to ask under this name, within two minutes; None when this one
+        is. A node that was `unwilling` gives its place to whoever says so first."""
         ...
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fairlead.link import Allocated, Budget, Command, Ended, Usage
+from fairlead.log import get_logger
 from signal_api.chronicle import Chronicle
 from signal_api.clients import Client
 from signal_api.metrics import Instruments
@@ -25,6 +26,8 @@ from signal_api.relay.rights import RelayRights
 
 #: the share of a budget after which its user is told
 WARNING = 0.8
+_log = get_logger("signal_api.budgets")
+
 #: events that wait to be counted at most, and that are counted at once
 _WAITING, _TOGETHER = 50_000, 128
 
@@ -66,7 +69,7 @@ class _Share(NamedTuple):
         event = self.event
         total = None if isinstance(event, Allocated) else event.traffic.bytes_to_peer + event.traffic.bytes_to_client
         names = tuple(f"{pool.scope} {pool.name}" for pool in self.pools)
-        return Spending(f"{event.username} {event.allocation}", total, names, isinstance(event, Ended))
+        return Spending(f"{event.username} {event.allocation}", total, names)
 
 
 class Budgets:
@@ -87,8 +90,8 @@ class Budgets:
         self._instruments = instruments
         self._spawn = spawn
         self._known = Ledger()
-        self._waiting: deque[_Share] = deque(maxlen=_WAITING)
-        self._owing: deque[Spending] = deque(maxlen=_WAITING)
+        self._waiting: deque[_Share] = deque()
+        self._owing: deque[Spending] = deque()
         self._is_counting = False
 
     def note(
@@ -96,24 +99,26 @@ class Budgets:
     ) -> None:
         """A relay begins, has been used, or has ended, perhaps for that; `then` comes after what is said of it here."""
         pools = tuple(_pools(client, membership))
-        if pools:
-            self._waiting.append(_Share(event, client, membership, pools, then))
-            if not self._is_counting:
-                self._is_counting = True
-                self._spawn(self._count())
+        if not pools:
+            if isinstance(event, Allocated):
+                self._allow(event, client, membership, None)
+            then()
             return
-        if isinstance(event, Allocated):
-            self._allow(event, client, membership, None)
-        then()
+        share = _Share(event, client, membership, pools, then)
+        if len(self._waiting) >= _WAITING:
+            self._settle([share], self._by_what_is_known([share]))
+            return
+        self._waiting.append(share)
+        if not self._is_counting:
+            self._is_counting = True
+            self._spawn(self._count())
 
     async def _count(self) -> None:
         """One after the other, since the totals of a relay grow."""
         try:
             while self._waiting:
                 shares = [self._waiting.popleft() for _ in range(min(len(self._waiting), _TOGETHER))]
-                for share, spent in zip(shares, await self._spend(shares), strict=True):
-                    self._judge(share, spent)
-                    share.then()
+                self._settle(shares, await self._spend(shares))
         finally:
             self._is_counting = False
 
@@ -124,11 +129,28 @@ class Budgets:
             assert self.spend is not None  # Whoever brings clients here brings an engine.
             spent = (await self.spend([*owed, *spendings]))[len(owed) :]
         except EngineUnavailableError:
-            self._owing.extend((*owed, *(spending for spending in spendings if spending.is_over)))
-            return [self._known.spend(spending) for spending in spendings]
+            self._owe(owed)
+            return self._by_what_is_known(shares)
         for spending, one in zip(spendings, spent, strict=True):
             self._known.learn(spending, one)
         return spent
+
+    def _by_what_is_known(self, shares: list[_Share]) -> list[Spent]:
+        """Where the store does not answer, or not as fast as turnd tells. A relay that has ended is told of later;
+        others are told of again."""
+        self._owe([share.spending for share in shares if isinstance(share.event, Ended)])
+        return [self._known.spend(share.spending) for share in shares]
+
+    def _owe(self, spendings: list[Spending]) -> None:
+        left = _WAITING - len(self._owing)
+        if len(spendings) > left:
+            _log.warning("the store has been away for too long; bytes of relays are not counted", relays=_WAITING)
+        self._owing.extend(spendings[:left])
+
+    def _settle(self, shares: list[_Share], spent: list[Spent]) -> None:
+        for share, one in zip(shares, spent, strict=True):
+            self._judge(share, one)
+            share.then()
 
     def _judge(self, share: _Share, spent: Spent) -> None:
         event, client, membership, pools, _ = share

@@ -97,13 +97,15 @@ class Custody:
         return _outcome.decode(answer) if answer is not None else None
 
     async def open_elsewhere(self, opening: Opening) -> Outcome | None:
-        """What another node answers that was asked for the same before; None when this one is the first."""
-        answer = await self._vault.ask_first(opening.key, msgspec.msgpack.encode(opening))
-        outcome = _outcome.decode(answer) if answer is not None else None
-        if outcome is not None and outcome.refusal is not None and outcome.refusal.code is ErrorCode.DRAINING:
-            await self._vault.be_first(opening.key)
-            return None
-        return outcome
+        """What another node answers that was asked for the same before; None when this one is the first. One that is
+        about to go leaves it to the first that has heard so."""
+        question, unwilling = msgspec.msgpack.encode(opening), ""
+        while (answer := await self._vault.ask_first(opening.key, question, unwilling)) is not None:
+            outcome: Outcome | None = _outcome.decode(answer.body)
+            if outcome is None or outcome.refusal is None or outcome.refusal.code is not ErrorCode.DRAINING:
+                return outcome
+            unwilling = answer.node
+        return None
 
     async def _known(self, sid: str, key: str) -> Luggage | None:
         luggage = await self._vault.peek(sid)

@@ -75,6 +75,8 @@ class Direct:
             note_close(self._hub, code, self._give_up)
             if self._outbox is None:
                 self.wire.close(*self._closing)
+            else:
+                self.wire.pause()  # Whoever does not read what it is sent need not be heard until it does.
 
     def _give_up(self) -> None:
         self.wire.abort()
@@ -102,6 +104,7 @@ class Direct:
                 self._outbox = None
                 if self._closing is not None:
                     self.wire.close(*self._closing)
+                    self.wire.resume()
                 return
             self.wire.write(frame)
 
@@ -138,7 +141,7 @@ class Direct:
             self._later = self._task = None
             if self._is_lost:
                 self._talk.end()
-            else:
+            elif not self.is_closing or self._outbox is None:
                 self.wire.resume()
 
     def _fail(self) -> None:

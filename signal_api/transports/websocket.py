@@ -99,12 +99,13 @@ class WebSocketTransport:
                 return
             direct.lost()
         connection = WebSocketConnection(self._hub, send)
-        await converse(connection, _read(receive, Conversation(self._hub, self._dispatch, connection, visitor)))
+        conversation = Conversation(self._hub, self._dispatch, connection, visitor)
+        await converse(connection, _read(receive, connection, conversation))
 
 
-async def _read(receive: Receive, conversation: Conversation) -> None:
+async def _read(receive: Receive, connection: WebSocketConnection, conversation: Conversation) -> None:
     try:
-        while (frame := await next_frame(receive)) is not None:
+        while not connection.is_closing and (frame := await next_frame(receive)) is not None:
             rest = conversation.hear(frame)
             if rest is not None:
                 await rest

@@ -157,7 +157,7 @@ async def test_a_kicked_session_ends_its_rooms(service: Service) -> None:
 async def test_where_websockets_are_stopped_it_goes_by_polls(service: Service) -> None:
     tried = []
 
-    async def stopped(base: str, hello: Json) -> Line:
+    async def stopped(base: str, hello: Json, once: str) -> Line:
         tried.append(hello)
         raise ClosedError(1006, "a proxy that knows no WebSocket")
 
@@ -171,7 +171,7 @@ async def test_where_websockets_are_stopped_it_goes_by_polls(service: Service) -
 async def test_where_websockets_are_refused_a_stream_serves(service: Service) -> None:
     """As behind a proxy that knows none."""
 
-    async def refused(base: str, hello: Json) -> Line:
+    async def refused(base: str, hello: Json, once: str) -> Line:
         raise ClosedError(1006, "HTTP 400")
 
     session = Session(
@@ -187,6 +187,35 @@ async def test_where_websockets_are_refused_a_stream_serves(service: Service) ->
         found.deliver(server_frame("x.line", '"a\u2028b"'.encode(), room="r"))
         assert (await next_of(room, "x.line")).data == "a\u2028b", "no line ends there"
         await room.leave()
+
+
+@pytest.mark.parametrize("transport", ["poll", "sse"])
+async def test_a_session_is_opened_once_though_the_answer_was_lost(service: Service, transport: str) -> None:
+    names, opener = [], OPENERS[transport]
+
+    async def losing(base: str, hello: Json, once: str) -> Line:
+        names.append(once)
+        line = await opener(base, hello, once)
+        if len(names) in (1, 2, 4):
+            await line.close(leave=False)
+            raise ClosedError(1006, "the answer was lost")
+        return line
+
+    session = Session(
+        f"http://{service.authority}", JOIN_KEY, [transport], openers={transport: losing}, dice=lambda: 0.0
+    )
+    async with asyncio.timeout(_WAIT), session:
+        assert len(service.hub.roster) == 1
+        first = session.sid
+        await session.request("ping")
+        while len(names) < 5:
+            found = service.hub.roster.get(first or "")
+            if found is not None and found.connection is not None and len(names) == 3:
+                found.connection.close(CloseCode.ROTATE)
+            await asyncio.sleep(0.05)
+        await session.request("ping")
+        assert (session.sid, len(service.hub.roster)) == (first, 1)
+    assert names[0] == names[1] == names[2] != names[3] == names[4]
 
 
 async def test_a_member_tells_how_a_connection_went(service: Service) -> None:

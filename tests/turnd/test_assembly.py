@@ -29,6 +29,14 @@ def test_every_setting_arrives() -> None:
     assert state.quotas.limits.allocations_per_user == section.quotas.per_user
 
 
+def test_a_turnd_that_was_started_again_numbers_no_allocation_as_before() -> None:
+    auth = AuthSettings(realm="here", users=(ALICE,))
+    runs = [make_state(auth, TurndSettings(), HOSTS, (), os.urandom).allocations.new_id() for _ in range(2)]
+    assert abs(runs[0] - runs[1]) >= 1 << 20
+    last = make_state(auth, TurndSettings(), HOSTS, (), lambda size: b"\xff" * size).allocations.new_id()
+    assert last + (1 << 20) <= 1 << 53, "exact in JSON"
+
+
 def test_an_engine_challenges_with_what_the_core_knows_again() -> None:
     limits = LimitSettings(challenges=RateSettings(rate=7, burst=8))
     state = make_state(AuthSettings(realm="here", users=(ALICE,)), TurndSettings(limits=limits), HOSTS, (), os.urandom)

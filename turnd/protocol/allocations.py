@@ -111,14 +111,15 @@ class Reservation:
 
 
 class Allocations:
-    """All that is alive, with one deadline for each thing that ends by itself."""
+    """All that is alive, with one deadline for each thing that ends by itself. Numbers are given from behind `last`:
+    those of a turnd that was started again are others, so that nobody takes its allocations for those of before."""
 
-    def __init__(self) -> None:
+    def __init__(self, last: int = 0) -> None:
         self.by_id: dict[int, Allocation] = {}
         self.by_five_tuple: dict[FiveTuple, Allocation] = {}
         self.reservations: dict[bytes, Reservation] = {}
         self.deadlines: Deadlines[Due] = Deadlines()
-        self._last_id = 0
+        self._last_id = last
         self._last_relay = 0
 
     def __len__(self) -> int:

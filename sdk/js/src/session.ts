@@ -56,6 +56,8 @@ export class Session extends Emitter<SessionEvents> {
     #order: TransportName[];
     #transport: Transport | null = null;
     #known: Welcome | null = null;
+    /** What is asked for until it is answered, and the name of that. */
+    #asked: { hello: string; once: string } | null = null;
     #isUp = false;
     #worked = new Set<TransportName>();
     #seq = 0;
@@ -103,7 +105,16 @@ export class Session extends Emitter<SessionEvents> {
         mine = this.#transport = this.#edge.openers[name](this.#base, hello, {
             frame: (frame) => { if (isCurrent()) this.#receive(name, frame); },
             closed: (code, reason) => { if (isCurrent()) this.#lost(code, reason); },
-        });
+        }, this.#once(JSON.stringify(hello)));
+    }
+
+    /** One name for as long as the same is asked for: nobody else can guess it, since it is answered with a key. */
+    #once(hello: string): string {
+        if (this.#asked?.hello !== hello) {
+            const bytes = crypto.getRandomValues(new Uint8Array(16));
+            this.#asked = { hello, once: [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("") };
+        }
+        return this.#asked.once;
     }
 
     /** Sends a frame; settles with its reply, also when the connection breaks in between. */
@@ -169,6 +180,7 @@ export class Session extends Emitter<SessionEvents> {
         const anew = before !== null && before.sid !== welcome.sid;
         if (before?.epoch !== welcome.epoch) this.#acked = 0;
         this.#known = welcome;
+        this.#asked = null;
         this.#isUp = true;
         this.#worked.add(name);
         clearTimeout(this.#timers.settled);

@@ -17,7 +17,8 @@ export interface Transport {
     close(leave: boolean): void;
 }
 
-export type Opener = (base: string, hello: Hello, listener: Listener) => Transport;
+/** `once` names the attempt: where the answer to it was lost, another under the same name has no second effect. */
+export type Opener = (base: string, hello: Hello, listener: Listener, once: string) => Transport;
 
 const MOST_FRAMES = 32; // that one request may bring
 const POLL = 25; // seconds
@@ -51,8 +52,8 @@ class Http implements Transport {
     #url = "";
     #key = "";
 
-    constructor(readonly base: string, hello: Hello, readonly listener: Listener, readonly streams: boolean) {
-        void this.#run(hello).catch((error) => this.#end(FAILED, String(error)));
+    constructor(readonly base: string, hello: Hello, readonly listener: Listener, once: string, readonly streams: boolean) {
+        void this.#run(hello, once).catch((error) => this.#end(FAILED, String(error)));
     }
 
     send(frames: ClientFrame[]): void {
@@ -67,8 +68,10 @@ class Http implements Transport {
         if (leave && this.#url) void fetch(this.#url, { method: "DELETE", headers: this.#headers(), keepalive: true }).catch(() => {});
     }
 
-    async #run(hello: Hello): Promise<void> {
-        const opened = await this.#ask(`${this.base}/v1/sessions`, { method: "POST", body: JSON.stringify(hello) });
+    async #run(hello: Hello, once: string): Promise<void> {
+        const opened = await this.#ask(`${this.base}/v1/sessions`, {
+            method: "POST", body: JSON.stringify(hello), headers: { "Idempotency-Key": once },
+        });
         if (!opened) return;
         const welcome: Welcome = await opened.json();
         this.#key = welcome.key;
@@ -163,6 +166,6 @@ export function closeCode(status: number, code?: string): number {
 
 export const OPENERS: Record<TransportName, Opener> = {
     websocket,
-    sse: (base, hello, listener) => new Http(base, hello, listener, true),
-    poll: (base, hello, listener) => new Http(base, hello, listener, false),
+    sse: (base, hello, listener, once) => new Http(base, hello, listener, once, true),
+    poll: (base, hello, listener, once) => new Http(base, hello, listener, once, false),
 };

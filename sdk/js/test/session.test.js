@@ -12,8 +12,8 @@ class Lines {
     opened = [];
 
     constructor() {
-        const opener = (name) => (base, hello, listener) => {
-            const line = { name, base, hello, listener, sent: [], closed: false };
+        const opener = (name) => (base, hello, listener, once) => {
+            const line = { name, base, hello, listener, once, sent: [], closed: false };
             this.opened.push(line);
             return { send: (frames) => line.sent.push(...frames), close: () => { line.closed = true; } };
         };
@@ -46,6 +46,24 @@ afterEach(() => {
 test("hello names the token, and nothing to resume at first", () => {
     assert.equal(lines.last.base, "https://signal.example");
     assert.deepEqual(lines.last.hello, { v: 1, token: "jwt", client: { name: "fairlead-client", version: "0.1.0" } });
+});
+
+test("what is asked for again, and in the same words, goes by the same name until it is answered", async () => {
+    const again = async (code = 1006) => {
+        lines.last.listener.closed(code, "");
+        timers.tick(60_000);
+        await flushed();
+        return lines.last.once;
+    };
+    const first = lines.last.once;
+    assert.match(first, /^[0-9a-f]{32}$/);
+    assert.equal(await again(), first);
+    lines.last.listener.frame(welcome());
+    const resumed = await again();
+    assert.notEqual(resumed, first);
+    assert.equal(await again(), resumed);
+    lines.last.listener.frame(welcome({ resumed: true }));
+    assert.notEqual(await again(), resumed, "the same words, but it was answered");
 });
 
 test("a lost connection is resumed behind the last frame, and what got no reply is sent again under its id", async () => {

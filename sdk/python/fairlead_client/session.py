@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import random
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -50,6 +51,8 @@ class Session:
         self._dice = dice
         self._line: Line | None = None
         self._known: Json | None = None
+        #: what is asked for until it is answered, and the name of that
+        self._asked: tuple[Json, str] | None = None
         self._seq = self._acked = self._attempts = 0
         self._worked: set[str] = set()
         self._stands = False
@@ -136,7 +139,8 @@ class Session:
     async def _connect(self) -> NoReturn:
         """One connection, to its end."""
         name = self._order[0]
-        line = await self._openers[name](self._base, await self._hello())
+        hello = await self._hello()
+        line = await self._openers[name](self._base, hello, self._once(hello))
         since = time.monotonic()
         try:
             while True:
@@ -156,6 +160,12 @@ class Session:
         that did work may try again a few times, since it may be the server that is away."""
         if self._order[0] not in self._worked or self._attempts % 4 == 3:
             self._order.append(self._order.pop(0))
+
+    def _once(self, hello: Json) -> str:
+        """One name for as long as the same is asked for: nobody else can guess it, since it is answered with a key."""
+        if self._asked is None or self._asked[0] != hello:
+            self._asked = hello, secrets.token_urlsafe(18)
+        return self._asked[1]
 
     async def _hello(self) -> Json:
         hello: Json = {"v": 1, "client": _CLIENT}
@@ -212,7 +222,7 @@ class Session:
             await self._put([{"type": "pong"}])
 
     async def _welcome(self, name: str, welcome: Json) -> None:
-        before, self._known = self._known, welcome
+        before, self._known, self._asked = self._known, welcome, None
         if before is None or before["epoch"] != welcome["epoch"]:
             self._acked = 0
         self._worked.add(name)

@@ -48,7 +48,8 @@ class Line(Protocol):
         ...
 
 
-Opener = Callable[[str, Json], Awaitable[Line]]
+#: the server, a hello, and a name for what is asked for: again under the same name, it has no second effect
+Opener = Callable[[str, Json, str], Awaitable[Line]]
 
 
 class WebSocketLine:
@@ -75,7 +76,7 @@ class WebSocketLine:
         await self._socket.close()
 
 
-async def open_websocket(base: str, hello: Json) -> Line:
+async def open_websocket(base: str, hello: Json, once: str) -> Line:
     """The server asks where a page comes from; a program comes from where it goes to."""
     url = f"{base.replace('http', 'ws', 1)}/v1/ws"
     try:
@@ -206,18 +207,18 @@ class StreamLine(HttpLine):
         raise ClosedError(FAILED, "the stream ended")
 
 
-async def open_polls(base: str, hello: Json) -> Line:
-    return await _open(PollLine, base, hello)
+async def open_polls(base: str, hello: Json, once: str) -> Line:
+    return await _open(PollLine, base, hello, once)
 
 
-async def open_stream(base: str, hello: Json) -> Line:
-    return await _open(StreamLine, base, hello)
+async def open_stream(base: str, hello: Json, once: str) -> Line:
+    return await _open(StreamLine, base, hello, once)
 
 
-async def _open(kind: type[PollLine | StreamLine], base: str, hello: Json) -> Line:
+async def _open(kind: type[PollLine | StreamLine], base: str, hello: Json, once: str) -> Line:
     http = httpx.AsyncClient(base_url=base, timeout=_POLL + _PATIENCE)
     try:
-        welcome = await _ask(http, "POST", "/v1/sessions", json=hello)
+        welcome = await _ask(http, "POST", "/v1/sessions", json=hello, headers={"Idempotency-Key": once})
     except BaseException:
         await http.aclose()
         raise

@@ -1,6 +1,6 @@
 """The scripts that keep books for all nodes: what is relayed, and how connections went.
 
-a:RELAY        bytes of a relay, -1 - bytes once it is over          b:POOL   bytes of a pool
+a:RELAY        bytes of a relay          b:POOL   bytes of a pool
 o:TURN_USER    list: how the connections of a membership went
 """
 
@@ -31,7 +31,7 @@ return found
 """
 )
 
-#: how many, then for each {relay, bytes ('': it only asks), 1 when it is over, pools in all, pools}
+#: how many, then for each {relay, bytes ('': it only asks), pools in all, pools}
 #: -> for each {bytes, how many of them are new, used of each pool}; the same as signal_api.relay.ledger
 SPEND = (
     BEGIN
@@ -39,18 +39,14 @@ SPEND = (
     + """
 local at, spent = 5, {}
 for number = 1, tonumber(ARGV[4]) do
-  local relay, total, over = P .. 'a:' .. ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2] == '1'
-  local known, fresh = tonumber(redis.call('GET', relay) or '0'), 0
-  if total and over and known == -1 - total then known = total end
-  known = math.max(0, known)
-  if total then
-    fresh = total >= known and total - known or total
-    redis.call('SET', relay, over and -1 - total or total, 'PX', {ttl})
-  end
-  local row, pools = {total or known, fresh}, tonumber(ARGV[at + 3])
+  local relay, told, pools = P .. 'a:' .. ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local known = tonumber(redis.call('GET', relay) or '0')
+  local total = math.max(known, told or 0)
+  local row, fresh = {total, total - known}, total - known
+  if told then redis.call('SET', relay, total, 'PX', {ttl}) end
   for i = 1, pools do
-    local pool = P .. 'b:' .. ARGV[at + 3 + i]
-    if total then
+    local pool = P .. 'b:' .. ARGV[at + 2 + i]
+    if told then
       row[#row + 1] = redis.call('INCRBY', pool, fresh)
       redis.call('PEXPIRE', pool, {ttl})
     else
@@ -58,7 +54,7 @@ for number = 1, tonumber(ARGV[4]) do
     end
   end
   spent[number] = row
-  at = at + 4 + pools
+  at = at + 3 + pools
 end
 return spent
 """

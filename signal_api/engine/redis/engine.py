@@ -134,9 +134,8 @@ class RedisEngine:
 
     async def spend(self, spendings: Sequence[Spending]) -> list[Spent]:
         arguments: list[Any] = [len(spendings)]
-        for relay, total, pools, is_over in spendings:
-            told = "" if total is None else total
-            arguments += [hashed(relay), told, int(is_over), len(pools), *map(hashed, pools)]
+        for relay, total, pools in spendings:
+            arguments += [hashed(relay), "" if total is None else total, len(pools), *map(hashed, pools)]
         return [Spent(total, fresh, tuple(used)) for total, fresh, *used in await self._store.run(SPEND, *arguments)]
 
     async def report(self, turn_user: str, report: Report, once: Once | None = None) -> bool:

@@ -294,15 +294,14 @@ return {'moved', fence, moved}
 """
 )
 
-#: name, node that counts no longer ('': none, '*': any) -> the first node that said this name within two minutes
+#: name, node that counts no longer ('': none) -> the first node that said this name within two minutes
 FIRST = (
     BEGIN
     + KNOWN
     + """
 local key = P .. 'k:' .. ARGV[4]
 local first = redis.call('GET', key)
-local counts = first and first ~= ARGV[5] and ARGV[5] ~= '*'
-if counts and redis.call('HEXISTS', P .. 'nodes', first) == 1 then return first end
+if first and first ~= ARGV[5] and redis.call('HEXISTS', P .. 'nodes', first) == 1 then return first end
 redis.call('SET', key, me, 'PX', {remembered})
 return me
 """

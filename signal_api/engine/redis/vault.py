@@ -7,7 +7,7 @@ from typing import Any
 
 from fairlead.log import get_logger
 from signal_api.clients import Client
-from signal_api.engine.contract import Keeper
+from signal_api.engine.contract import Answer, Keeper
 from signal_api.engine.redis.arrivals import Arrivals, Move
 from signal_api.engine.redis.inbox import Inbox
 from signal_api.engine.redis.journal import Journal, Tenure
@@ -90,16 +90,12 @@ class Vault:
             return None
         return await self._ask(node.decode(), question)
 
-    async def ask_first(self, name: str, question: bytes) -> bytes | None:
+    async def ask_first(self, name: str, question: bytes, unwilling: str = "") -> Answer | None:
         """See signal_api.engine.contract.Vault; a node that is gone was not the first."""
-        first = (await self._store.run(FIRST, hashed(name), "")).decode()
-        if first in self._arrivals.silent:
+        first = (await self._store.run(FIRST, hashed(name), unwilling)).decode()
+        while first in self._arrivals.silent:
             first = (await self._store.run(FIRST, hashed(name), first)).decode()
-        return None if first == self._store.node else await self._ask(first, question)
-
-    async def be_first(self, name: str) -> None:
-        """See signal_api.engine.contract.Vault."""
-        await self._store.run(FIRST, hashed(name), "*")
+        return None if first == self._store.node else Answer(first, await self._ask(first, question))
 
     async def _ask(self, node: str, question: bytes) -> bytes:
         if len(self._questions) >= _QUESTIONS:

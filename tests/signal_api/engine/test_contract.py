@@ -120,9 +120,7 @@ async def test_a_revocation_reaches_the_node(engine: Engine) -> None:
 async def test_what_relays_have_spent_is_counted_as_the_ledger_says(engine: Engine) -> None:
     ledger, pools = Ledger(), (("p",), ("p", "q"), ())
     spendings = [
-        Spending(
-            f"relay {number % 3}", None if number % 5 == 0 else number * 7 % 40, pools[number % 3], number % 7 == 0
-        )
+        Spending(f"relay {number % 3}", None if number % 5 == 0 else number * 7 % 40, pools[number % 3])
         for number in range(40)
     ]
     assert await engine.spend(spendings[:30]) == [ledger.spend(spending) for spending in spendings[:30]]

@@ -1,5 +1,6 @@
 """What a token lets its user relay, counted over relays, members and sessions."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from fairlead.link import Allocated, Budget, Command, Ended, Revoke, RevokeBy, Traffic, Usage
+from signal_api.node import budgets as module
 from signal_api.node.budgets import Scope
 from signal_api.node.turn_link import TurnLink
 from signal_api.protocol.refusals import EngineUnavailableError
@@ -131,10 +133,43 @@ async def test_a_living_relay_of_which_a_link_tells_again_keeps_its_budget(world
     assert world.told == [Budget(1, member.username, 1000)] * 2
 
 
-async def test_a_turnd_that_counts_anew_is_understood(world: World) -> None:
+async def test_a_relay_is_counted_once_and_another_turnd_has_others(world: World) -> None:
     member = await world.member(session_bytes=1000)
     await member.use(500)
-    assert (await member.use(300))[-1]["used"] == 800
+    world.link.receive(Ended(1, member.username, "client", 1.0, Traffic(1, 600, 0, 0)))
+    assert await member.use(600) == [], "told behind the end of its relay"
+    assert (await member.use(300, number=1 << 40))[-1]["used"] == 900
+
+
+async def test_what_there_is_no_room_for_is_judged_by_what_is_known(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """turnd tells faster than the store counts: nobody is left without an answer, and no byte is given away."""
+    monkeypatch.setattr(module, "_WAITING", 2)
+    monkeypatch.setattr(module, "_TOGETHER", 1)
+    member, budgets = await world.member(session_bytes=1000), world.node.hub.budgets
+    spend, may_go_on = budgets.spend, asyncio.Event()
+    assert spend is not None
+    await member.use(100)
+
+    async def slow(spendings: Sequence[Spending]) -> list[Spent]:
+        await may_go_on.wait()
+        return await spend(spendings)
+
+    budgets.spend = slow
+    for number in range(2, 8):
+        world.link.receive(Allocated(number, member.username, "udp", "198.51.100.7:1", "203.0.113.5:2"))
+        if number == 2:
+            await asyncio.sleep(0)  # It is being counted, and two more may wait.
+    assert world.told == [Budget(number, member.username, 900) for number in (5, 6, 7)]
+    world.link.receive(Ended(7, member.username, "revoked", 1.0, Traffic(1, 300, 0, 0)))
+    assert [frame["data"] for frame in member.seat.news() if frame["type"] == "turn"] == [
+        {"event": "ended", "reason": "revoked"}
+    ]
+    may_go_on.set()
+    await world.node.hub.settled()
+    assert sorted(command.allocation for command in world.told if isinstance(command, Budget)) == [2, 3, 4, 5, 6, 7]
+    assert (await member.use(600, 6))[-1]["used"] == 1000
 
 
 async def test_while_the_store_is_away_a_node_goes_by_what_it_knows(world: World) -> None:

@@ -11,7 +11,16 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from fairlead.clock import Now
-from signal_api.protocol.authorization import GUEST, MAX_TOKEN, Ability, Doorkeeper, Grants, TokenRules, VerifyingKey
+from signal_api.protocol.authorization import (
+    GUEST,
+    MAX_TOKEN,
+    NOT_ACCEPTED,
+    Ability,
+    Doorkeeper,
+    Grants,
+    TokenRules,
+    VerifyingKey,
+)
 from signal_api.protocol.refusals import ErrorCode, Refusal
 
 NOW = Now(monotonic=50.0, wall=1_763_795_100.0)
@@ -229,3 +238,60 @@ def test_a_private_key_is_sent_back() -> None:
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     with pytest.raises(ValueError, match="private"):
         VerifyingKey.read("k", "RS256", RSA_KEY.private_bytes(*form).decode())
+
+
+class _Counted(ed25519.Ed25519PublicKey):
+    """A public key that counts the signatures which it was asked about."""
+
+    def __init__(self, key: ed25519.Ed25519PublicKey) -> None:
+        self._key = key
+        self.asked = 0
+
+    def verify(self, signature: Any, data: Any) -> None:
+        self.asked += 1
+        self._key.verify(signature, data)
+
+    def public_bytes(self, encoding: Any, format: Any) -> bytes:  # noqa: A002 - the library's name
+        return self._key.public_bytes(encoding, format)
+
+    def public_bytes_raw(self) -> bytes:
+        return self._key.public_bytes_raw()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __copy__(self) -> "_Counted":
+        return self
+
+    def __deepcopy__(self, memo: Any) -> "_Counted":
+        return self
+
+
+@pytest.mark.parametrize("kid", ["first", "second", "hmac", "unknown", None])
+def test_a_signature_is_checked_whatever_key_is_named(kid: str | None) -> None:
+    """Or the time of a refusal would tell which names are known."""
+    private = ed25519.Ed25519PrivateKey.generate()
+    first, second = (_Counted(ed25519.Ed25519PrivateKey.generate().public_key()) for _ in range(2))
+    keys = {
+        "hmac": VerifyingKey("hmac", "HS256", b"k" * 32),
+        "first": VerifyingKey("first", "EdDSA", first),
+        "second": VerifyingKey("second", "EdDSA", second),
+    }
+    doorkeeper = Doorkeeper(TokenRules("issuer", "signal", keys))
+    forged = jwt.encode({"sub": "mallory"}, private, "EdDSA", {"kid": kid} if kid is not None else None)
+    assert doorkeeper.admit(forged, False, Now(0, 0)) == NOT_ACCEPTED
+    assert first.asked + second.asked == 1
+
+
+def test_another_key_for_the_same_algorithm_signs_for_nobody_else() -> None:
+    private = ed25519.Ed25519PrivateKey.generate()
+    keys = {"real": VerifyingKey("real", "EdDSA", private.public_key())}
+    doorkeeper = Doorkeeper(TokenRules("issuer", "signal", keys))
+    claims = {"iss": "issuer", "aud": "signal", "sub": "alice", "exp": 100}
+    by_name = [jwt.encode(claims, private, "EdDSA", {"kid": kid}) for kid in ("real", "unreal")]
+    admitted = [doorkeeper.admit(token, False, Now(0, 0)) for token in by_name]
+    assert isinstance(admitted[0], Grants)
+    assert admitted[1] == NOT_ACCEPTED

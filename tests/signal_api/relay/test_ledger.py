@@ -15,12 +15,14 @@ def test_only_what_is_new_is_added_to_every_pool() -> None:
     assert len(ledger) == 4
 
 
-def test_a_relay_that_is_over_is_counted_once_and_its_name_is_free() -> None:
+def test_what_was_told_before_and_comes_late_adds_nothing() -> None:
+    """A Usage behind the end of its relay, or one of two nodes that was slower."""
     ledger = Ledger()
-    for fresh in (100, 0):
-        assert ledger.spend(Spending("one", 100, ("a",), is_over=True)) == Spent(100, fresh, (100,))
-    assert ledger.spend(Spending("one", 150, ("a",))) == Spent(150, 150, (250,))
-    assert ledger.spend(Spending("one", 20, ("a",))) == Spent(20, 20, (270,)), "a turnd that counts anew"
+    assert ledger.spend(Spending("one", 100, ("a",))) == Spent(100, 100, (100,))
+    assert ledger.spend(Spending("one", 70, ("a",))) == Spent(100, 0, (100,))
+    assert ledger.spend(Spending("one", 150, ("a",))) == Spent(150, 50, (150,))
+    ledger.learn(Spending("one", 120, ("a",)), Spent(120, 0, (150,)))
+    assert ledger.spend(Spending("one", 150, ("a",))) == Spent(150, 0, (150,))
 
 
 def test_who_knows_more_is_believed() -> None:

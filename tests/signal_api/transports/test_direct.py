@@ -137,11 +137,26 @@ async def test_who_reads_too_slowly_is_told_when_it_reads_again() -> None:
         assert not desk.direct.is_closing
         desk.direct.send(PING)
     assert desk.direct.is_closing
+    assert not desk.line.reads, "nothing that it says is heard until it reads"
     assert desk.node.instruments.closes["4104",] == 1
     desk.direct.send(PING)
     assert desk.heard() == []
     desk.direct.wire.resume_writing()
     assert desk.heard() == [{"close": CloseCode.SLOW_CONSUMER}]
+    assert desk.line.reads, "it may answer"
+
+
+async def test_who_reads_too_slowly_while_it_is_waited_for_is_not_heard_either() -> None:
+    desk = await _entered(Node(limits__queue_frames=1))
+    desk.say("join", room="q", id="2")
+    assert not desk.line.reads
+    desk.direct.wire.pause_writing()
+    for _ in range(2):
+        desk.direct.send(PING)
+    await _until(lambda: desk.direct._task is None)
+    assert not desk.line.reads
+    desk.direct.wire.resume_writing()
+    assert desk.line.reads
 
 
 async def test_who_takes_no_close_is_given_up() -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from signal_api.engine.redis.scripts import TELL
+from tests.redis_proxy import proxy_to
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import RedisNode, cluster_on
 from tests.signal_api.service import Service
@@ -91,6 +93,25 @@ async def test_a_node_that_is_about_to_go_leaves_it_to_another(one_redis: RedisS
         assert (await _open(other)).status == 201
         assert (await _open(other)).body == (await _open(one)).body
         assert (len(one.hub.roster), len(other.hub.roster)) == (0, 1)
+
+
+async def test_two_who_hear_at_once_that_the_first_is_about_to_go_are_one(
+    one_redis: RedisServer, redis_prefix: str
+) -> None:
+    async with cluster_on(one_redis.url, redis_prefix) as cluster, proxy_to(one_redis) as proxy:
+        one, slow, other = await cluster.node(), await cluster.node(proxy.url), await cluster.node()
+        one.hub.draining = True
+        assert (await _open(one)).status == 503
+        proxy.watch(TELL, is_held=True)
+        calls = [asyncio.create_task(_open(slow))]
+        await proxy.asked.wait()  # It has asked the one that goes, and will hear of that when the other one has, too.
+        calls.append(asyncio.create_task(_open(other)))
+        await calls[1]
+        proxy.passing.set()
+        replies = await asyncio.gather(*calls)
+        assert [call.status for call in replies] == [201, 201]
+        assert replies[0].body == replies[1].body
+        assert len(slow.hub.roster) + len(other.hub.roster) == 1
 
 
 async def test_two_at_once_at_two_nodes_are_one(one_redis: RedisServer, redis_prefix: str) -> None:

@@ -19,6 +19,7 @@ def made() -> tuple[Allocations, Allocation]:
 def test_ids_are_never_used_again() -> None:
     books = Allocations()
     assert [books.new_id(), books.new_id(), books.new_id()] == [1, 2, 3]
+    assert Allocations(last=7).new_id() == 8
     assert [books.new_relay_id(), books.new_relay_id()] == [1, 2]
 
 
