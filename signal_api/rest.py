@@ -177,12 +177,21 @@ class Rest:
         client = self._hub.roster.holder(asked.sid, key) if key is not None else None
         if client is None and key is not None and self._hub.custody is not None:
             client = await _viewed(asked.sid, key, self._hub.custody)
-        if client is None or not client.is_authorized(self._hub.clock.now()):
+        if client is None or not self._is_good(client, asked.room):
             self._hub.instruments.auth_failures[ErrorCode.UNAUTHORIZED.value,] += 1
             raise RefusedError(Refusal(ErrorCode.UNAUTHORIZED, "no such session under this key"))
         if not _may_relay(client, asked.room):
             raise RefusedError(Refusal(ErrorCode.FORBIDDEN, "the session is not in that room, or may not relay there"))
         return client.session.rooms[asked.room].turn_user, b"session:" + client.sid.encode()
+
+    def _is_good(self, client: Client, room: str) -> bool:
+        """Whether the tokens are that let it in. A session that was revoked may still be found where its node is gone,
+        until another one takes it over and ends it."""
+        now, revoked = self._hub.clock.now(), self._hub.revocations.cover
+        own = client.grants_in(room)
+        is_over = own.expires is not None and own.expires <= now.wall
+        is_revoked = revoked(client.grants, now.wall) or revoked(own, now.wall)
+        return client.is_authorized(now) and not is_over and not is_revoked
 
 
 async def _viewed(sid: str, key: str, custody: Custody) -> Client | None:
@@ -193,7 +202,8 @@ async def _viewed(sid: str, key: str, custody: Custody) -> Client | None:
 
 
 def _may_relay(client: Client, room: str) -> bool:
-    return room in client.session.rooms and client.grants.allow(Ability.ICE, room)
+    """By the token that it is in the room with. Whom the room let relay has a time for its next credential."""
+    return room in client.session.rooms and room in client.renewals and client.grants_in(room).allow(Ability.ICE, room)
 
 
 def _visitor(request: Request) -> Visitor:

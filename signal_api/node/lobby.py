@@ -205,6 +205,7 @@ class Lobby:
             rseq=room.rseq,
             limits={"members": min(most, room.terms.capacity or most), "meta_bytes": MAX_META},
         )
+        client.renewals.pop(room.name, None)
         if may(room, grants, Ability.ICE):
             hub.fences.enclose(room.name)
             given = hub.desk.for_member(client, room.name, member.turn_user, "join")

@@ -9,7 +9,7 @@ import pytest
 
 from fairlead.credentials import parse_username, password_for
 from signal_api.relay.ice_servers import IceFormat, room_hash
-from tests.signal_api.service import Service
+from tests.signal_api.service import Peer, Service
 from tests.signal_api.worlds import DEFAULTS, JOIN_KEY, TURN_SECRET, token
 
 KEYED = {"Authorization": f"Bearer {JOIN_KEY}"}
@@ -116,6 +116,37 @@ async def test_a_member_renews_its_credential_with_the_key_of_its_session(servic
     for key in (JOIN_KEY, "wrong"):
         reply = await service.http.post("/v1/ice", headers={"Authorization": f"Bearer {key}"}, json=asked)
         assert reply.status_code == 401
+
+
+async def _asked(service: Service, peer: Peer, welcome: Any) -> int:
+    bearer = {"Authorization": f"Bearer {welcome['key']}"}
+    asked = {"sid": welcome["sid"], "room": "r"}
+    return (await service.http.post("/v1/ice", headers=bearer, json=asked)).status_code
+
+
+async def test_a_token_of_a_room_says_who_may_relay_there(service: Service) -> None:
+    """Not that of the session, which may allow more or less."""
+    cases: list[tuple[dict[str, Any], dict[str, Any], int]] = [
+        ({}, {"can": ["join", "create"]}, 403),
+        ({"rooms": ["q"]}, {"rooms": ["r"]}, 200),
+    ]
+    for session, room, status in cases:
+        peer = await service.enter(token=token(service.clock, **session))
+        welcome = (await peer.hear("welcome"))["data"]
+        await peer.say("join", data={"room": "r", "token": token(service.clock, **room)})
+        await peer.hear("joined")
+        assert await _asked(service, peer, welcome) == status
+
+
+async def test_a_role_that_may_not_relay_is_given_nothing_here_either(service: Service) -> None:
+    first = await service.enter(token=token(service.clock, "opener"))
+    await first.say("join", data={"room": "r", "create": {"roles": {"viewer": ["publish"]}}})
+    await first.hear("joined")
+    viewer = await service.enter(token=token(service.clock, role="viewer"))
+    welcome = (await viewer.hear("welcome"))["data"]
+    await viewer.say("join", data={"room": "r"})
+    assert "ice" not in (await viewer.hear("joined"))["data"]
+    assert await _asked(service, viewer, welcome) == 403
 
 
 async def test_credentials_are_given_only_so_often(service: Service) -> None:

@@ -3,18 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
 from fairlead.link import Command, Revoke
 from signal_api.engine.redis.scripts import COMMIT
 from signal_api.protocol.effects import LeaveReason
-from signal_api.protocol.refusals import CloseCode, EngineUnavailableError
+from signal_api.protocol.refusals import CloseCode, Closing, EngineUnavailableError
+from signal_api.protocol.revocations import Revocation, RevocationKind
 from signal_api.protocol.rooms import Candidate, Change, join
+from signal_api.rest import IceRequest, Rest
+from signal_api.web.problems import RefusedError
 from tests.redis_proxy import RedisProxy, proxy_to
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import Cluster, RedisNode
-from tests.signal_api.socketless import Seat
+from tests.signal_api.socketless import Line, Seat
 from tests.signal_api.transports.web import eventually
 from tests.signal_api.worlds import token
 
@@ -98,6 +102,29 @@ async def test_who_ends_while_redis_has_forgotten_it_is_not_kept_again(
     await eventually(lambda: one_redis.command("EXISTS", session) == b":0\r\n")
     assert alice.client.sid not in node.redis._journal.tenures
     await _settled(lambda: _are(witness, [bob.client.sid]))
+
+
+async def test_a_token_that_was_revoked_is_good_for_nothing_at_any_node(cluster: Cluster) -> None:
+    """Neither at the door, nor for a session whose node is gone and that nobody has taken over yet."""
+    one, other = await cluster.node(), await cluster.node()
+    hers = token(one.clock, jti="t1")
+    alice = await one.enter(token=hers, rooms=["r"])
+    await eventually(lambda: "joined" in [frame["type"] for frame in alice.line.frames])
+    await asyncio.sleep(0.2)  # It is kept by then.
+    rest, asked = Rest(other.hub), IceRequest(sid=alice.client.sid, room="r")
+    membership = alice.client.session.rooms["r"]
+    assert await rest._by_session(alice.welcome["key"], asked) == (membership.turn_user, ANY)
+    await one.die()
+    third = await cluster.node()
+    now = third.clock.now().wall
+    await third.redis.revoke(Revocation(RevocationKind.TOKEN, "t1", now, now + 600))
+    await eventually(lambda: len(other.hub.revocations) == 1)
+    for node in (other, third):
+        refused = await node.let_in(Line(), token=hers)
+        assert isinstance(refused, Closing)
+        assert refused.code is CloseCode.UNAUTHORIZED
+    with pytest.raises(RefusedError, match="no such session"):
+        await rest._by_session(alice.welcome["key"], asked)
 
 
 def _withdrawn(told: list[Command]) -> set[str]:
