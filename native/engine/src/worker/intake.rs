@@ -60,7 +60,8 @@ impl Worker {
         kind | self.serial << 32 | u64::from(number)
     }
 
-    /// Deals with what a ring has received. Each slot is counted before it is judged: a panic costs no more than one.
+    /// Deals with what a ring has received, and has it receive again where it has stopped. Each slot is counted before it
+    /// is judged: a panic costs no more than one.
     pub(super) fn read_ring(&mut self) {
         while self.judged < self.sources.len() {
             let slot = self.judged;
@@ -74,6 +75,9 @@ impl Worker {
                 self.judge_peer(token as u32, slot);
             }
         }
+        (0..self.tokens.len()).for_each(|index| self.watch_again(self.tokens[index]));
+        // A panic from here on must not watch them twice.
+        self.tokens.clear();
     }
 
     /// Has a ring receive from a socket again.

@@ -234,26 +234,35 @@ impl Worker {
             self.waiting.drain(..asked).for_each(|waiting| waiting.send(()).unwrap_or_default());
         }
         self.obey();
-        self.read_ring();
+        match self.intake.ring() {
+            Some(_) => self.read_ring(),
+            None => self.read_sockets(),
+        }
+        self.send();
+        self.hand_up();
+    }
+
+    /// Reads what epoll finds ready. Listeners go first, and what they had leaves at once: by as many calls as relay
+    /// sockets it leaves by, so that there is nothing to be gained from what those hold, and it need not wait for it.
+    fn read_sockets(&mut self) {
         // They stay where they are: after a panic all of them are read again.
         for index in 0..self.tokens.len() {
+            if self.tokens[index] & RELAY == 0 {
+                self.read_listener(self.tokens[index] as u32);
+                self.send();
+            }
+        }
+        for index in 0..self.tokens.len() {
             let token = self.tokens[index];
-            if token == BELL {
-                continue;
-            } else if self.intake.ring().is_some() {
-                self.watch_again(token);
-            } else if token & RELAY == 0 {
-                self.read_listener(token as u32);
-            } else {
+            if token & RELAY != 0 && token != BELL {
                 self.read_relay((token & !RELAY) as u32);
             }
         }
-        if self.intake.ring().is_some() {
-            // Watched once more already: a panic from here on must not do it twice.
-            self.tokens.clear();
-        }
+    }
+
+    /// Sends what is gathered, and empties the slots that it stands in.
+    fn send(&mut self) {
         self.flush();
         self.arena.clear();
-        self.hand_up();
     }
 }

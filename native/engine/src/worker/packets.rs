@@ -168,8 +168,7 @@ impl Worker {
     /// Sends what is gathered and empties the slots when fewer than `slots` are free.
     fn make_room(&mut self, slots: usize) {
         if SLOTS - self.arena.len() < slots {
-            self.flush();
-            self.arena.clear();
+            self.send();
         }
     }
 
