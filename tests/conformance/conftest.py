@@ -7,26 +7,20 @@ from typing import Any
 
 import pytest
 
-from fairlead.native import EngineChoice, EngineMissingError
-from tests.conformance.kit import IPV4, IPV6, WAYS, Rig
+from fairlead.native import EngineChoice
+from tests.conformance.kit import IPV4, IPV6, Rig, engine_or_skip
 from tests.skipping import skip_for_lack_of
-from turnd.dataplane.choice import make_engine
 from turnd.dataplane.contract import DataPlane, EngineSettings, Io
 
-#: Name, threads and way into the kernel. One that is not built into this installation skips its cases, and the skips
-#: are counted.
+#: Name, threads and way into the kernel. One that this installation or this machine lacks skips its cases, and the
+#: skips are counted.
 ENGINES = {
     "python": (EngineChoice.PYTHON, 1, Io.EPOLL),
     "native": (EngineChoice.NATIVE, 1, Io.EPOLL),
     "native-3": (EngineChoice.NATIVE, 3, Io.EPOLL),
-} | (
-    {
-        "native-io_uring": (EngineChoice.NATIVE, 1, Io.IO_URING),
-        "native-3-io_uring": (EngineChoice.NATIVE, 3, Io.IO_URING),
-    }
-    if Io.IO_URING in WAYS
-    else {}
-)
+    "native-io_uring": (EngineChoice.NATIVE, 1, Io.IO_URING),
+    "native-3-io_uring": (EngineChoice.NATIVE, 3, Io.IO_URING),
+}
 
 MakeEngine = Callable[..., DataPlane]
 
@@ -38,10 +32,7 @@ def make(request: pytest.FixtureRequest) -> Iterator[MakeEngine]:
 
         def make(**settings: Any) -> DataPlane:
             choice, threads, io = ENGINES[request.param]
-            try:
-                engine = make_engine(choice, EngineSettings(threads=threads, io=io, **settings))
-            except EngineMissingError as missing:
-                skip_for_lack_of(f"the engine {request.param}", enable=missing.remedy)
+            engine = engine_or_skip(choice, EngineSettings(threads=threads, io=io, **settings))
             stack.callback(engine.close)
             return engine
 

@@ -17,6 +17,7 @@ from fairlead.reasons import Reason
 from fairlead.stun.attributes import DATA, XOR_PEER_ADDRESS, Attribute
 from fairlead.stun.header import Class, DecodeError, Method
 from fairlead.stun.message import decode, encode, new_mask
+from tests.skipping import skip_for_lack_of
 from turnd.dataplane.choice import make_engine
 from turnd.dataplane.contract import (
     DataPlane,
@@ -45,18 +46,20 @@ _MASK = new_mask(b"transaction!")
 IPV4, IPV6 = "127.0.0.1", "::1"
 
 
-def _ways() -> tuple[Io, ...]:
-    try:
-        make_engine(EngineChoice.NATIVE, EngineSettings(io=Io.IO_URING)).close()
-    except (EngineMissingError, IoRefusedError):
-        return (Io.EPOLL,)
-    return (Io.EPOLL, Io.IO_URING)
-
-
-#: How the native engine can get packets in and out of the kernel here: no profile that refuses io_uring is a lack.
-WAYS = _ways()
+#: How the native engine can get packets in and out of the kernel.
+WAYS = (Io.EPOLL, Io.IO_URING)
 #: The longest datagram over each.
 LONGEST = {IPV4: 65507, IPV6: 65527}
+
+
+def engine_or_skip(choice: EngineChoice, settings: EngineSettings) -> DataPlane:
+    """Makes an engine; skips the running test where this installation or this machine has none of that kind."""
+    try:
+        return make_engine(choice, settings)
+    except EngineMissingError as missing:
+        skip_for_lack_of(f"the engine {choice}", enable=missing.remedy)
+    except IoRefusedError as refused:
+        skip_for_lack_of("io_uring", enable=refused.remedy)
 
 
 def channel_data(data: bytes, number: int = NUMBER, length: int | None = None) -> bytes:

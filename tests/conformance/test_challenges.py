@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fairlead.clock import Now
 from fairlead.datagram import Datagram
 from fairlead.native import EngineChoice, EngineMissingError
+from fairlead.reasons import Reason
 from fairlead.stun import attributes as stun
 from fairlead.stun.header import Class, Method
 from fairlead.stun.integrity import SHA1
@@ -150,6 +151,25 @@ def test_a_made_up_nonce_earns_no_more_than_none(make_rig: MakeRig) -> None:
     assert not gate.ask(client, request(Method.ALLOCATE, (stun.NONCE, "made up"), signed=True))
     withheld = rig.engine.counters().strangers_withheld + gate.front.state.counters.challenges_suppressed
     assert withheld == gate.alone.state.counters.challenges_suppressed == 1
+
+
+@pytest.mark.parametrize("allocated", [False, True], ids=["a stranger", "who has a relay socket"])
+def test_what_nobody_answers_costs_a_stranger_as_much(make_rig: MakeRig, allocated: bool) -> None:
+    """Else it would fill the line in which those wait who bring an old nonce. Bindings have a limit of their own."""
+    rig = make_rig()
+    client = rig.client()
+    Gate(rig, challenges=FEW)
+    if allocated:
+        rig.relay(client.five_tuple)
+    broken = request(Method.ALLOCATE, raw(stun.FINGERPRINT, bytes(4)))
+    handed_up = 0
+    for message in [broken, request(Method.BINDING, (stun.SOFTWARE, "any"))] * 5:
+        client.say(message)
+        settle(rig.engine)
+        handed_up += len(rig.engine.turn())
+    limited = rig.all_dropped().get(Reason.RATE_LIMITED, 0)
+    assert (handed_up, limited) == ((8, 2) if rig.engine.name == "native" and not allocated else (10, 0))
+    assert not rig.engine.counters().strangers_withheld
 
 
 def test_what_it_is_told_anew_counts(rig: Rig) -> None:

@@ -11,16 +11,14 @@ from typing import Any
 import pytest
 
 from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
-from fairlead.native import EngineChoice, EngineMissingError
+from fairlead.native import EngineChoice
 from fairlead.reasons import Reason
 from fairlead.stun.attributes import DATA, XOR_PEER_ADDRESS
 from fairlead.stun.header import DecodeError
 from fairlead.stun.message import decode
 from fuzz.corpora import corpus_of, read
-from tests.conformance.kit import WAYS, End, Rig, settle
+from tests.conformance.kit import WAYS, End, Rig, engine_or_skip, settle
 from tests.loopback import require_ipv6
-from tests.skipping import skip_for_lack_of
-from turnd.dataplane.choice import make_engine
 from turnd.dataplane.contract import EngineSettings, Io
 from turnd.routes import Channel, Permission, Ports, RelayId
 
@@ -52,7 +50,7 @@ class World:
     """One engine in the world of the target."""
 
     def __init__(self, choice: EngineChoice, io: Io, stack: ExitStack) -> None:
-        self._engine = stack.enter_context(closing(make_engine(choice, EngineSettings(io=io))))
+        self._engine = stack.enter_context(closing(engine_or_skip(choice, EngineSettings(io=io))))
         self._rig = rig = Rig(self._engine, HOST, stack)
         server = rig.listener
         self._udp = [stack.enter_context(closing(End(rig, "127.83.0.8", 20010 + who))) for who in (OVER_UDP, STRANGER)]
@@ -124,10 +122,7 @@ def test_the_engines_do_the_same_with_the_corpus(io: Io) -> None:
     inputs = [each for each in read(corpus_of("classify")) if each and each[0] % SPEAKERS < 3]
     assert len(inputs) > 50
     ours = outcomes(EngineChoice.PYTHON, Io.EPOLL, inputs)
-    try:
-        theirs = outcomes(EngineChoice.NATIVE, io, inputs)
-    except EngineMissingError as missing:
-        skip_for_lack_of("the engine native", enable=missing.remedy)
+    theirs = outcomes(EngineChoice.NATIVE, io, inputs)
     for each, one, other in zip(inputs, ours, theirs, strict=True):
         assert one == other, each.hex()
     assert {len(up) for up, _, _ in ours} == {0, 1}

@@ -9,13 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairlead.datagram import Datagram
-from fairlead.native import EngineChoice, EngineMissingError
+from fairlead.native import EngineChoice
 from fairlead.reasons import Reason
 from fairlead.stun.header import DecodeError
 from fairlead.stun.message import decode
-from tests.conformance.kit import IPV4, NUMBER, WAYS, End, Relay, Rig, channel_data, plain_send, settle
-from tests.skipping import skip_for_lack_of
-from turnd.dataplane.choice import make_engine
+from tests.conformance.kit import IPV4, NUMBER, WAYS, End, Relay, Rig, channel_data, engine_or_skip, plain_send, settle
 from turnd.dataplane.contract import DataPlane, EngineSettings, Io
 from turnd.routes import Channel, Permission, Ports
 
@@ -154,10 +152,7 @@ def test_the_engines_do_the_same(io: Io, course: list[tuple[Any, ...]]) -> None:
     plays = []
     with ExitStack() as stack:
         for choice, way in ((EngineChoice.PYTHON, Io.EPOLL), (EngineChoice.NATIVE, io)):
-            try:
-                engine = make_engine(choice, EngineSettings(io=way))
-            except EngineMissingError as missing:
-                skip_for_lack_of(f"the engine {choice}", enable=missing.remedy)
+            engine = engine_or_skip(choice, EngineSettings(io=way))
             play = Play(stack.enter_context(closing(engine)), stack)
             for action in course:
                 play.run(action)

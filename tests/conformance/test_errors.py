@@ -1,5 +1,7 @@
 """What goes wrong outside ends nothing: ICMP errors, unreachable hosts, paths that are too narrow."""
 
+import resource
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -7,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
+from fairlead.native import EngineChoice
 from fairlead.reasons import Reason
 from tests.conformance.conftest import ENGINES
-from tests.conformance.kit import IPV4, IPV6, NUMBER, Rig, channel_data, plain_send
-from tests.skipping import skip_for_lack_of
+from tests.conformance.kit import IPV4, IPV6, NUMBER, Rig, channel_data, engine_or_skip, plain_send
+from tests.skipping import Lacking, skip_for_lack_of
+from turnd.dataplane.contract import EngineSettings, Io
 
 #: The kernel knows no way there: not from a loopback address, and not to IPv4 from a socket of IPv6 alone.
 ELSEWHERE = {IPV4: "192.0.2.1", IPV6: "::ffff:192.0.2.1"}
@@ -78,6 +82,8 @@ def test_data_of_a_stream_that_no_datagram_can_hold_is_counted_and_no_matter(rig
 @pytest.mark.parametrize("host", [IPV4, IPV6])
 def test_a_path_that_is_too_narrow(engine: str, host: str) -> None:
     """In a network of its own whose loopback has an MTU of 1280: fragmented, or dropped where that is asked for."""
+    choice, threads, io = ENGINES[engine]
+    engine_or_skip(choice, EngineSettings(threads=threads, io=io)).close()
     script = Path(__file__).with_name("narrow_path.py")
     run = subprocess.run(
         ["unshare", "--map-root-user", "--net", sys.executable, "-m", f"tests.conformance.{script.stem}", engine, host],
@@ -89,3 +95,17 @@ def test_a_path_that_is_too_narrow(engine: str, host: str) -> None:
     if "unshare" in run.stderr:
         skip_for_lack_of(f"a network namespace ({run.stderr.strip()})", enable="run the tests as root")
     assert run.returncode == 0, run.stderr
+
+
+def test_a_machine_that_refuses_io_uring_is_told_of_by_a_skip() -> None:
+    """Cases that were not collected would be missed by nobody."""
+    engine_or_skip(EngineChoice.NATIVE, EngineSettings()).close()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as highest:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest.fileno(), before[1]))
+    try:
+        with pytest.raises(Lacking, match="io_uring") as skip:
+            engine_or_skip(EngineChoice.NATIVE, EngineSettings(io=Io.IO_URING))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert "kernel.io_uring_disabled=0" in skip.value.enable

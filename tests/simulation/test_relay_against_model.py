@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fairlead.datagram import Address, Family
-from fairlead.native import EngineChoice, EngineMissingError
+from fairlead.native import EngineChoice
 from fairlead.stun.attributes import (
     CHANNEL_NUMBER,
     DATA,
@@ -30,11 +30,10 @@ from fairlead.stun.attributes import (
     XOR_PEER_ADDRESS,
 )
 from fairlead.stun.header import Class, Method
-from tests.conformance.kit import WAYS
+from tests.conformance.kit import engine_or_skip
 from tests.simulation.model import AskedAllocate, AskedChannel, AskedPermission, AskedRefresh, Person
 from tests.simulation.relayed_world import bound_socket
 from tests.simulation.stage import PEOPLE, PORTS, TRANSPORTS, Stage
-from tests.skipping import skip_for_lack_of
 from tests.turnd.kit import UDP, Row
 from turnd.dataplane.choice import make_engine
 from turnd.dataplane.contract import EngineSettings, Io
@@ -229,15 +228,17 @@ class NativeRelayAgainstModel(RelayAgainstModel):
 
 
 class RingRelayAgainstModel(RelayAgainstModel):
-    engine, io = EngineChoice.NATIVE, WAYS[-1]
+    engine, io = EngineChoice.NATIVE, Io.IO_URING
 
 
 @pytest.fixture
 def native_engine() -> None:
-    try:
-        make_engine(EngineChoice.NATIVE, EngineSettings()).close()
-    except EngineMissingError as missing:
-        skip_for_lack_of("the native engine", enable=missing.remedy)
+    engine_or_skip(EngineChoice.NATIVE, EngineSettings()).close()
+
+
+@pytest.fixture
+def native_engine_with_rings() -> None:
+    engine_or_skip(EngineChoice.NATIVE, EngineSettings(io=Io.IO_URING)).close()
 
 
 _SETTINGS = settings(
@@ -246,5 +247,5 @@ _SETTINGS = settings(
 TestRelayAgainstModel = RelayAgainstModel.TestCase
 TestNativeRelayAgainstModel = pytest.mark.usefixtures("native_engine")(NativeRelayAgainstModel.TestCase)
 TestRelayAgainstModel.settings = TestNativeRelayAgainstModel.settings = _SETTINGS
-TestRingRelayAgainstModel = pytest.mark.usefixtures("native_engine")(RingRelayAgainstModel.TestCase)
+TestRingRelayAgainstModel = pytest.mark.usefixtures("native_engine_with_rings")(RingRelayAgainstModel.TestCase)
 TestRingRelayAgainstModel.settings = settings(_SETTINGS, max_examples=_SETTINGS.max_examples // 4)

@@ -12,17 +12,15 @@ from fairlead.config import SettingError
 from fairlead.daemon import Context, SystemClock
 from fairlead.datagram import Address, Transport
 from fairlead.metrics import Metrics
-from fairlead.native import EngineChoice, EngineMissingError
+from fairlead.native import EngineChoice
 from fairlead.reasons import Reason
 from fairlead.stun.attributes import LIFETIME, REALM, REQUESTED_TRANSPORT
 from fairlead.stun.header import Method
-from tests.conformance.kit import WAYS
-from tests.skipping import skip_for_lack_of
+from tests.conformance.kit import WAYS, engine_or_skip
 from tests.turnd.conftest import Settle, Sockets, Start
 from tests.turnd.kit import UDP
 from tests.turnd.wire import WAIT, WireClient, receive
 from turnd.daemon import Turnd
-from turnd.dataplane.choice import make_engine
 from turnd.dataplane.contract import EngineSettings, Io
 
 CHANNEL = 0x4001
@@ -41,10 +39,7 @@ async def relays(client: WireClient, peer_address: Address, peer: Any) -> bool:
 
 
 def _require_native() -> None:
-    try:
-        make_engine(EngineChoice.NATIVE, EngineSettings()).close()
-    except EngineMissingError as missing:
-        skip_for_lack_of("the native engine", enable=missing.remedy)
+    engine_or_skip(EngineChoice.NATIVE, EngineSettings()).close()
 
 
 async def test_a_call_goes_through(settle: Settle, start: Start, sockets: Sockets) -> None:
@@ -83,8 +78,8 @@ async def test_an_io_that_an_engine_does_not_have_is_refused(settle: Settle, sta
 
 @pytest.mark.parametrize("io", WAYS)
 async def test_how_packets_get_in_and_out_is_said(settle: Settle, start: Start, io: Io) -> None:
-    choice = "python" if len(WAYS) == 1 else "native"
-    daemon = await start(settle(engine=choice, io=io.value))
+    engine_or_skip(EngineChoice.NATIVE, EngineSettings(io=io)).close()
+    daemon = await start(settle(engine="native", io=io.value))
     assert daemon.about()["io"] == io
 
 

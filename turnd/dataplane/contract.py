@@ -41,8 +41,8 @@ What is not forwarded is dropped and counted, under the first of these that fits
   PORT_ZERO           the port of the peer, or of a client whose message would be handed up, is 0
   BANDWIDTH           the relay socket has used up the bytes that limit() gives it
   USER_BANDWIDTH      its user has used up the bytes that limit() gives all relay sockets of that name
-  RATE_LIMITED        a Binding request of a source that has sent too many; what would be answered with a challenge, if
-                      the source has had too many of them
+  RATE_LIMITED        a Binding request of a source that has sent too many; what would be answered with a challenge, and
+                      all else for the core of a client without a relay socket, if the source has had too many of them
   PEER_NOT_ALLOCATED  the permission says Ports.OWN_RELAYED, and no open relay socket has the peer's address: judged
                       for each packet, in both directions
   SEND_BUFFER         the kernel has no room; or too much is waiting for turn() to hand it up

@@ -135,8 +135,8 @@ impl Engine {
         socket.bind(&address.into())?;
         let address = if address.port() == 0 { local_address(&socket)? } else { address };
         let socket = Arc::new(socket);
-        let place = self.threads[0].reserve(&socket)?;
-        self.threads[0].read_relay(relay, &place, address, Tally::default());
+        let mut place = self.threads[0].reserve(&socket)?;
+        self.threads[0].read_relay(relay, &mut place, address, Tally::default());
         let row = Relay { thread: 0, place, socket, address, client: None, limits: None, until: NEVER };
         self.relays.insert(relay, row);
         self.tell_all(|| Command::Live(address));
@@ -172,14 +172,14 @@ impl Engine {
         };
         let tally = self.threads[from].leave_relay(relay, &row.place);
         (row.thread, row.place) = (to, place);
-        let (row, new) = (&self.relays[&relay], &self.threads[to]);
-        new.read_relay(relay, &row.place, row.address, tally);
+        let new = &self.threads[to];
+        new.read_relay(relay, &mut row.place, row.address, tally);
         new.tell(Command::Limit(relay, row.limits.clone()));
         new.tell(Command::SetDeadline(relay, row.until));
         let mine = permissions.into_iter().filter(|(row, _)| row.relay == relay);
-        mine.for_each(|(row, until)| new.tell(Command::Permit(row, until)));
+        mine.for_each(|(route, until)| new.tell_route(&row.place, Command::Permit(route, until)));
         let mine = channels.into_iter().filter(|(row, _)| row.relay == relay);
-        mine.for_each(|(row, until)| new.tell(Command::Bind(row, until)));
+        mine.for_each(|(route, until)| new.tell_route(&row.place, Command::Bind(route, until)));
         self.threads[from].tell(Command::Live(row.address));
         Ok(())
     }
@@ -238,7 +238,7 @@ impl Engine {
 
     /// Sets a permission until a moment.
     pub fn permit(&self, permission: Permission, until: Moment) -> Result<(), Mistake> {
-        self.tell(permission.relay, Command::Permit(permission, until))
+        self.tell_route(permission.relay, Command::Permit(permission, until))
     }
 
     /// Clears a permission; of a relay socket that is not open, nothing.
@@ -248,7 +248,7 @@ impl Engine {
 
     /// Sets a channel until a moment.
     pub fn bind(&self, channel: Channel, until: Moment) -> Result<(), Mistake> {
-        self.tell(channel.relay, Command::Bind(channel, until))
+        self.tell_route(channel.relay, Command::Bind(channel, until))
     }
 
     /// Clears a channel; of a relay socket that is not open, nothing.
@@ -326,6 +326,12 @@ impl Engine {
         self.threads[thread].order(Command::Panic);
     }
 
+    /// Makes a thread panic when it is about to open a relay socket.
+    #[cfg(feature = "panic-injection")]
+    pub fn panic_while_opening(&self, thread: usize) {
+        self.threads[thread].tell(Command::PanicWhileOpening);
+    }
+
     /// Ends the threads; every socket is closed then.
     pub fn close(&mut self) {
         self.threads.iter().for_each(|thread| thread.order(Command::Stop));
@@ -340,6 +346,12 @@ impl Engine {
 
     fn tell(&self, relay: RelayId, command: Command) -> Result<(), Mistake> {
         self.threads[self.relay(relay)?.thread].tell(command);
+        Ok(())
+    }
+
+    fn tell_route(&self, relay: RelayId, command: Command) -> Result<(), Mistake> {
+        let row = self.relay(relay)?;
+        self.threads[row.thread].tell_route(&row.place, command);
         Ok(())
     }
 

@@ -70,6 +70,9 @@ pub enum Command {
     /// Panics, for tests of what follows.
     #[cfg(feature = "panic-injection")]
     Panic,
+    /// Panics when the next relay socket is about to be opened.
+    #[cfg(feature = "panic-injection")]
+    PanicWhileOpening,
     /// End.
     Stop,
 }
@@ -88,9 +91,17 @@ const MOST_STRAYS: usize = 512;
 /// Commands that wait for the next packet; with more of them the thread is woken.
 const MOST_LEFT: usize = 256;
 
+/// Commands that have not been taken.
+#[derive(Default)]
+struct Pile {
+    commands: Vec<Command>,
+    /// how many have been
+    taken: u64,
+}
+
 /// Commands for one thread.
 pub struct Mailbox {
-    commands: Mutex<Vec<Command>>,
+    commands: Mutex<Pile>,
     strays: Mutex<Vec<Stray>>,
     /// whether there may be something in it
     is_full: AtomicBool,
@@ -113,21 +124,27 @@ impl Mailbox {
 
     /// Says something and wakes the thread.
     pub fn post(&self, command: Command) {
-        lock(&self.commands).push(command);
+        lock(&self.commands).commands.push(command);
         self.wake();
     }
 
     /// Says something that matters to packets alone, and lets the thread sleep: it looks into its mail before it judges
-    /// any.
-    pub fn leave(&self, command: Command) {
-        let mut commands = lock(&self.commands);
-        commands.push(command);
-        let is_much = commands.len() >= MOST_LEFT;
-        drop(commands);
+    /// any. Returns its number, for has_taken().
+    pub fn leave(&self, command: Command) -> u64 {
+        let mut pile = lock(&self.commands);
+        pile.commands.push(command);
+        let (count, taken) = (pile.commands.len(), pile.taken);
+        drop(pile);
         self.is_full.store(true, Release);
-        if is_much {
+        if count >= MOST_LEFT {
             self.wake();
         }
+        taken + count as u64
+    }
+
+    /// Whether the thread has taken a command, and everything before it: it looks at nothing else before it is done.
+    pub fn has_taken(&self, number: u64) -> bool {
+        lock(&self.commands).taken >= number
     }
 
     /// Gives the thread a packet that is its; false when too many wait for it.
@@ -168,7 +185,9 @@ impl Mailbox {
             self.is_rung.store(false, Release);
             // Packets first: what was said before one of them was handed over is then among the commands.
             strays.extend(lock(&self.strays).drain(..));
-            commands.extend(lock(&self.commands).drain(..));
+            let mut pile = lock(&self.commands);
+            pile.taken += pile.commands.len() as u64;
+            commands.extend(pile.commands.drain(..));
         }
     }
 }
@@ -210,7 +229,8 @@ mod tests {
         }
         mailbox.take(&mut commands, &mut strays);
         assert_eq!(commands.drain(..).len(), MOST_LEFT - 1);
-        (0..MOST_LEFT).for_each(|_| mailbox.leave(Command::Stop));
+        assert!(mailbox.has_taken(MOST_LEFT as u64 - 1) && !mailbox.has_taken(MOST_LEFT as u64));
+        (0..MOST_LEFT).for_each(|_| _ = mailbox.leave(Command::Stop));
         assert!(is_rung());
         mailbox.silence();
         mailbox.take(&mut commands, &mut strays);

@@ -31,6 +31,8 @@ pub struct Thread {
 pub struct Place {
     number: u32,
     socket: Arc<Socket>,
+    /// the number of the command to read it
+    opening: u64,
 }
 
 impl Place {
@@ -55,6 +57,16 @@ impl Thread {
     /// Says something that is heard before the next packet is judged.
     pub fn tell(&self, command: Command) {
         self.mailbox.leave(command);
+    }
+
+    /// Says what may pass a relay socket. A ring receives from it when its thread has woken since, which what peers send
+    /// does not do for it.
+    pub fn tell_route(&self, place: &Place, command: Command) {
+        if self.epoll.is_some() || self.mailbox.has_taken(place.opening) {
+            self.tell(command);
+        } else {
+            self.order(command);
+        }
     }
 
     /// Says something that is done at once.
@@ -100,7 +112,7 @@ impl Thread {
             self.places += 1;
             self.places - 1
         });
-        let place = Place { number, socket: Arc::clone(socket) };
+        let place = Place { number, socket: Arc::clone(socket), opening: 0 };
         match self.epoll.as_ref().map(|epoll| epoll.reserve(socket.as_raw_fd(), place.token())) {
             None | Some(Ok(())) => Ok(place),
             Some(Err(error)) => {
@@ -110,16 +122,13 @@ impl Thread {
         }
     }
 
-    /// Has it read a relay socket, of which `tally` has passed already.
-    pub fn read_relay(&self, relay: RelayId, place: &Place, address: SocketAddr, tally: Tally) {
+    /// Has it read a relay socket, of which `tally` has passed already. Nothing may pass yet, so that it may sleep.
+    pub fn read_relay(&self, relay: RelayId, place: &mut Place, address: SocketAddr, tally: Tally) {
         let socket = Arc::clone(&place.socket);
         let open = Command::OpenRelay { relay, place: place.number, socket, address, tally };
-        match &self.epoll {
-            Some(epoll) => {
-                self.tell(open);
-                epoll.watch_arrivals(place.socket.as_raw_fd(), place.token());
-            }
-            None => self.order(open),
+        place.opening = self.mailbox.leave(open);
+        if let Some(epoll) = &self.epoll {
+            epoll.watch_arrivals(place.socket.as_raw_fd(), place.token());
         }
     }
 

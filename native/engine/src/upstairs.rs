@@ -16,6 +16,8 @@ use crate::sys::Bell;
 pub enum Line {
     /// clients with a relay socket, and all that nobody has judged
     Known,
+    /// bytes for streams, which peers send in any number
+    Stream,
     /// those that can be reached at the address that they write from
     Introduced,
     /// the rest
@@ -41,7 +43,7 @@ impl Up {
     fn line(&self) -> Line {
         match self {
             Up::Datagram { line, .. } => *line,
-            Up::Stream { .. } => Line::Known,
+            Up::Stream { .. } => Line::Stream,
         }
     }
 }
@@ -56,8 +58,9 @@ pub struct Fault {
 }
 
 /// Items and bytes that wait in each line; the rest is dropped.
-const ROOM: [(usize, usize); 3] = [(8192, 8 << 20), (1024, 1 << 20), (256, 1 << 18)];
+const ROOM: [(usize, usize); 4] = [(8192, 8 << 20), (8192, 8 << 20), (1024, 1 << 20), (256, 1 << 18)];
 /// The part of what is taken at once that others than the known may have: one in so many.
+const STREAMS_SHARE: usize = 2;
 const INTRODUCED_SHARE: usize = 4;
 const STRANGERS_SHARE: usize = 16;
 /// Faults that wait; they are counted elsewhere.
@@ -98,7 +101,7 @@ impl Queue {
 
 #[derive(Default)]
 struct Waiting {
-    lines: [Queue; 3],
+    lines: [Queue; 4],
     faults: Vec<Fault>,
     is_rung: bool,
 }
@@ -154,14 +157,16 @@ impl Upstairs {
     /// Takes at most `most`, and not many bytes, of each line its share; the bell stays readable while there is more.
     pub fn take(&self, most: usize) -> Vec<Up> {
         let mut guard = lock(&self.waiting);
-        let Waiting { lines: [known, introduced, strangers], faults, is_rung } = &mut *guard;
+        let Waiting { lines: [known, streams, introduced, strangers], faults, is_rung } = &mut *guard;
         let few = strangers.items.len().min(most.div_ceil(STRANGERS_SHARE));
         let some = introduced.items.len().min(most.div_ceil(INTRODUCED_SHARE));
+        let rest = most.saturating_sub(some + few);
         let mut taken = Vec::new();
-        known.take(most.saturating_sub(some + few), &mut taken);
+        known.take(rest - streams.items.len().min(rest / STREAMS_SHARE), &mut taken);
+        streams.take(rest - taken.len(), &mut taken);
         introduced.take(some, &mut taken);
         strangers.take(few, &mut taken);
-        if [known, introduced, strangers].iter().all(|line| line.items.is_empty()) && faults.is_empty() {
+        if [known, streams, introduced, strangers].iter().all(|line| line.items.is_empty()) && faults.is_empty() {
             *is_rung = false;
             self.bell.silence();
         }
@@ -184,6 +189,9 @@ mod tests {
     use super::*;
 
     fn item(line: Line) -> Up {
+        if line == Line::Stream {
+            return Up::Stream { listener: 1, path: 0, data: Box::new([7; 100]) };
+        }
         let host = SocketAddr::from(([127, 0, 0, 1], 9));
         let five_tuple = FiveTuple { transport: Transport::Udp, client: host, server: host };
         Up::Datagram { listener: 1, path: 0, five_tuple, line, data: Box::new([7; 100]) }
@@ -193,9 +201,10 @@ mod tests {
         upstairs.hand_up(&mut (0..count).map(|_| item(line)).collect())
     }
 
-    fn lines(taken: &[Up]) -> [usize; 3] {
+    fn lines(taken: &[Up]) -> [usize; 4] {
         assert!(taken.is_sorted_by_key(|up| up.line() as usize), "who is known goes first");
-        [Line::Known, Line::Introduced, Line::Stranger].map(|line| taken.iter().filter(|up| up.line() == line).count())
+        [Line::Known, Line::Stream, Line::Introduced, Line::Stranger]
+            .map(|line| taken.iter().filter(|up| up.line() == line).count())
     }
 
     #[test]
@@ -205,9 +214,20 @@ mod tests {
         assert_eq!(hand_up(&upstairs, Line::Introduced, 100_000), 100_000 - 1024);
         assert_eq!(hand_up(&upstairs, Line::Known, 100_000), 100_000 - 8192);
         for _ in 0..8 {
-            assert_eq!(lines(&upstairs.take(512)), [352, 128, 32]);
+            assert_eq!(lines(&upstairs.take(512)), [352, 0, 128, 32]);
         }
-        assert_eq!(lines(&upstairs.take(512)), [512, 0, 0]);
+        assert_eq!(lines(&upstairs.take(512)), [512, 0, 0, 0]);
+    }
+
+    #[test]
+    fn requests_do_not_wait_behind_data_nor_data_behind_requests() {
+        let upstairs = Upstairs::new().unwrap();
+        hand_up(&upstairs, Line::Stream, 100_000);
+        assert_eq!(hand_up(&upstairs, Line::Known, 300), 0);
+        assert_eq!(lines(&upstairs.take(512)), [256, 256, 0, 0]);
+        assert_eq!(lines(&upstairs.take(512)), [44, 468, 0, 0]);
+        hand_up(&upstairs, Line::Known, 100_000);
+        assert_eq!(lines(&upstairs.take(512)), [256, 256, 0, 0]);
     }
 
     #[test]
@@ -215,10 +235,10 @@ mod tests {
         let upstairs = Upstairs::new().unwrap();
         hand_up(&upstairs, Line::Known, 1000);
         hand_up(&upstairs, Line::Stranger, 5);
-        assert_eq!(lines(&upstairs.take(512)), [507, 0, 5]);
-        assert_eq!(lines(&upstairs.take(512)), [493, 0, 0]);
+        assert_eq!(lines(&upstairs.take(512)), [507, 0, 0, 5]);
+        assert_eq!(lines(&upstairs.take(512)), [493, 0, 0, 0]);
         assert!(upstairs.take(512).is_empty());
         hand_up(&upstairs, Line::Introduced, 1);
-        assert_eq!(lines(&upstairs.take(1)), [0, 1, 0]);
+        assert_eq!(lines(&upstairs.take(1)), [0, 0, 1, 0]);
     }
 }

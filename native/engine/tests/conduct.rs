@@ -104,6 +104,22 @@ fn what_was_said_behind_a_panic_is_carried_out() {
     });
 }
 
+#[cfg(feature = "panic-injection")]
+#[test]
+fn a_relay_socket_that_could_not_be_opened_gives_its_port_back() {
+    both(|by_ring| {
+        let mut call = Call::new(by_ring);
+        let opened = UdpSocket::bind(loopback()).unwrap().local_addr().unwrap();
+        call.engine.panic_while_opening(0);
+        call.engine.open_relay(8, opened).unwrap().unwrap();
+        call.engine.sync();
+        assert_eq!(call.engine.totals().panics, 1);
+        assert!(call.is_whole());
+        call.engine.close_relay(8);
+        UdpSocket::bind(opened).unwrap();
+    });
+}
+
 #[test]
 fn a_flood_of_junk_beside_a_call_is_dropped_and_the_call_is_whole() {
     both(|by_ring| {

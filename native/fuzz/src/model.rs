@@ -43,8 +43,8 @@ pub struct HandedUp {
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub departures: BTreeMap<(Door, SocketAddr, Option<IpAddr>), Vec<Frame>>,
-    /// of clients that are known and of streams; of those that bring their nonce; of strangers
-    pub up: [Vec<HandedUp>; 3],
+    /// of clients that are known; for streams; of those that bring their nonce; of strangers
+    pub up: [Vec<HandedUp>; 4],
     pub dropped: BTreeMap<u8, (Reason, u64)>,
 }
 
@@ -194,9 +194,9 @@ impl Model {
                 return self.leaves(Door::Listener(client.listener), source, our_address(client), challenge, 0);
             }
             _ if self.relays.values().any(owns) => 0,
-            Asked::Signed(true) => 1,
-            _ if self.outcome.up[2].len() == MOST_STRANGERS => return self.drop(Reason::SendBuffer),
-            _ => 2,
+            Asked::Signed(true) => 2,
+            _ if self.outcome.up[3].len() == MOST_STRANGERS => return self.drop(Reason::SendBuffer),
+            _ => 3,
         };
         let (listener, five_tuple) = (client.listener, client.five_tuple);
         self.outcome.up[line].push(HandedUp { listener, five_tuple, data: Frame::Plain(message.to_vec()) });
@@ -245,7 +245,7 @@ impl Model {
         let Some((length, frame)) = framed else { return self.drop(Reason::TooLarge) };
         if is_stream {
             let (listener, five_tuple) = (client.listener, client.five_tuple);
-            self.outcome.up[0].push(HandedUp { listener, five_tuple, data: frame });
+            self.outcome.up[1].push(HandedUp { listener, five_tuple, data: frame });
         } else if !self.listeners.contains(&client.listener) {
             self.drop(Reason::Unreachable);
         } else {

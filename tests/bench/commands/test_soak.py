@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from fairlead.native import EngineChoice, EngineMissingError, is_native
+from fairlead.native import EngineChoice
 from tests.architecture.house import ROOT
-from tests.conformance.kit import WAYS
-from tests.skipping import skip_for_lack_of
+from tests.conformance.kit import WAYS, engine_or_skip
+from turnd.dataplane.contract import EngineSettings, Io
 
 pytestmark = [pytest.mark.requires("gcc"), pytest.mark.requires("ip")]
 
@@ -28,23 +28,13 @@ def soak(folder: Path, engine: str, *words: str) -> tuple[int, dict[str, Any]]:
     return run.returncode, json.loads(file.read_text())
 
 
-@pytest.fixture
-def engine(request: pytest.FixtureRequest) -> str:
-    name = str(request.param)
-    try:
-        is_native(EngineChoice(name))
-    except EngineMissingError as missing:
-        skip_for_lack_of(f"the engine {name}", enable=missing.remedy)
-    return name
-
-
 @pytest.mark.parametrize(
     ("engine", "threads", "io"),
     [("python", "0", "auto"), ("native", "1", "epoll"), *(("native", "2", io.value) for io in WAYS)],
-    indirect=["engine"],
 )
 def test_nothing_goes_astray(tmp_path: Path, engine: str, threads: str, io: str) -> None:
     """With two threads the kernel chooses which one hears a client."""
+    engine_or_skip(EngineChoice(engine), EngineSettings(io=Io(io))).close()
     status, report = soak(tmp_path, engine, "--packets", "2e5", "--threads", threads, "--io", io)
     assert status == 0, report
     assert (report["findings"], report["deaf"], report["troubles"]) == (0, 0, {})

@@ -34,17 +34,18 @@ impl Worker {
     pub(super) fn carry_out(&mut self, command: Command) {
         match command {
             Command::OpenListener { listener, socket, address, wildcard } => {
-                receive_trains(socket.as_raw_fd());
-                let token = self.token(0, listener);
-                self.intake.watch(socket.as_raw_fd(), token);
+                let (token, descriptor) = (self.token(0, listener), socket.as_raw_fd());
+                receive_trains(descriptor);
                 self.listeners.insert(listener, Listener { socket: socket.into(), address, wildcard, token });
+                self.intake.watch(descriptor, token);
             }
             Command::CloseListener(listener) => self.close_listener(listener),
             Command::OpenRelay { relay, place, socket, address, tally } => {
-                let token = self.token(RELAY, place);
-                self.intake.watch(socket.as_raw_fd(), token);
+                let (token, descriptor) = (self.token(RELAY, place), socket.as_raw_fd());
                 let socket = socket.into();
                 self.open_relay(place, RelaySocket { id: relay, token, socket, address, tally, limits: None });
+                // Last of all: what a panic keeps from being known could never be called off.
+                self.intake.watch(descriptor, token);
             }
             Command::CloseRelay(relay, answer) => reply(&answer, self.close_relay(relay)),
             Command::SendFromRelay { relay, peer, data, dont_fragment, answer } => {
@@ -73,6 +74,8 @@ impl Worker {
             Command::Settle(answer) => self.waiting.push(answer),
             #[cfg(feature = "panic-injection")]
             Command::Panic => panic!("asked for"),
+            #[cfg(feature = "panic-injection")]
+            Command::PanicWhileOpening => self.panics_while_opening = true,
             Command::Stop => self.is_stopping = true,
             other => self.change_routes(other),
         }
@@ -118,6 +121,8 @@ impl Worker {
     }
 
     fn open_relay(&mut self, place: u32, opened: RelaySocket) {
+        #[cfg(feature = "panic-injection")]
+        assert!(!std::mem::take(&mut self.panics_while_opening), "asked for");
         receive_trains(opened.socket.as_raw_fd());
         self.table.open(u64::from(place), opened.address);
         self.table.live(opened.address);

@@ -120,6 +120,8 @@ pub struct Worker {
     /// who wants to know when nothing is left to do
     waiting: Vec<Sender<()>>,
     is_stopping: bool,
+    #[cfg(feature = "panic-injection")]
+    panics_while_opening: bool,
 }
 
 /// The books of a batch: totals of the thread, and of each relay socket.
@@ -182,6 +184,8 @@ impl Worker {
             transaction: seed,
             waiting: Vec::new(),
             is_stopping: false,
+            #[cfg(feature = "panic-injection")]
+            panics_while_opening: false,
         })
     }
 

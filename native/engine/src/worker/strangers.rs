@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use routes::{Asked, Challenger, FiveTuple, Rate, Reason};
+use routes::{Asked, Challenger, FiveTuple, Rate, Reason, is_binding};
 
 use super::Worker;
 use crate::limits::Sources;
@@ -50,9 +50,17 @@ impl Worker {
         let (now, wall) = (self.shared.now(Instant::now()), (self.shared.wall)());
         let asked = challenges.challenger.judge(message, client, wall);
         let is_known = self.table.knows(&five_tuple) || self.elsewhere.has(&five_tuple);
-        let is_to_be_challenged = matches!(asked, Asked::Unsigned { .. }) || asked == Asked::Stranger && !is_known;
-        if is_to_be_challenged && !challenges.grants(&self.shared.sources, &five_tuple, now) {
-            self.shared.books.withheld(asked == Asked::Stranger);
+        // Whatever else a stranger says costs as much as a challenge; Bindings have a limit of their own.
+        let costs = match asked {
+            Asked::Unsigned { .. } => true,
+            Asked::Stranger => !is_known,
+            Asked::Other => !is_known && !is_binding(message),
+            Asked::Introduced => false,
+        };
+        if costs && !challenges.grants(&self.shared.sources, &five_tuple, now) {
+            if asked != Asked::Other {
+                self.shared.books.withheld(asked == Asked::Stranger);
+            }
             self.shared.books.dropped(Reason::RateLimited);
             return None;
         }
