@@ -7,6 +7,7 @@ import msgspec
 from signal_api.clients import Client
 from signal_api.engine.contract import Engine
 from signal_api.node.hub import Hub
+from signal_api.protocol.authorization import Grants
 from signal_api.protocol.effects import Announce, ClosedReason, Deliver, Effect, End, Expel, LeaveReason, Revoked, Tell
 from signal_api.protocol.messages import server_frame, to_json
 from signal_api.protocol.refusals import CloseCode
@@ -92,22 +93,24 @@ class Delivery:
 
     def _expel(self, client: Client, effect: Expel) -> None:
         """The client hears which room is closed to it. It has to go where that was all it was here for, and where a
-        kick takes its token."""
+        kick takes the token that the session came by. A token for this room alone is judged by itself, and dies
+        alone."""
         membership = client.session.rooms.pop(effect.room, None)
         if membership is not None:
             self._hub.rights.withdraw(membership.turn_user, effect.reason)
         client.deliver(server_frame("room.closed", to_json({"reason": effect.reason}), room=effect.room))
+        own = membership.grants if membership is not None else None
+        grants, is_left = own or client.grants, bool(client.session.rooms)
         if effect.reason is ClosedReason.KICKED:
-            if client.grants.lie_within(effect.within):
-                self._take_token(client)
+            dies = grants.lie_within(effect.within)
+            if dies:
+                self._take_token(grants)
+            if not is_left or (dies and own is None):
                 self._hub.end(client, LeaveReason.KICKED, CloseCode.KICKED)
-            elif not client.session.rooms:
-                self._hub.end(client, LeaveReason.KICKED, CloseCode.KICKED)
-        elif client.grants.rooms == (effect.room,):
+        elif not is_left and own is None and grants.rooms == (effect.room,):
             self._hub.end(client, LeaveReason.SHUTDOWN, CloseCode.ROOM_CLOSED)
 
-    def _take_token(self, client: Client) -> None:
-        grants = client.grants
+    def _take_token(self, grants: Grants) -> None:
         if grants.user is not None:
             self._hub.rights.withdraw_user(grants.user, "kicked")
         if grants.token is not None and grants.expires is not None:

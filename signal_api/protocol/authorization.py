@@ -76,8 +76,8 @@ class Grants:
         return ability in self.can and (room is None or any(matches(pattern, room) for pattern in self.rooms))
 
     def lie_within(self, patterns: tuple[str, ...]) -> bool:
-        """Whether every room that is granted here is one of these, too."""
-        return all(any(matches(pattern, room) for pattern in patterns) for room in self.rooms)
+        """Whether rooms are granted here, and every one of them is one of these, too."""
+        return bool(self.rooms) and all(any(matches(pattern, room) for pattern in patterns) for room in self.rooms)
 
 
 def matches(pattern: str, room: str) -> bool:

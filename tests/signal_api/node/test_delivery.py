@@ -87,6 +87,53 @@ async def test_a_kick_from_one_room_leaves_a_token_for_more_alone() -> None:
     await _seat(node)
 
 
+async def _guest_of_rooms(node: Node, granted: list[str], *rooms: str) -> Seat:
+    """A session whose token grants `granted`, in rooms that it came into by a token for each."""
+    seat = await node.enter(token=token(node.clock, "ann", jti="session", rooms=granted))
+    for room in rooms:
+        await seat.join(room, token=token(node.clock, "ann", jti=f"for {room}", rooms=[room]))
+    return seat
+
+
+def _revoked(node: Node) -> list[str]:
+    return [revocation.id for revocation in node.hub.revocations]
+
+
+@pytest.mark.parametrize("granted", [[], ["r"]])
+async def test_a_kick_takes_the_token_by_which_its_victim_came_into_the_room(granted: list[str]) -> None:
+    node = Node()
+    seat = await _guest_of_rooms(node, granted, "r", "q")
+    await node.engine.publish((Expel((seat.client.sid,), "r", ClosedReason.KICKED, within=("r",)),))
+    await node.hub.settled()
+    assert _revoked(node) == ["for r"]
+    assert (seat.types(), seat.line.closed) == (["room.closed"], None)
+    assert list(seat.client.session.rooms) == ["q"]
+    await seat.say("join", data={"room": "r", "token": token(node.clock, "ann", jti="for r", rooms=["r"])})
+    assert seat.news()[-1]["data"]["code"] == "unauthorized"
+    await node.engine.publish((Expel((seat.client.sid,), "q", ClosedReason.KICKED, within=("q",)),))
+    assert seat.line.closed is CloseCode.KICKED, "no room is left"
+
+
+async def test_a_token_for_more_than_the_room_of_a_kick_outlives_it() -> None:
+    node = Node()
+    seat = await node.enter(token=token(node.clock, "ann", jti="session", rooms=["r"]))
+    await seat.join("r", token=token(node.clock, "ann", jti="for both", rooms=["r", "q"]))
+    await seat.join("q", token=token(node.clock, "ann", jti="for both", rooms=["r", "q"]))
+    await node.engine.publish((Expel((seat.client.sid,), "r", ClosedReason.KICKED, within=("r",)),))
+    await node.hub.settled()
+    assert (_revoked(node), seat.line.closed, list(seat.client.session.rooms)) == ([], None, ["q"])
+
+
+async def test_a_closed_room_leaves_a_session_that_came_into_it_or_others_by_tokens_of_their_own() -> None:
+    node = Node()
+    seat = await _guest_of_rooms(node, ["r"], "q")
+    await seat.join("r")
+    await node.engine.publish((Expel((seat.client.sid,), "r", ClosedReason.CLOSED),))
+    assert (seat.line.closed, list(seat.client.session.rooms)) == (None, ["q"])
+    await node.engine.publish((Expel((seat.client.sid,), "q", ClosedReason.CLOSED),))
+    assert (seat.line.closed, list(seat.client.session.rooms)) == (None, [])
+
+
 async def test_a_revocation_ends_the_sessions_that_it_covers_and_their_memberships() -> None:
     node = Node()
     other = await node.enter(token=token(node.clock, "bob"), rooms=["r"])

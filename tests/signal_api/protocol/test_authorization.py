@@ -99,6 +99,12 @@ def test_a_star_alone_is_every_room_and_one_inside_is_a_letter() -> None:
     assert not inside.allow(Ability.JOIN, "axb")
 
 
+def test_what_grants_no_room_lies_within_nobodys() -> None:
+    assert Grants("ann", ("r", "team-1")).lie_within(("r", "team-*"))
+    assert not Grants("ann", ("r", "*")).lie_within(("r", "team-*"))
+    assert not Grants("ann", ()).lie_within(("*",))
+
+
 def test_audiences_may_be_many() -> None:
     assert isinstance(_admit(_token(aud=["other", "signal"])), Grants)
 
