@@ -180,6 +180,7 @@ class Hub:
             return user
         if resume is None or known is None:
             return self._open(user, visitor, now)
+        known.is_regranted |= user != known.grants
         known.grants = user
         return _Entrant(known, resume.key, is_new=False)
 

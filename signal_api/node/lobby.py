@@ -131,9 +131,12 @@ class Lobby:
         await self._commits.change(room, lambda stored: left_by(stored, sid, LeaveReason.LEAVE))
 
     async def restore(self, client: Client) -> None:
-        """After a resume: rooms that were told of its end take it in again, as who it was; a client that begins anew
-        is shown the others as they are now."""
+        """After a resume: rooms that a token which it brought does not grant are left, those that were told of its end
+        take it in again, as who it was; a client that begins anew is shown the others as they are now."""
         anew = client.session.is_fresh
+        if client.is_regranted:
+            await self.review(client)
+            client.is_regranted = False
         for membership in tuple(client.session.rooms.values()):
             if not membership.present:
                 await self._return(client, membership)

@@ -1,6 +1,7 @@
 """Rooms as clients see them: joining, presence, leaving, dropping out and coming back."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -8,8 +9,12 @@ from fairlead.credentials import parse_username
 from signal_api.protocol.effects import LeaveReason
 from signal_api.protocol.rooms import MAX_META
 from signal_api.relay.ice_servers import room_hash
-from tests.signal_api.socketless import Line, Node
+from tests.signal_api.socketless import Line, Node, Seat
 from tests.signal_api.worlds import token
+
+
+def _resumed(seat: Seat, after: int) -> dict[str, Any]:
+    return {"sid": seat.client.sid, "key": seat.welcome["key"], "after": f"{seat.welcome['epoch']}.{after}"}
 
 
 async def test_joined_is_the_room_as_it_is_with_servers_and_a_credential() -> None:
@@ -211,6 +216,30 @@ async def test_who_begins_anew_is_shown_its_rooms_as_they_are() -> None:
     assert len(joined["data"]["members"]) == 1
     await node.pass_time(1)
     assert stays.types() == ["member.joined"], "the others noticed nothing"
+
+
+async def test_who_comes_back_with_a_token_for_less_leaves_the_other_rooms() -> None:
+    node = Node()
+    seat, other = await node.enter(token=token(node.clock, rooms=["a", "b"])), await node.enter(rooms=["a", "b"])
+    for room in ("a", "b"):
+        await seat.join(room)
+    await node.pass_time(1)
+    seat.lose()
+    other.news()
+    fresh = token(node.clock, rooms=["b"], role="host", lifetime=6000)
+    back = await node.enter(token=fresh, resume=_resumed(seat, after=3))
+    welcome, closed = back.news()
+    assert welcome["data"]["resumed"]
+    assert (closed["type"], closed["room"], closed["data"]) == ("room.closed", "a", {"reason": "not_granted"})
+    assert list(back.client.session.rooms) == ["b"]
+    await node.pass_time(0.05)
+    assert [(frame["type"], frame["room"]) for frame in other.news()] == [("member.left", "a"), ("member.updated", "b")]
+    stored = (await node.engine.load("b")).room
+    assert stored is not None
+    (member,) = (member for member in stored.members.values() if member.sid == seat.client.sid)
+    assert (member.role, member.expires) == ("host", back.client.grants.expires)
+    await other.say("message", room="a", to="*", data="not for her")
+    assert "message" not in back.types()
 
 
 async def test_an_empty_room_is_gone() -> None:
