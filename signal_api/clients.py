@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -106,6 +106,10 @@ class Client:
         """What it may do in a room: by the token that it joined with, or else by the session's."""
         membership = self.session.rooms.get(room)
         return self.grants if membership is None or membership.grants is None else membership.grants
+
+    def own_grants(self) -> Iterator[Grants]:
+        """What the tokens grant by which it joined single rooms."""
+        return (row.grants for row in self.session.rooms.values() if row.grants is not None)
 
     def deliver(self, frame: ServerFrame) -> None:
         """Numbers, keeps and sends a frame; membership news that waits goes first."""

@@ -309,7 +309,7 @@ class Hub:
         for client in self.roster:
             if self.revocations.cover(client.grants, wall):
                 self.end(client, LeaveReason.KICKED, CloseCode.UNAUTHORIZED)
-            elif self.review is not None and any(membership.grants for membership in client.session.rooms.values()):
+            elif self.review is not None and any(self.revocations.cover(own, wall) for own in client.own_grants()):
                 self.spawn(self.review(client))
         if revocation.kind is RevocationKind.USER and not revocation.is_lifted:
             self.rights.withdraw_user(revocation.id, "token revoked")

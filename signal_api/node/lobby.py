@@ -1,6 +1,6 @@
 """Going into rooms and out of them: the pure room logic, committed by an engine."""
 
-from collections.abc import Callable
+import contextlib
 
 import msgspec
 
@@ -24,6 +24,8 @@ from signal_api.relay.ice_servers import member_id, webrtc
 
 #: attempts to come in while somebody else opens the room, or changes its password
 _ATTEMPTS = 3
+#: seconds until tokens are looked at again that ended, or were revoked, while rooms could not be changed
+_REVIEW_AGAIN = 1.0
 
 
 class Lobby:
@@ -72,16 +74,28 @@ class Lobby:
 
     async def review(self, client: Client) -> None:
         """Looks again at what tokens grant: rooms that they grant no longer are left, the others see what changed. For
-        whoever holds the client's turn."""
-        now = self._hub.clock.now().wall
-        for membership in tuple(client.session.rooms.values()):
-            grants = client.grants_in(membership.room)
-            is_over = grants.expires is not None and grants.expires <= now
-            if is_over or not grants.allow(Ability.JOIN, membership.room) or self._hub.revocations.cover(grants, now):
-                await self._send_out(client, membership)
-            elif membership.present:
-                await self._commits.change(membership.room, _renewal(client, grants))
+        whoever holds the client's turn. While the store does not answer it is tried again."""
+        try:
+            for membership in tuple(client.session.rooms.values()):
+                grants = client.grants_in(membership.room)
+                if not self._still_grant(grants, membership.room):
+                    await self._send_out(client, membership)
+                elif membership.present:
+                    await self._update(client, membership.room, grants)
+        except EngineUnavailableError:
+            self._review_in(client, _REVIEW_AGAIN)
+            raise
         self._watch(client)
+
+    def _still_grant(self, grants: Grants, room: str) -> bool:
+        now = self._hub.clock.now().wall
+        is_over = grants.expires is not None and grants.expires <= now
+        return not is_over and grants.allow(Ability.JOIN, room) and not self._hub.revocations.cover(grants, now)
+
+    async def _update(self, client: Client, name: str, grants: Grants) -> None:
+        member = member_of((await self._engine.load(name)).room, client.sid)
+        if member is not None and (member.role, member.expires) != (grants.role, grants.expires):
+            await self._commits.change(name, lambda stored: change_member(stored, client.sid, grants=grants))
 
     async def _send_out(self, client: Client, membership: Membership) -> None:
         await self._commits.change(membership.room, lambda stored: left_by(stored, client.sid, LeaveReason.LEAVE))
@@ -95,18 +109,22 @@ class Lobby:
 
     def _watch(self, client: Client) -> None:
         """Waits for the end of the first token for a single room."""
+        ends = [own.expires for own in client.own_grants() if own.expires is not None]
+        self._review_in(client, max(0.0, min(ends) - self._hub.clock.now().wall) if ends else None)
+
+    def _review_in(self, client: Client, seconds: float | None) -> None:
+        """The next look at the tokens of a session of this node; None is never."""
         if client.lapse is not None:
             client.lapse.cancel()
             client.lapse = None
-        own = (membership.grants for membership in client.session.rooms.values())
-        ends = [grants.expires for grants in own if grants is not None and grants.expires is not None]
-        if ends:
-            left = max(0.0, min(ends) - self._hub.clock.now().wall)
-            client.lapse = self._hub.timers.after(left, lambda: self._hub.spawn(self.review_in_turn(client)))
+        if seconds is not None and self._hub.roster.get(client.sid) is client:
+            client.lapse = self._hub.timers.after(seconds, lambda: self._hub.spawn(self.review_in_turn(client)))
 
     async def review_in_turn(self, client: Client) -> None:
+        """As review, which comes back to it by itself where the store does not answer."""
         async with client.turn:
-            await self.review(client)
+            with contextlib.suppress(EngineUnavailableError):
+                await self.review(client)
 
     async def farewell(self, client: Client, reason: LeaveReason) -> None:
         """Tells the rooms of a client that it is gone. It remembers them, in case it comes back; once its session is
@@ -214,7 +232,3 @@ class Lobby:
             given = hub.desk.for_member(client, room.name, member.turn_user, "join")
             body = msgspec.structs.replace(body, ice=webrtc(given))
         return server_frame("joined", to_json(body), re=re, room=room.name)
-
-
-def _renewal(client: Client, grants: Grants) -> Callable[[Room | None], Change | Refusal]:
-    return lambda stored: change_member(stored, client.sid, grants=grants)

@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from fairlead.credentials import parse_username
+from signal_api.engine.contract import Stored
 from signal_api.protocol.effects import LeaveReason
+from signal_api.protocol.refusals import EngineUnavailableError
+from signal_api.protocol.revocations import Revocation, RevocationKind
 from signal_api.protocol.rooms import MAX_META
 from signal_api.relay.ice_servers import room_hash
 from tests.signal_api.socketless import Line, Node, Seat
@@ -240,6 +243,47 @@ async def test_who_comes_back_with_a_token_for_less_leaves_the_other_rooms() -> 
     assert (member.role, member.expires) == ("host", back.client.grants.expires)
     await other.say("message", room="a", to="*", data="not for her")
     assert "message" not in back.types()
+
+
+@pytest.mark.parametrize("away_at", ["the end of the token", "its revocation"])
+async def test_a_token_that_ends_while_the_store_is_away_ends_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, away_at: str
+) -> None:
+    node = Node()
+    seat, other = await node.enter(), await node.enter()
+    await seat.join("r", token=token(node.clock, lifetime=60 if "end" in away_at else 600, jti="t"))
+    await other.join("r")
+
+    async def away(name: str) -> Stored:
+        raise EngineUnavailableError("the store does not answer")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(node.engine, "load", away)
+        now = node.clock.now().wall
+        await node.engine.revoke(Revocation(RevocationKind.TOKEN, "t" if "rev" in away_at else "u", now, now + 600))
+        for _ in range(6):
+            await node.pass_time(10.5)
+            for client in (seat.client, other.client):
+                client.last_heard = node.clock.now().monotonic
+        assert "r" in seat.client.session.rooms
+    await node.pass_time(1)
+    await node.pass_time(1)
+    assert seat.news()[-1]["data"] == {"reason": "not_granted"}
+    assert node.engine.census() == (1, 1)
+    assert (seat.line.closed, seat.client.lapse) == (None, None)
+
+
+async def test_a_revocation_changes_nothing_for_those_whom_it_does_not_concern() -> None:
+    node = Node()
+    seat = await node.enter(token=token(node.clock, rooms=["r"]), rooms=["r"])
+    await seat.join("q", token=token(node.clock, jti="t"))
+    before = {name: (await node.engine.load(name)).version for name in ("r", "q")}
+    now = node.clock.now().wall
+    await node.engine.revoke(Revocation(RevocationKind.TOKEN, "another's", now, now + 600))
+    await node.hub.settled()
+    await seat.say("token", id="t", data={"token": token(node.clock, rooms=["r"])})
+    assert seat.types()[-1] == "ok"
+    assert {name: (await node.engine.load(name)).version for name in ("r", "q")} == before
 
 
 async def test_an_empty_room_is_gone() -> None:
