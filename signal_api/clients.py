@@ -95,8 +95,9 @@ class Client:
     keeper: Callable[[str], None] | None = None
     #: another node goes on with the session; what is done here has no effect
     is_elsewhere: bool = False
-    #: what is still owed to who came back: a look at its rooms by the token that it brought
+    #: what is still owed to who came back: a look at its rooms by the token that it brought, and its rooms as they are
     is_regranted: bool = False
+    begins_anew: bool = False
 
     @property
     def sid(self) -> str:

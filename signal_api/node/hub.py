@@ -246,6 +246,7 @@ class Hub:
         if isinstance(missed, ResumeFailure):
             self.instruments.resumes[missed.value,] += 1
             session.renew(new_epoch(self.entropy))
+            client.begins_anew = True
             client.deliver(server_frame("welcome", welcome(self.policy, session, key, now, missed)))
             return
         self.instruments.resumes["resumed",] += 1

@@ -151,15 +151,19 @@ class Lobby:
     async def restore(self, client: Client) -> None:
         """After a resume: rooms that a token which it brought does not grant are left, those that were told of its end
         take it in again, as who it was; a client that begins anew is shown the others as they are now."""
-        anew = client.session.is_fresh
         if client.is_regranted:
-            await self.review(client)
             client.is_regranted = False
-        for membership in tuple(client.session.rooms.values()):
-            if not membership.present:
-                await self._return(client, membership)
-            elif anew:
-                await self._show(client, membership)
+            await self.review(client)
+        anew, client.begins_anew = client.begins_anew, False
+        try:
+            for membership in tuple(client.session.rooms.values()):
+                if not membership.present:
+                    await self._return(client, membership)
+                elif anew:
+                    await self._show(client, membership)
+        except EngineUnavailableError:
+            client.begins_anew |= anew
+            raise
         self._watch(client)
 
     async def _return(self, client: Client, membership: Membership) -> None:

@@ -121,11 +121,6 @@ class Session:
     # The log
 
     @property
-    def is_fresh(self) -> bool:
-        """Whether the log has just begun: nothing but the welcome was numbered."""
-        return self.seq <= 1
-
-    @property
     def is_renewed(self) -> bool:
         """Whether this is not its first log."""
         return self._renewed

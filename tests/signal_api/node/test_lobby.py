@@ -245,6 +245,27 @@ async def test_who_comes_back_with_a_token_for_less_leaves_the_other_rooms() -> 
     assert "message" not in back.types()
 
 
+async def test_who_begins_anew_while_a_frame_of_its_own_is_done_is_shown_its_rooms_all_the_same() -> None:
+    node = Node()
+    seat = await node.enter()
+    await seat.join("r")
+    joining = asyncio.create_task(seat.say("join", data={"room": "q", "create": {"password": "secret"}}))
+    await asyncio.sleep(0)  # From here on the password is hashed.
+    seat.lose()
+    line = Line()
+    assert node.try_to_enter(line, resume=_resumed(seat, 2) | {"after": "aaaaaaaa.2"}) is seat.client
+    returning = asyncio.create_task(node.dispatch.begin(seat.client))
+    await asyncio.gather(joining, returning)
+    assert [(frame["type"], frame.get("room")) for frame in line.frames] == [
+        ("welcome", None),
+        ("joined", "q"),
+        ("joined", "r"),
+        ("joined", "q"),
+    ]
+    await node.dispatch.begin(seat.client)
+    assert len(line.frames) == 4, "once"
+
+
 @pytest.mark.parametrize("away_at", ["the end of the token", "its revocation"])
 async def test_a_token_that_ends_while_the_store_is_away_ends_all_the_same(
     monkeypatch: pytest.MonkeyPatch, away_at: str
