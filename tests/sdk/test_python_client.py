@@ -1,57 +1,21 @@
 """The Python client against the service itself, its clock in the test's hand."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
-from fairlead_client import Client, Frame, Room, Session, SignalingError
+from fairlead_client import Client, Frame, Session, SignalingError
 from fairlead_client.backoff import is_final, pause
 from fairlead_client.frames import Json
 from fairlead_client.streams import events_of
 from fairlead_client.transports import OPENERS, ClosedError, Line, PollLine, close_code
 from signal_api.protocol.messages import server_frame
 from signal_api.protocol.refusals import CloseCode
+from tests.sdk.clients import WAIT, drop, entered, next_of
 from tests.signal_api.service import Service
 from tests.signal_api.worlds import JOIN_KEY
-
-_WAIT = 20.0
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[Service]:
-    async with Service() as running:
-        await running.start()
-        yield running
-
-
-@contextlib.asynccontextmanager
-async def entered(service: Service, transport: str = "websocket", token: str = JOIN_KEY) -> AsyncIterator[Client]:
-    client = Client(Session(f"http://{service.authority}", token, [transport], dice=lambda: 0.0))
-    async with asyncio.timeout(_WAIT):
-        await client.session.open()
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
-async def next_of(room: Room, kind: str) -> Frame:
-    async with asyncio.timeout(_WAIT):
-        async for frame in room:
-            if frame.type == kind:
-                return frame
-    raise AssertionError(f"the room has ended without {kind}: {room.closed}")
-
-
-def drop(service: Service, client: Client, code: CloseCode = CloseCode.ROTATE) -> None:
-    """The server closes the connection; the session stays."""
-    found = service.hub.roster.get(client.session.sid or "")
-    assert found is not None
-    assert found.connection is not None
-    found.connection.close(code)
 
 
 @pytest.mark.parametrize("transport", ["websocket", "sse", "poll"])
@@ -85,7 +49,7 @@ async def test_nothing_is_lost_or_doubled_when_the_connection_breaks(service: Se
                 drop(service, one)
             if number % 10 == 7:
                 drop(service, other)
-            async with asyncio.timeout(_WAIT):
+            async with asyncio.timeout(WAIT):
                 await asyncio.gather(here.send(number), there.send(number))
         for room in (here, there):
             assert [(await next_of(room, "message")).data for _ in range(30)] == list(range(30))
@@ -136,7 +100,7 @@ async def test_frames_of_other_kinds_are_passed_on(service: Service) -> None:
         found = service.hub.roster.get(client.session.sid or "")
         assert found is not None
         found.deliver(server_frame("from.the.future", b'{"a":1}'))
-        async with asyncio.timeout(_WAIT):
+        async with asyncio.timeout(WAIT):
             frame = await seen.get()
         assert (frame.type, frame.data) == ("from.the.future", {"a": 1})
 
@@ -147,7 +111,7 @@ async def test_a_kicked_session_ends_its_rooms(service: Service) -> None:
         found = service.hub.roster.get(client.session.sid or "")
         assert found is not None
         service.hub.end(found, code=CloseCode.KICKED)
-        async with asyncio.timeout(_WAIT):
+        async with asyncio.timeout(WAIT):
             types = [frame.type async for frame in room]
         assert (types, room.closed) == (["joined"], "4006")
         with pytest.raises(SignalingError):
@@ -163,7 +127,7 @@ async def test_where_websockets_are_stopped_it_goes_by_polls(service: Service) -
 
     openers = {**OPENERS, "websocket": stopped}
     session = Session(f"ws://{service.authority}/", JOIN_KEY, openers=openers, dice=lambda: 0.0)
-    async with asyncio.timeout(_WAIT), session:
+    async with asyncio.timeout(WAIT), session:
         assert session.sid is not None
         assert len(tried) == 1
 
@@ -178,7 +142,7 @@ async def test_where_websockets_are_refused_a_stream_serves(service: Service) ->
         f"http://{service.authority}", JOIN_KEY, openers=OPENERS | {"websocket": refused}, dice=lambda: 0.0
     )
     client = Client(session)
-    async with asyncio.timeout(_WAIT), session:
+    async with asyncio.timeout(WAIT), session:
         room = await client.join("r")
         found = service.hub.roster.get(session.sid or "")
         assert found is not None
@@ -204,7 +168,7 @@ async def test_a_session_is_opened_once_though_the_answer_was_lost(service: Serv
     session = Session(
         f"http://{service.authority}", JOIN_KEY, [transport], openers={transport: losing}, dice=lambda: 0.0
     )
-    async with asyncio.timeout(_WAIT), session:
+    async with asyncio.timeout(WAIT), session:
         assert len(service.hub.roster) == 1
         first = session.sid
         await session.request("ping")
@@ -253,7 +217,7 @@ async def test_a_post_that_fails_ends_the_connection() -> None:
     http = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://signal.example")
     line = PollLine(http, {"sid": "s", "key": "k", "epoch": "e", "resumed": False}, "e.1")
     assert (await line.receive())["type"] == "welcome"
-    async with asyncio.timeout(_WAIT):
+    async with asyncio.timeout(WAIT):
         reading = asyncio.create_task(line.receive())
         with pytest.raises(ClosedError):
             await line.send([{"type": "message", "id": "c1"}])
@@ -272,7 +236,7 @@ async def test_a_source_of_tokens_is_asked_each_time(service: Service) -> None:
         return token
 
     session = Session(f"http://{service.authority}", fresh, dice=lambda: 0.0)
-    async with asyncio.timeout(_WAIT), session:
+    async with asyncio.timeout(WAIT), session:
         assert next(tokens) == JOIN_KEY
 
 

@@ -57,10 +57,9 @@ export class Client extends Emitter<ClientEvents> {
 
     /** The session that knew the rooms is gone: they are joined again, in this one. */
     #return(): void {
-        for (const room of [...this.rooms.values()]) {
-            this.session.abandon(room.name);
-            room.enter().catch((error) => room.end(error.code ?? String(error)));
-        }
+        const lost = [...this.rooms.values()].filter(({ isIn }) => isIn);
+        for (const room of this.rooms.values()) this.session.abandon(room.name);
+        for (const room of lost) room.enter().catch((error) => room.end(error.code ?? String(error)));
     }
 }
 

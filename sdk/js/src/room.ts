@@ -1,7 +1,7 @@
 /** A room: who is in it, what they say, and a connection to each of them once there is a call. */
 
 import { Emitter } from "./events.js";
-import type { Ice, Joined, Member, Recipients, ServerFrame } from "./frames.js";
+import type { Ice, Joined, Member, Recipients, ServerFrame, SignalingError } from "./frames.js";
 import { Peer, type CallOptions } from "./peer.js";
 import type { Session } from "./session.js";
 
@@ -44,6 +44,9 @@ export class Room extends Emitter<RoomEvents> {
     #rseq = 0;
     #call: CallOptions | null = null;
     #early = new Map<string, ServerFrame[]>();
+    #isEntering = false;
+    #isLeaving = false;
+    #isOver = false;
 
     /** For the Client: rooms are joined there. */
     constructor(session: Session, name: string, options: JoinOptions) {
@@ -72,17 +75,35 @@ export class Room extends Emitter<RoomEvents> {
 
     async leave(): Promise<void> {
         this.hangUp();
-        await this.#session.request("leave", { room: this.name });
+        this.#isLeaving = true;
+        try {
+            await this.#session.request("leave", { room: this.name });
+        } catch (error) {
+            // With its session the membership is gone as well.
+            if ((error as SignalingError).code !== "session_expired") throw error;
+        } finally {
+            this.#isLeaving = false;
+        }
         this.end("left");
     }
 
     // For the Client
 
     async enter(): Promise<void> {
-        await this.#session.request("join", { room: this.name, data: { ...this.#options } });
+        this.#isEntering = true;
+        try {
+            await this.#session.request("join", { room: this.name, data: { ...this.#options } });
+        } finally {
+            this.#isEntering = false;
+        }
     }
 
+    /** Whether it has to be entered again where its session is lost: a join under way is repeated by the session. */
+    get isIn(): boolean { return !this.#isEntering && !this.#isLeaving; }
+
     end(reason: string): void {
+        if (this.#isOver) return;
+        this.#isOver = true;
         this.hangUp();
         this.emit("closed", reason);
     }

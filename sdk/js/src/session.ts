@@ -11,8 +11,11 @@ import {
 import { OPENERS, type Opener, type Transport, type TransportName } from "./transports.js";
 
 const WATCHDOG = 40_000; // ms without any frame; the server pings every 25 s
-const KEPT = 64; // frames that wait for their reply
+const GREETING = 10_000; // ms from a connection to its welcome
+const UNDER_WAY = 64; // frames that the server is asked to answer at once
+const KEPT = 1024; // frames that wait for their reply, those behind them included
 const ACK_EVERY = 64; // frames of the server without one of ours
+const SILENT = 4105; // what a server closes with that hears nothing
 const VERSION = "0.1.0";
 
 export type Token = string | (() => string | undefined | Promise<string | undefined>);
@@ -42,6 +45,8 @@ interface Waiting {
     frame: ClientFrame;
     resolve(reply: ServerFrame): void;
     reject(error: SignalingError): void;
+    /** Over the connection that there is. */
+    isSent: boolean;
 }
 
 interface Edge {
@@ -67,12 +72,12 @@ export class Session extends Emitter<SessionEvents> {
     #waiting = new Map<string, Waiting>();
     #drained: number | null = null;
     #closed = false;
-    #timers: { watchdog?: any; retry?: any; settled?: any } = {};
+    #timers: { watchdog?: any; retry?: any; settled?: any; held?: any } = {};
 
     constructor(base: string, options: SessionOptions = {}, edge: Edge = { openers: OPENERS, random: Math.random }) {
         super();
         this.#base = base.replace(/^ws/, "http").replace(/\/+$/, "");
-        this.#options = options;
+        this.#options = { ...options };
         this.#edge = edge;
         this.#order = [...options.transports ?? ["websocket", "sse", "poll"] as const];
     }
@@ -98,7 +103,7 @@ export class Session extends Emitter<SessionEvents> {
             const { sid, key, epoch } = this.#known;
             hello.resume = { sid, key, after: `${epoch}.${this.#seq}` };
         }
-        this.#watch();
+        this.#watch(GREETING);
         // A transport may speak before its opener has returned.
         let mine: Transport | null = null;
         const isCurrent = () => !this.#closed && (mine === null || mine === this.#transport);
@@ -122,18 +127,19 @@ export class Session extends Emitter<SessionEvents> {
         const frame: ClientFrame = { type, id: `c${this.#nextId++}`, ...fields };
         if (this.#closed) return Promise.reject(new SignalingError("closed", "the session is closed"));
         if (this.#waiting.size >= KEPT) {
-            return Promise.reject(new SignalingError("too_many_waiting", `${KEPT} frames wait for a connection already`));
+            return Promise.reject(new SignalingError("too_many_waiting", `${KEPT} frames wait for their reply already`));
         }
         const reply = new Promise<ServerFrame>((resolve, reject) => {
-            this.#waiting.set(frame.id!, { frame, resolve, reject });
+            this.#waiting.set(frame.id!, { frame, resolve, reject, isSent: false });
         });
-        if (this.#isUp) this.#put([frame]);
+        this.#send();
         return reply;
     }
 
     /** Replaces the token within the session, before the old one ends. */
     async renew(token: string): Promise<void> {
         await this.request("token", { data: { token } });
+        if (typeof this.#options.token === "string") this.#options.token = token;
     }
 
     /** Ends the session for good. */
@@ -152,13 +158,35 @@ export class Session extends Emitter<SessionEvents> {
         }
     }
 
+    /** The oldest of what waits is under way, in its order; the rest follows as replies come. */
+    #send(): void {
+        if (!this.#isUp || this.#timers.held !== undefined) return;
+        const frames: ClientFrame[] = [];
+        let places = UNDER_WAY;
+        for (const one of this.#waiting.values()) {
+            if (places-- === 0) break;
+            if (!one.isSent) frames.push(one.frame);
+            one.isSent = true;
+        }
+        if (frames.length) this.#put(frames);
+    }
+
+    /** Too fast for the server: nothing is sent for so many ms. */
+    #hold(ms: number): void {
+        clearTimeout(this.#timers.held);
+        this.#timers.held = setTimeout(() => {
+            this.#timers.held = undefined;
+            this.#send();
+        }, ms);
+    }
+
     #put(frames: ClientFrame[]): void {
         this.#acked = this.#seq;
         this.#transport?.send(frames.map((frame) => ({ ...frame, ack: this.#seq })));
     }
 
     #receive(name: TransportName, frame: ServerFrame): void {
-        this.#watch();
+        this.#watch(frame.type === "welcome" || this.#isUp ? WATCHDOG : GREETING);
         if (frame.seq !== undefined) {
             if (frame.type !== "welcome" && frame.seq <= this.#seq) return;
             this.#seq = frame.seq;
@@ -181,24 +209,30 @@ export class Session extends Emitter<SessionEvents> {
         if (before?.epoch !== welcome.epoch) this.#acked = 0;
         this.#known = welcome;
         this.#asked = null;
-        this.#isUp = true;
         this.#worked.add(name);
         clearTimeout(this.#timers.settled);
         this.#timers.settled = setTimeout(() => { this.#attempts = 0; }, SETTLED);
-        const unanswered = [...this.#waiting.values()];
         this.emit("status", { state: "connected", transport: name });
         this.emit("welcome", welcome, anew);
-        // What was sent or given up just now, at this news, is none of it.
-        const frames = unanswered.map(({ frame }) => frame).filter(({ id }) => this.#waiting.has(id!));
-        if (frames.length) this.#put(frames);
+        // Only now: what was given up at this news is not sent to a session that it does not belong to.
+        this.#isUp = !this.#closed;
+        this.#send();
     }
 
     #settle(frame: ServerFrame): void {
         const entry = this.#waiting.get(frame.re!);
         if (!entry) return;
+        const { code, message, retry_after_ms: wait } = frame.type === "error" ? frame.data : {};
+        // Of a join the rate is that of wrong passwords, which no repetition makes right.
+        if (code === "rate_limited" && wait !== undefined && entry.frame.type !== "join") {
+            entry.isSent = false;
+            this.#hold(wait);
+            return;
+        }
         this.#waiting.delete(frame.re!);
-        if (frame.type !== "error") entry.resolve(frame);
-        else entry.reject(new SignalingError(frame.data.code, frame.data.message, frame.data.retry_after_ms));
+        if (code === undefined) entry.resolve(frame);
+        else entry.reject(new SignalingError(code, message, wait));
+        this.#send();
     }
 
     #lost(code: number, reason: string): void {
@@ -207,6 +241,7 @@ export class Session extends Emitter<SessionEvents> {
         const neverStood = !this.#isUp;
         this.#transport = null;
         this.#isUp = false;
+        for (const one of this.#waiting.values()) one.isSent = false;
         if (isFinal(code)) {
             this.#finish(code, reason);
             return;
@@ -214,7 +249,7 @@ export class Session extends Emitter<SessionEvents> {
         // A way that never worked, such as a WebSocket behind a proxy that knows none, is tried last from now on; one
         // that did work may try again a few times, since it may be the server that is away.
         const mayStay = this.#worked.has(this.#order[0]!) && this.#attempts % 4 !== 3;
-        if (neverStood && code < 4000 && !mayStay) this.#order.push(...this.#order.splice(0, 1));
+        if (neverStood && (code < 4000 || code === SILENT) && !mayStay) this.#order.push(...this.#order.splice(0, 1));
         const delay = pause(this.#attempts, code, this.#drained, this.#edge.random);
         this.#drained = null;
         this.#attempts += 1;
@@ -231,12 +266,12 @@ export class Session extends Emitter<SessionEvents> {
         this.emit("status", { state: "closed", code, reason });
     }
 
-    #watch(): void {
+    #watch(patience: number): void {
         clearTimeout(this.#timers.watchdog);
         this.#timers.watchdog = setTimeout(() => {
             const silent = this.#transport;
-            this.#lost(4105, "the server said nothing for too long");
+            this.#lost(SILENT, "the server said nothing for too long");
             silent?.close(false);
-        }, WATCHDOG);
+        }, patience);
     }
 }

@@ -77,20 +77,27 @@ class Http implements Transport {
         this.#key = welcome.key;
         this.#url = `${this.base}/v1/sessions/${welcome.sid}`;
         let after = welcome.resumed ? hello.resume!.after : `${welcome.epoch}.1`;
-        this.listener.frame(welcome.resumed
-            ? { type: "welcome", data: welcome } : { type: "welcome", seq: 1, data: welcome });
+        const greeting: ServerFrame = welcome.resumed
+            ? { type: "welcome", data: welcome } : { type: "welcome", seq: 1, data: welcome };
+        if (!this.streams) this.#take(greeting);
         while (!this.#over) {
-            const next = this.streams ? await this.#stream(after) : await this.#poll(after);
+            const next = this.streams ? await this.#stream(after, greeting) : await this.#poll(after);
             if (next === null) return;
             after = next;
         }
     }
 
-    /** Reads one stream to its end; returns the position behind it, or null when all is over. */
-    async #stream(after: string): Promise<string | null> {
+    /**
+     * Reads one stream to its end; returns the position behind it, or null when all is over. The session stands when
+     * something comes through: a proxy may hold the stream back.
+     */
+    async #stream(after: string, greeting: ServerFrame): Promise<string | null> {
         const reply = await this.#ask(`${this.#url}/events?after=${after}`, { headers: { Accept: "text/event-stream" } });
         if (!reply?.body) return null;
+        let isFirst = true;
         for await (const { id, data } of eventsOf(reply.body)) {
+            if (isFirst) this.#take(greeting);
+            isFirst = false;
             if (this.#over) return null;
             if (id) after = id;
             if (!this.#take(JSON.parse(data))) return null;

@@ -202,3 +202,124 @@ test("what a WebSocket would have been closed with", () => {
     assert.equal(closeCode(401, "token_expired"), 4106);
     assert.deepEqual([401, 403, 409, 410, 429, 503, 413].map((status) => closeCode(status)), [4001, 4005, 4010, 4103, 4103, 4103, 4013]);
 });
+
+// A way that brings nothing
+
+test("a WebSocket on which nothing comes is given up for the next way, which stays", async () => {
+    timers.tick(10_000);
+    timers.tick(60_000);
+    await flushed();
+    assert.deepEqual(lines.opened.map(({ name }) => name), ["websocket", "sse"]);
+    assert.ok(lines.opened[0].closed);
+    lines.last.listener.frame(welcome());
+    timers.tick(39_000);
+    assert.equal(lines.opened.length, 2);
+});
+
+test("a WebSocket that has worked is tried again before another way", async () => {
+    lines.last.listener.frame(welcome());
+    lines.last.listener.closed(1006, "");
+    timers.tick(1_000);
+    await flushed();
+    timers.tick(10_000);
+    timers.tick(60_000);
+    await flushed();
+    assert.deepEqual(lines.opened.map(({ name }) => name), ["websocket", "websocket", "websocket"]);
+});
+
+// The token
+
+test("a renewed token is the one of the next hello", async () => {
+    session.close();
+    const own = new Session("https://signal.example", { token: "old" }, lines.edge);
+    await own.open();
+    lines.last.listener.frame(welcome());
+    const renewed = own.renew("new");
+    lines.last.listener.frame({ type: "ok", re: lines.last.sent.at(-1).id });
+    await renewed;
+    lines.last.listener.closed(1006, "");
+    timers.tick(30_000);
+    await flushed();
+    assert.equal(lines.last.hello.token, "new");
+    own.close();
+});
+
+// Many frames
+
+test("of many frames so many are under way as the server answers, and the others follow in their order", async () => {
+    lines.last.listener.frame(welcome());
+    const replies = Array.from({ length: 100 }, (_, data) => session.request("message", { room: "r", to: "*", data }));
+    assert.deepEqual(lines.last.sent.map(({ data }) => data), Array.from({ length: 64 }, (_, data) => data));
+    lines.last.listener.frame({ type: "ok", re: lines.last.sent[0].id });
+    assert.equal(lines.last.sent.at(-1).data, 64);
+    while (lines.last.sent.length < 100) lines.last.listener.frame({ type: "ok", re: lines.last.sent[lines.last.sent.length - 64].id });
+    for (const { id } of lines.last.sent) lines.last.listener.frame({ type: "ok", re: id });
+    await Promise.all(replies);
+    assert.deepEqual(lines.last.sent.map(({ data }) => data), Array.from({ length: 100 }, (_, data) => data));
+});
+
+test("what wants a reply has a bound", async () => {
+    const replies = Array.from({ length: 1025 }, () => session.request("message", { room: "r", to: "*" }));
+    await assert.rejects(replies.at(-1), { code: "too_many_waiting" });
+    for (const reply of replies) reply.catch(() => {});
+});
+
+test("a frame that was too fast is sent again when the server says, before those behind it", async () => {
+    lines.last.listener.frame(welcome());
+    const replies = [1, 2].map((data) => session.request("message", { room: "r", to: "*", data }));
+    for (const { id } of [...lines.last.sent]) {
+        lines.last.listener.frame({ type: "error", re: id, data: { code: "rate_limited", message: "", retry_after_ms: 20 } });
+    }
+    replies.push(session.request("message", { room: "r", to: "*", data: 3 }));
+    timers.tick(19);
+    assert.deepEqual(lines.last.sent.map(({ data }) => data), [1, 2]);
+    timers.tick(1);
+    assert.deepEqual(lines.last.sent.map(({ data }) => data), [1, 2, 1, 2, 3]);
+    for (const { id } of [...lines.last.sent]) lines.last.listener.frame({ type: "ok", re: id });
+    await Promise.all(replies);
+});
+
+test("a join that asks too often is told so", async () => {
+    lines.last.listener.frame(welcome());
+    const joining = session.request("join", { room: "r", data: { password: "wrong" } });
+    const data = { code: "rate_limited", message: "", retry_after_ms: 12_000 };
+    lines.last.listener.frame({ type: "error", re: lines.last.sent[0].id, data });
+    await assert.rejects(joining, { code: "rate_limited", retryAfterMs: 12_000 });
+});
+
+// A session that is lost
+
+const joined = (re) => ({
+    type: "joined", seq: 2, re, room: "r",
+    data: { room: "r", self: { id: "m", order: 1 }, members: [], role: "", rseq: 1 },
+});
+const another = async () => {
+    lines.last.listener.closed(1006, "");
+    timers.tick(30_000);
+    await flushed();
+    lines.last.listener.frame(welcome({ sid: "s2", epoch: "e2", reason: "unknown" }));
+    await flushed();
+};
+
+test("a join under way when the session is lost is asked for once in the next", async () => {
+    const client = new Client(session);
+    lines.last.listener.frame(welcome());
+    const joining = client.join("r");
+    await another();
+    assert.deepEqual(lines.last.sent.map(({ type }) => type), ["join"]);
+    lines.last.listener.frame(joined(lines.last.sent[0].id));
+    assert.equal((await joining).id, "m");
+    assert.deepEqual([...client.rooms.keys()], ["r"]);
+});
+
+test("who was leaving when the session was lost has left", async () => {
+    const client = new Client(session);
+    lines.last.listener.frame(welcome());
+    const joining = client.join("r");
+    lines.last.listener.frame(joined(lines.last.sent[0].id));
+    const leaving = (await joining).leave();
+    await another();
+    await leaving;
+    assert.deepEqual(lines.last.sent, []);
+    assert.deepEqual([...client.rooms.keys()], []);
+});

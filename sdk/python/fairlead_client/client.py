@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Any
 
 from fairlead_client.frames import Frame, Json, SignalingError
@@ -38,10 +39,11 @@ class Client:
         wishes = {"meta": meta, "password": password, "token": token, "create": create}
         room = Room(self.session, name, {wish: value for wish, value in wishes.items() if value is not None})
         self.rooms[name] = room
+        room.on_end = partial(self._forget, room)
         try:
             await room.enter()
         except BaseException:
-            del self.rooms[name]
+            self._forget(room)
             raise
         return room
 
@@ -60,26 +62,30 @@ class Client:
             return
         room.receive(frame)
         if frame.type == "room.closed":
-            del self.rooms[room.name]
             room.end((frame.data or {}).get("reason", "closed"))
 
     def _end(self, why: SignalingError) -> None:
-        for room in self.rooms.values():
+        for room in list(self.rooms.values()):
             room.end(why.code)
+
+    def _forget(self, room: Room) -> None:
+        if self.rooms.get(room.name) is room:
+            del self.rooms[room.name]
 
     def _return(self) -> None:
         """The session that knew the rooms is gone: they are joined again, in this one."""
-        for room in self.rooms.values():
-            self.session.abandon(room.name)
+        for room in [room for room in self.rooms.values() if room.is_in]:
             task = asyncio.create_task(self._enter_again(room))
             self._returns.add(task)
             task.add_done_callback(self._returns.discard)
+        # Afterwards: whoever waits for one of these frames may send the next one, which comes behind the joins.
+        for name in self.rooms:
+            self.session.abandon(name)
 
     async def _enter_again(self, room: Room) -> None:
         try:
             await room.enter()
         except SignalingError as error:
-            self.rooms.pop(room.name, None)
             room.end(error.code)
 
 

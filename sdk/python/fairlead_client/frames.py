@@ -1,5 +1,6 @@
 """The envelope of sig.v1, as far as this client reads it. What it does not know it passes on."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,15 @@ class SignalingError(Exception):
         super().__init__(f"{code}: {message}")
         self.code = code
         self.retry_after = retry_after
+
+
+def read_json(text: str | bytes) -> Any:
+    """JSON as the server lets it pass: its numbers have any length."""
+    return json.loads(text, parse_int=_number)
+
+
+def _number(digits: str) -> float:
+    return int(digits) if len(digits) < 20 else float(digits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +42,10 @@ class Frame:
         return cls(raw["type"], *(raw.get(name) for name in names))
 
 
+#: what a member says of itself in fields of its own
+_OWN = ("id", "order", "user", "meta")
+
+
 @dataclass(slots=True)
 class Member:
     """A member of a room; of two, the one with the larger `order` makes the first offer."""
@@ -44,6 +58,10 @@ class Member:
 
     @classmethod
     def read(cls, raw: Json) -> "Member":
-        known = ("id", "order", "user", "meta")
-        other = {name: value for name, value in raw.items() if name not in known}
+        other = {name: value for name, value in raw.items() if name not in _OWN}
         return cls(raw["id"], raw["order"], raw.get("user"), raw.get("meta"), other)
+
+    def update(self, raw: Json) -> None:
+        """What `member.updated` says of it: what has changed."""
+        self.meta = raw.get("meta", self.meta)
+        self.other |= {name: value for name, value in raw.items() if name not in _OWN}

@@ -1,10 +1,10 @@
 """A room: who is in it, and what they say."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from fairlead_client.frames import Frame, Json, Member
+from fairlead_client.frames import Frame, Json, Member, SignalingError
 from fairlead_client.session import Session
 
 
@@ -23,10 +23,12 @@ class Room:
         self.ice: Json = {}
         #: why the membership has ended; None while it lasts
         self.closed: str | None = None
+        self.on_end: Callable[[], None] = lambda: None
         self._session = session
         self._wishes = wishes
         self._rseq = 0
         self._frames: asyncio.Queue[Frame | None] = asyncio.Queue()
+        self._is_entering = self._is_leaving = False
 
     async def send(self, data: Any, to: Any = "*", kind: str = "message") -> None:
         """To everybody else, a member, a list of members, or {"user": ...}; raises SignalingError."""
@@ -53,7 +55,14 @@ class Room:
         await self._session.request("report", room=self.name, data=told)
 
     async def leave(self) -> None:
-        await self._session.request("leave", room=self.name)
+        self._is_leaving = True
+        try:
+            await self._session.request("leave", room=self.name)
+        except SignalingError as error:
+            if error.code != "session_expired":  # With its session the membership is gone as well.
+                raise
+        finally:
+            self._is_leaving = False
         self.end("left")
 
     async def __aiter__(self) -> AsyncIterator[Frame]:
@@ -64,12 +73,22 @@ class Room:
     # For the Client
 
     async def enter(self) -> None:
-        await self._session.request("join", room=self.name, data=self._wishes)
+        self._is_entering = True
+        try:
+            await self._session.request("join", room=self.name, data=self._wishes)
+        finally:
+            self._is_entering = False
+
+    @property
+    def is_in(self) -> bool:
+        """Whether it has to be entered again where its session is lost: a join under way is repeated by the session."""
+        return not self._is_entering and not self._is_leaving and self.closed is None
 
     def end(self, reason: str) -> None:
         if self.closed is None:
             self.closed = reason
             self._frames.put_nowait(None)
+            self.on_end()
 
     def receive(self, frame: Frame) -> None:
         if frame.type == "joined":
@@ -95,6 +114,8 @@ class Room:
         for member in frame.data["members"]:
             if frame.type == "member.left":
                 self.members.pop(member["id"], None)
-            elif member["id"] != self.id:
+            elif frame.type == "member.joined" and member["id"] != self.id:
                 self.members[member["id"]] = Member.read(member)
+            elif member["id"] in self.members:
+                self.members[member["id"]].update(member)
         return True

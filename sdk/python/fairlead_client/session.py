@@ -9,6 +9,7 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from fairlead_client.backoff import SETTLED, is_final, pause
@@ -18,11 +19,24 @@ from fairlead_client.transports import OPENERS, ClosedError, Line, Opener
 Token = str | Callable[[], Awaitable[str]]
 #: seconds without any frame; the server pings every 25
 _WATCHDOG = 40.0
-#: frames that wait for their reply
-_KEPT = 64
+#: seconds from a connection to its welcome
+_GREETING = 10.0
+#: frames that the server is asked to answer at once, and those that wait for that as well
+_UNDER_WAY, _KEPT = 64, 1024
 #: frames of the server without one of ours
 _ACK_EVERY = 64
+#: what a server closes with that hears nothing
+_SILENT = 4105
 _CLIENT = {"name": "fairlead-client-python", "version": "0.1.0"}
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A frame without a reply; `is_sent` over the connection that there is."""
+
+    frame: Json
+    reply: asyncio.Future[Frame]
+    is_sent: bool = False
 
 
 class Session:
@@ -58,7 +72,9 @@ class Session:
         self._stands = False
         self._drained: float | None = None
         self._ids = itertools.count(1)
-        self._waiting: dict[str, tuple[Json, asyncio.Future[Frame]]] = {}
+        self._waiting: dict[str, _Waiting] = {}
+        self._held: asyncio.TimerHandle | None = None
+        self._sending: set[asyncio.Task[None]] = set()
         self._end: SignalingError | None = None
         self._first: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -86,15 +102,14 @@ class Session:
         if self._end is not None:
             raise self._end
         if len(self._waiting) >= _KEPT:
-            raise SignalingError("too_many_waiting", f"{_KEPT} frames wait for a connection already")
+            raise SignalingError("too_many_waiting", f"{_KEPT} frames wait for their reply already")
         fields = {"type": kind, "id": f"c{next(self._ids)}", "room": room, "to": to, "data": data}
         frame = {name: value for name, value in fields.items() if value is not None}
         reply: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-        self._waiting[frame["id"]] = (frame, reply)
+        self._waiting[frame["id"]] = _Waiting(frame, reply)
         try:
-            if self._line is not None:
-                with contextlib.suppress(ClosedError):  # The reader sees it as well, and it is sent again.
-                    await self._put([frame])
+            with contextlib.suppress(ClosedError):  # The reader sees it as well, and it is sent again.
+                await self._send()
             return await reply
         finally:
             self._waiting.pop(frame["id"], None)
@@ -102,12 +117,14 @@ class Session:
     async def renew(self, token: str) -> None:
         """Replaces the token within the session, before the old one ends."""
         await self.request("token", data={"token": token})
+        if isinstance(self._token, str):
+            self._token = token
 
     def abandon(self, room: str) -> None:
         """What belonged to a room that is gone gets no reply any more."""
-        for frame, reply in list(self._waiting.values()):
-            if frame.get("room") == room and frame["type"] != "join" and not reply.done():
-                reply.set_exception(SignalingError("session_expired", "the session that this was sent in is gone"))
+        for one in list(self._waiting.values()):
+            if one.frame.get("room") == room and one.frame["type"] != "join" and not one.reply.done():
+                one.reply.set_exception(SignalingError("session_expired", "the session that this was sent in is gone"))
 
     async def close(self) -> None:
         """Ends the session for good."""
@@ -126,11 +143,14 @@ class Session:
             except ClosedError as closed:
                 code, reason = closed.code, closed.reason
             except TimeoutError:
-                code, reason = 4105, "the server said nothing for too long"
+                code, reason = _SILENT, "the server said nothing for too long"
+            except Exception as error:
+                self._finish(SignalingError("internal", f"a fault of this client: {error!r}"))
+                raise
             if is_final(code):
                 self._finish(SignalingError(str(code), reason))
                 return
-            if not self._stands and code < 4000:
+            if not self._stands and (code < 4000 or code == _SILENT):
                 self._try_another()
             await asyncio.sleep(pause(self._attempts, code, self._drained, self._dice))
             self._drained = None
@@ -144,7 +164,7 @@ class Session:
         since = time.monotonic()
         try:
             while True:
-                async with asyncio.timeout(_WATCHDOG):
+                async with asyncio.timeout(_WATCHDOG if self._stands else _GREETING):
                     frame = Frame.read(await line.receive())
                 if frame.type == "welcome":
                     self._line, self._stands = line, True
@@ -153,6 +173,8 @@ class Session:
                     self._attempts = 0
         finally:
             self._line = None
+            for one in self._waiting.values():
+                one.is_sent = False
             await line.close(leave=self._end is not None)
 
     def _try_another(self) -> None:
@@ -190,12 +212,41 @@ class Session:
         self._end = end
         if self._first is not None and not self._first.done():
             self._first.set_exception(end)
-        for _, reply in self._waiting.values():
-            if not reply.done():
-                reply.set_exception(end)
+        if self._held is not None:
+            self._held.cancel()
+        for one in self._waiting.values():
+            if not one.reply.done():
+                one.reply.set_exception(end)
         self.on_end(end)
 
     # Frames
+
+    async def _send(self) -> None:
+        """The oldest of what waits is under way, in its order; the rest follows as replies come."""
+        if self._line is None or self._held is not None:
+            return
+        oldest = itertools.islice((one for one in self._waiting.values() if not one.reply.done()), _UNDER_WAY)
+        unsent = [one for one in oldest if not one.is_sent]
+        for one in unsent:
+            one.is_sent = True
+        if unsent:
+            await self._put([one.frame for one in unsent])
+
+    def _hold(self, seconds: float) -> None:
+        """Too fast for the server: nothing is sent for so long."""
+        if self._held is not None:
+            self._held.cancel()
+        self._held = asyncio.get_running_loop().call_later(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        self._held = None
+        task = asyncio.create_task(self._send_on())
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _send_on(self) -> None:
+        with contextlib.suppress(ClosedError):  # The reader sees it as well.
+            await self._send()
 
     async def _put(self, frames: list[Json]) -> None:
         self._acked = self._seq
@@ -218,6 +269,7 @@ class Session:
                 self.on_frame(frame)
             if frame.re is not None:
                 self._settle(frame)
+                await self._send()
         if self._seq - self._acked >= _ACK_EVERY:
             await self._put([{"type": "pong"}])
 
@@ -226,23 +278,25 @@ class Session:
         if before is None or before["epoch"] != welcome["epoch"]:
             self._acked = 0
         self._worked.add(name)
-        unanswered = [frame["id"] for frame, _ in self._waiting.values()]
         if before is not None and before["sid"] != welcome["sid"]:
             self.on_lost()
         if self._first is not None and not self._first.done():
             self._first.set_result(None)
-        again = [self._waiting[one] for one in unanswered if one in self._waiting]
-        frames = [frame for frame, reply in again if not reply.done()]
-        if frames:
-            await self._put(frames)
+        await self._send()
 
     def _settle(self, frame: Frame) -> None:
-        _, reply = self._waiting.get(frame.re or "", (None, None))
-        if reply is None or reply.done():
+        """A frame that was too fast waits; of a join the rate is that of wrong passwords, which no repetition makes
+        right."""
+        one = self._waiting.get(frame.re or "")
+        if one is None or one.reply.done():
             return
         if frame.type != "error":
-            reply.set_result(frame)
+            one.reply.set_result(frame)
+            return
+        wait = frame.data.get("retry_after_ms")
+        after = wait / 1000 if wait is not None else None
+        if frame.data["code"] == "rate_limited" and after is not None and one.frame["type"] != "join":
+            one.is_sent = False
+            self._hold(after)
         else:
-            wait = frame.data.get("retry_after_ms")
-            after = wait / 1000 if wait is not None else None
-            reply.set_exception(SignalingError(frame.data["code"], frame.data["message"], after))
+            one.reply.set_exception(SignalingError(frame.data["code"], frame.data["message"], after))

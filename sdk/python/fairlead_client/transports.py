@@ -5,7 +5,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import httpx
 from websockets.asyncio.client import ClientConnection
@@ -13,13 +13,15 @@ from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.typing import Origin, Subprotocol
 
-from fairlead_client.frames import Json
+from fairlead_client.frames import Json, read_json
 from fairlead_client.streams import events_of
 
 #: frames that one request may bring
 _MOST_FRAMES = 32
 #: seconds that a poll waits, and that any request may take beyond it
 _POLL, _PATIENCE = 25, 10.0
+#: seconds until something comes through a stream
+_FIRST = 10.0
 #: frames whose answer is a frame of its own
 _ANSWERED = frozenset({"join"})
 #: what the WebSocket protocol calls an end without a close
@@ -60,7 +62,7 @@ class WebSocketLine:
 
     async def receive(self) -> Json:
         try:
-            frame: Json = json.loads(await self._socket.recv())
+            frame: Json = read_json(await self._socket.recv())
         except ConnectionClosed as error:
             raise _closed(error) from None
         return frame
@@ -175,6 +177,9 @@ class HttpLine(abc.ABC):
                 self._bring({"type": "ok", "re": result["re"]})
 
 
+H = TypeVar("H", bound=HttpLine)
+
+
 class PollLine(HttpLine):
     """Events by one question after the other."""
 
@@ -191,6 +196,19 @@ class PollLine(HttpLine):
 class StreamLine(HttpLine):
     """Events by one reply that does not end; between them the server sends a sign of life."""
 
+    def __init__(self, http: httpx.AsyncClient, welcome: Json, after: str) -> None:
+        self._begun = asyncio.Event()
+        super().__init__(http, welcome, after)
+
+    async def begin(self) -> None:
+        """Returns when something comes through: a proxy may hold the stream back. Raises ClosedError."""
+        begun = asyncio.create_task(self._begun.wait())
+        await asyncio.wait((begun, self._reading), timeout=_FIRST, return_when=asyncio.FIRST_COMPLETED)
+        begun.cancel()
+        if not self._begun.is_set():
+            await self.close(leave=False)
+            raise self._failure or ClosedError(FAILED, "nothing comes through the stream")
+
     async def _read(self) -> None:
         headers = self._headers | {"Accept": "text/event-stream"}
         request = self._http.stream("GET", f"{self._path}/events", params={"after": self._after}, headers=headers)
@@ -199,7 +217,8 @@ class StreamLine(HttpLine):
                 await reply.aread()
                 raise _refused(reply)
             async for event in events_of(reply.aiter_bytes()):
-                frame = json.loads(event.data)
+                self._begun.set()
+                frame = read_json(event.data)
                 if frame["type"] != "welcome" or not frame["data"]["resumed"]:  # That is known already.
                     self._bring(frame)
                 if frame["type"] == "close":
@@ -212,10 +231,12 @@ async def open_polls(base: str, hello: Json, once: str) -> Line:
 
 
 async def open_stream(base: str, hello: Json, once: str) -> Line:
-    return await _open(StreamLine, base, hello, once)
+    line = await _open(StreamLine, base, hello, once)
+    await line.begin()
+    return line
 
 
-async def _open(kind: type[PollLine | StreamLine], base: str, hello: Json, once: str) -> Line:
+async def _open(kind: type[H], base: str, hello: Json, once: str) -> H:
     http = httpx.AsyncClient(base_url=base, timeout=_POLL + _PATIENCE)
     try:
         welcome = await _ask(http, "POST", "/v1/sessions", json=hello, headers={"Idempotency-Key": once})
@@ -232,7 +253,7 @@ async def _ask(http: httpx.AsyncClient, method: str, path: str, **rest: Any) -> 
     except httpx.HTTPError as error:
         raise ClosedError(FAILED, str(error) or type(error).__name__) from None
     if reply.is_success:
-        body: Json = reply.json()
+        body: Json = read_json(reply.content)
         return body
     raise _refused(reply)
 
