@@ -89,7 +89,10 @@ class SignalApi:
             self._link = TurnLink(place, app.hub)
             self._link.start()
         link = self._link
-        text = "1 while the link to turnd stands."
+        text = (
+            "1 while the link to turnd stands. At 0 a kick ends no relay, and budgets and fences stand still; without "
+            "a link it is 0 as well."
+        )
         context.metrics.gauge("turn_link_connected", text, lambda: link is not None and link.connected)
 
     def _start_workers(self, section: SignalApiSettings) -> None:

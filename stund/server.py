@@ -123,7 +123,10 @@ class Server:
         declare_streams(metrics, self.streams)
         declare_probe(metrics, self.probe)
         declare_certificate(metrics, lambda: self._certificate)
-        text = "Datagrams that the kernel dropped because a listener's receive buffer was full."
+        text = (
+            "Datagrams that the kernel dropped because a listener's receive buffer was full: raise "
+            "stund.buffers.receive and net.core.rmem_max."
+        )
         metrics.counter("socket_rx_drops", text, lambda: self._memory("dropped"), ("listener",))
         text = "Bytes that wait in a listener's receive buffers, the kernel's bookkeeping included."
         metrics.gauge("socket_rx_queue_bytes", text, lambda: self._memory("queued"), ("listener",))

@@ -71,7 +71,11 @@ def _declare_refusals(metrics: Metrics, state: State, engine: DataPlane) -> None
         told = engine.counters()
         return counters.challenges_suppressed + told.unsigned_withheld + told.strangers_withheld
 
-    text = "Requests that were not authentic, by what was wrong; missing is how every client begins."
+    text = (
+        "Requests that were not authentic, by what was wrong. missing is how every client begins; expired grows: "
+        "clocks "
+        "differ, or clients do not renew; integrity grows: a secret here is not the one that signs."
+    )
     metrics.counter("auth_failures", text, failures, ("reason",))
     text = "Requests that a secret of this name authenticated; when the old name rests, its rotation is over."
     metrics.counter(
@@ -84,13 +88,17 @@ def _declare_refusals(metrics: Metrics, state: State, engine: DataPlane) -> None
     metrics.counter(
         "challenges_sent", text, lambda: counters.challenges_sent + sum(engine.counters().challenges.values())
     )
-    text = "Unauthenticated error replies that were withheld, since their source had too many."
+    text = (
+        "Unauthenticated error replies that were withheld, since their source had too many. It grows in a flood; when "
+        "many "
+        "clients share an address, raise turnd.limits.challenges."
+    )
     metrics.counter("challenges_suppressed", text, withheld)
-    text = "Peers that the policy denied, by class of address."
+    text = "Peers that the policy denied (403), by class of address; turnd.peers.allow opens a range."
     metrics.counter("peer_denied", text, _by(PeerClass, counters.peer_denied), ("class",))
     text = "Peers outside of a room's fence that only logs; those that it keeps out are denied as not_announced."
     metrics.counter("fence_logged", text, lambda: counters.fence_logged)
-    text = "Allocates that a quota refused (486), by quota."
+    text = "Allocates that a quota refused (486), by quota: the keys under turnd.quotas."
     metrics.counter("quota_rejections", text, _by(QuotaScope, counters.quota_rejections), ("scope",))
 
 
@@ -114,7 +122,11 @@ def _declare_books(metrics: Metrics, state: State, now: Callable[[], Now]) -> No
     text = "Living permissions."
     metrics.gauge("permissions", text, lambda: sum(len(row.permissions) for row in allocations.values()))
     metrics.gauge("channels", "Living channels.", lambda: sum(len(row.channels) for row in allocations.values()))
-    text = "Relay ports by whose hand they are in: free, used, held after use, foreign (another program's)."
+    text = (
+        "Relay ports by whose hand they are in: free, used, held after use, foreign (another program's). With none "
+        "free, "
+        "Allocates get 508: widen turnd.relay.ports."
+    )
     metrics.gauge("relay_ports", text, ports, ("family", "state"))
 
 
@@ -133,10 +145,14 @@ def _declare_data_plane(metrics: Metrics, counters: ProtocolCounters, engine: Da
     metrics.counter("relay_packets", text, flow(lambda: engine.counters().packets), labels)
     text = "Bytes of application data that were relayed, without TURN's and IP's framing."
     metrics.counter("relay_bytes", text, flow(lambda: engine.counters().bytes), labels)
-    metrics.counter("dropped", "Packets that were dropped, by reason.", dropped, ("reason",))
+    metrics.counter("dropped", "Packets that were dropped, by reason; see the table of reasons.", dropped, ("reason",))
     text = "Faults inside a thread of the engine, each of which cost a batch of packets; any is a bug to report."
     metrics.counter("engine_panics", text, lambda: {(engine.name,): engine.counters().panics}, ("datapath",))
-    text = "Packets that one thread of the engine received and another forwarded, which has the relay socket."
+    text = (
+        "Packets that one thread of the engine received and another forwarded, which has the relay socket. They cost "
+        "more; "
+        "many of all mean that clients change their addresses, or send through something that does."
+    )
     metrics.counter("engine_handed_over", text, lambda: {(engine.name,): engine.counters().handed_over}, ("datapath",))
     text = "Threads of the engine that move packets."
     metrics.gauge("engine_threads", text, lambda: {(engine.name,): float(engine.threads)}, ("datapath",))

@@ -11,7 +11,9 @@ class LagSampler:
     """Measures four times a second by how much a timer comes late."""
 
     def __init__(self, metrics: Metrics) -> None:
-        text = "By how many seconds the event loop came late to a timer."
+        text = (
+            "By how many seconds the event loop came late to a timer. Often above 0.1: this process has too much to do."
+        )
         self._histogram = metrics.histogram("loop_lag_seconds", text, LAGS)[()]
         self._timer: asyncio.TimerHandle | None = None
 

@@ -217,7 +217,10 @@ class Runtime(Generic[S]):
         born = self._context.clock.now().wall
         metrics.gauge("start_time_seconds", "When the daemon was started, in Unix time.", lambda: born)
         metrics.gauge("draining", "1 while the daemon drains.", lambda: self._draining)
-        text = "Configurations that were read on SIGHUP, by what became of them."
+        text = (
+            "Configurations that were read on SIGHUP, by what became of them; after an error the last one counts, see "
+            "the log."
+        )
         self._reloads = metrics.counts("config_reloads", text, {"result": ("success", "error")})
         text = "When a new configuration was last taken over, in Unix time; 0 before the first."
         metrics.gauge("config_last_reload_success_timestamp_seconds", text, lambda: self._reloaded_at)
