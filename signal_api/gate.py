@@ -12,7 +12,7 @@ from signal_api.protocol.refusals import ErrorCode, Refusal
 from signal_api.transports.peerjs import PeerJsTransport
 from signal_api.transports.peerjs_http import is_request, is_socket
 from signal_api.transports.websocket import WebSocketTransport
-from signal_api.web.asgi import App, Message, Receive, Scope, Send, approach_of, send_problem
+from signal_api.web.asgi import AT_ONCE, VERDICT, App, Message, Receive, Scope, Send, approach_of, send_problem
 from signal_api.web.headers import PREFLIGHT, cross_origin_headers, is_preflight, security_headers, with_headers
 from signal_api.web.problems import RefusedError
 
@@ -56,7 +56,11 @@ class Gate:
             await self._serve_http(scope, receive, send)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        visitor = self._may_upgrade(scope)
+        state = scope.get("state", {})
+        visitor: Visitor | Refusal = state.pop(VERDICT, None) or self._may_upgrade(scope)
+        if AT_ONCE in scope.get("extensions", {}) and (isinstance(visitor, Refusal) or scope["path"] != WEBSOCKET_PATH):
+            state[VERDICT] = visitor
+            return
         if isinstance(visitor, Visitor):
             transport = self._websocket if scope["path"] == WEBSOCKET_PATH else self._peerjs
             await transport.serve(scope, receive, send, visitor)

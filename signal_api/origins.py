@@ -4,6 +4,7 @@ A browser lets any page open a WebSocket to any host, and a name server can make
 So a Host counts only when it is one of ours, and a page only when it was served under that Host or is on the list.
 """
 
+import functools
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,8 @@ from typing import NamedTuple
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _AUTHORITY = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
+#: characters of a name (RFC 1035 section 2.3.4) with its port; what is remembered of those that ask is small
+_LONGEST_AUTHORITY = 261
 #: Headers that a proxy adds: the connection is its, the request somebody else's.
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 
@@ -42,6 +45,11 @@ def parse_origin(text: str) -> Origin | None:
 
 
 def _origin(scheme: str, authority: str) -> Origin | None:
+    return _read_origin(scheme, authority) if len(authority) <= _LONGEST_AUTHORITY else None
+
+
+@functools.lru_cache(1024)
+def _read_origin(scheme: str, authority: str) -> Origin | None:
     found = _AUTHORITY.fullmatch(authority.lower())
     if found is None:
         return None
@@ -119,6 +127,11 @@ def _is_loopback(host: str) -> bool:
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    return _read_address(text) if len(text) <= _LONGEST_AUTHORITY else None
+
+
+@functools.lru_cache(1024)
+def _read_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

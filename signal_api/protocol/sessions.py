@@ -18,6 +18,7 @@ import msgspec
 from fairlead.clock import Entropy
 from signal_api.protocol.authorization import Grants
 from signal_api.protocol.messages import NULL, ServerFrame, server_frame, to_json
+from signal_api.protocol.names import base32
 from signal_api.protocol.rooms import UNSAID, Terms
 
 LOG_FRAMES = 256
@@ -268,7 +269,7 @@ def new_epoch(entropy: Entropy) -> str:
 
 def name(entropy: Entropy, size: int) -> str:
     """`size` random bytes (a multiple of 5) in lower-case base32."""
-    return base64.b32encode(entropy(size)).decode().lower()
+    return base32(entropy(size))
 
 
 def digest(key: str) -> bytes:

@@ -3,15 +3,16 @@
 One grant is made and every door writes the same one: the join reply, /v1/ice in all its formats, and Link headers.
 """
 
-import base64
 import datetime
 import enum
+import functools
 import hashlib
 from collections.abc import Container
 from typing import Any, NamedTuple
 
 from fairlead.clock import Entropy
 from fairlead.credentials import mint
+from signal_api.protocol.names import base32
 
 #: the share of its life after which a credential should be renewed
 REFRESH_AFTER = 0.75
@@ -81,9 +82,12 @@ def grant(issuer: Issuer, host: str, user_id: str, wall: float, entropy: Entropy
     """A fresh credential of `user_id` for the servers at `host`, from the moment `wall` on."""
     issued = int(wall)
     credential = mint(issuer.secret, user_id, issued + issuer.lifetime)
-    name = base64.b32encode(entropy(5)).decode().lower()
-    urls = issuer.urls.at(host)
-    return IceGrant(f"crd_{name}", urls, *credential, issued, issuer.lifetime, issuer.region)
+    urls = _urls_at(issuer.urls, host)
+    return IceGrant(f"crd_{base32(entropy(5))}", urls, *credential, issued, issuer.lifetime, issuer.region)
+
+
+# The hosts by which clients find us are few: whoever comes by another is turned away before.
+_urls_at = functools.lru_cache(64)(Urls.at)
 
 
 def member_id(room: str, sid: str, membership: str) -> str:
@@ -103,7 +107,7 @@ def session_of(user_id: str) -> str:
 
 def room_hash(room: str) -> str:
     """16 characters that stand for a room where its name must not be shown."""
-    return base64.b32encode(hashlib.sha256(room.encode()).digest()[:10]).decode().lower()
+    return base32(hashlib.sha256(room.encode()).digest()[:10])
 
 
 def ice_servers(given: IceGrant) -> list[dict[str, Any]]:
@@ -193,5 +197,6 @@ def _moment(seconds: int) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
 
 
+@functools.lru_cache(16)
 def _utc(seconds: int) -> str:
     return _moment(seconds).isoformat().removesuffix("+00:00") + "Z"

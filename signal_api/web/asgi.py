@@ -13,6 +13,10 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+#: An extension of a WebSocket's scope: the app is asked without a task. It accepts and takes over without waiting, or
+#: does nothing, and leaves its verdict in the scope's state under VERDICT, where it finds it when it is asked again.
+AT_ONCE, VERDICT = "fairlead.at_once", "fairlead.verdict"
+
 _PLAIN = {"ws": "http", "wss": "https"}
 
 

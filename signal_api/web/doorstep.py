@@ -8,7 +8,7 @@ holds a few and not for long. A WebSocket leaves when it is handed on: from ther
 import enum
 import ipaddress
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import h11
@@ -66,8 +66,11 @@ class Doorstep:
 
     def source_of(self, host: str) -> bytes | None:
         """Whom a connection is counted for; None for a proxy's."""
-        address = ipaddress.ip_address(host.partition("%")[0])
-        return None if any(address in network for network in self._proxies) else source_prefix(host)
+        if self._proxies:
+            address = ipaddress.ip_address(host.partition("%")[0])
+            if any(address in network for network in self._proxies):
+                return None
+        return source_prefix(host)
 
     def judge(self, source: bytes | None, total: int) -> Refusal | None:
         """Whether one more may stay, of this source and among so many in all, WebSockets included."""
@@ -153,6 +156,9 @@ class _Connection(H11Protocol):
         self._doorstep = doorstep
         self._source: bytes | None = None
         self._is_here = False
+        self._is_new = True  # nothing has come
+        self._open_at_once: Callable[[H11Protocol, bytes], bool] | None
+        self._open_at_once = getattr(self.ws_protocol_class, "open_at_once", None)
         self._wait: _Wait | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -170,8 +176,17 @@ class _Connection(H11Protocol):
         self._depart()
 
     def data_received(self, data: bytes) -> None:
+        is_first, self._is_new = self._is_new, False
+        if is_first and self._is_opened(data):
+            self._depart()
+            return
         super().data_received(data)
         self._watch()
+
+    def _is_opened(self, data: bytes) -> bool:
+        """Whether the connection is a WebSocket by its first parcel, and nobody here has to read it."""
+        open_at_once = self._open_at_once
+        return open_at_once is not None and not self.transport.is_closing() and open_at_once(self, data)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

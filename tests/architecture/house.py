@@ -30,6 +30,7 @@ PURE = (
     "signal_api.relay.ice_servers",
     "signal_api.protocol.messages",
     "signal_api.protocol.moderation",
+    "signal_api.protocol.names",
     "signal_api.origins",
     "signal_api.protocol.peerjs",
     "signal_api.protocol.refusals",

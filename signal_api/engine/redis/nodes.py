@@ -1,7 +1,6 @@
 """Which nodes there are: this one shows that it lives, and takes over from those that do not."""
 
 import asyncio
-import base64
 import contextlib
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from signal_api.engine.redis.scripts import BEAT, FORGET_REVOKED, LEAVE, ORPHANS
 from signal_api.engine.redis.store import LostError, Store
 from signal_api.engine.redis.vault import Vault
 from signal_api.protocol.effects import Revoked
+from signal_api.protocol.names import base32
 from signal_api.protocol.refusals import CloseCode, EngineUnavailableError
 from signal_api.timers import Clock
 
@@ -64,7 +64,7 @@ class Nodes:
     async def register(self) -> None:
         """Begins under a name of its own, and learns what is revoked."""
         self._run_id = await self._store.measure()
-        self._store.node = base64.b32encode(self._entropy(10)).decode().lower()
+        self._store.node = base32(self._entropy(10))
         self._beats = 0
         self._inbox.restart()
         revocations = [read_revocation(kept) for kept in await self._store.probe(REGISTER)]
