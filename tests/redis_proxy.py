@@ -20,6 +20,7 @@ class RedisProxy:
         #: replies that are held may pass
         self.passing = asyncio.Event()
         self.url = ""
+        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     def watch(self, script: str, is_held: bool = False) -> None:
         """The reply to the next call of a script is lost with its connection's later ones, or held until `passing`."""
@@ -38,6 +39,10 @@ class RedisProxy:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection of a client."""
+        task = asyncio.current_task()
+        assert task is not None  # The server has made one.
+        self._open[task] = writer
+        task.add_done_callback(self._open.pop)
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._server.port)
         gate = asyncio.Event()
         gate.set()
@@ -50,8 +55,15 @@ class RedisProxy:
                     self.asked.set()
                 server_writer.write(data)
         back.cancel()
+        await asyncio.gather(back, return_exceptions=True)
         server_writer.close()
         writer.close()
+
+    async def end(self) -> None:
+        """Whoever still has a connection loses it."""
+        for writer in self._open.values():
+            writer.transport.abort()
+        await asyncio.gather(*self._open)
 
     async def _back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event) -> None:
         while data := await reader.read(65536):
@@ -73,3 +85,4 @@ async def proxy_to(server: RedisServer) -> AsyncIterator[RedisProxy]:
         yield proxy
     finally:
         listener.close()
+        await proxy.end()

@@ -233,16 +233,19 @@ class PeerJsTransport:
             self._hub.end(peer.client, reason)
 
     async def _listen(self, peer: Peer, receive: Receive, connection: PeerConnection) -> LeaveReason:
-        """Handles what comes until it ends, and says how it did."""
-        while (message := await receive())["type"] == "websocket.receive":
+        """Handles what comes until it ends, and says how it did. Who was told to go is not heard any more."""
+        while not connection.is_closing:
+            message = await receive()
+            if message["type"] != "websocket.receive":
+                return LeaveReason.LEAVE if message.get("code") in _MEANT else LeaveReason.TIMEOUT
             if connection.is_closing:
-                continue
+                break
             text = message.get("text")
             closing = _NO_BINARY if text is None else await peer.receive(text.encode())
             if closing is not None:
                 connection.close(*closing)
                 return LeaveReason.LEAVE if closing.code is CloseCode.NORMAL else LeaveReason.TIMEOUT
-        return LeaveReason.LEAVE if message.get("code") in _MEANT else LeaveReason.TIMEOUT
+        return LeaveReason.TIMEOUT
 
     async def _enter(self, asked: peerjs.Approach, visitor: Visitor, connection: PeerConnection) -> Peer | Rejection:
         """A session, for who may have one; that the id is free is not known yet."""

@@ -1,5 +1,7 @@
 """Nodes on one Redis, in one process: each may be asked, stopped or killed."""
 
+import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncIterator
@@ -10,10 +12,13 @@ from fairlead.clock import Entropy, Now
 from fairlead.metrics import Metrics
 from signal_api.clients import Client, Visitor
 from signal_api.engine.redis.engine import RedisEngine
-from signal_api.protocol.refusals import Closing
+from signal_api.protocol.refusals import CloseCode, Closing, EngineUnavailableError
 from signal_api.transports.http import HttpTransport
 from tests.signal_api.socketless import Line, Node, Seat, line_of
 from tests.signal_api.worlds import JOIN_KEY, ManualClock
+
+#: seconds that are waited for a Redis that is not heard, and between two attempts
+_INSISTING, _AGAIN = 20.0, 0.1
 
 
 class RealClock(ManualClock):
@@ -52,8 +57,8 @@ class RedisNode(Node):
         """It goes in peace."""
         if self.is_alive:
             self.is_alive = False
-            await self.redis.stop()
             await self.hub.close()
+            await self.redis.stop()
 
     async def die(self) -> None:
         """From one moment to the next it does nothing any more."""
@@ -73,9 +78,14 @@ class RedisNode(Node):
         return client
 
     async def enter(self, **hello: Any) -> Seat:
-        line = Line()
-        client = await self.let_in(line, **hello)
-        assert isinstance(client, Client), client
+        """Insists: on a busy machine Redis may not be heard in time."""
+        async with asyncio.timeout(_INSISTING):
+            while not isinstance(client := await self.let_in(line := Line(), **hello), Client):
+                assert client.code is CloseCode.ENGINE_UNAVAILABLE, client
+                await asyncio.sleep(_AGAIN)
+            for room in hello.get("rooms", ()):
+                while room not in client.session.rooms:
+                    await self.dispatch.receive(client, line_of("join", room=room))
         return Seat(self, client, line)
 
     async def resume(self, seat: Seat, after: str) -> Seat:
@@ -95,7 +105,10 @@ class Cluster:
     async def node(self, url: str | None = None) -> RedisNode:
         """One more; `url` is its own way to the same Redis."""
         node = RedisNode(url or self._url, self._prefix, **self._keys)
-        await node.start()
+        async with asyncio.timeout(_INSISTING):
+            while not node.is_alive:
+                with contextlib.suppress(EngineUnavailableError):
+                    await node.start()
         self.nodes.append(node)
         return node
 

@@ -106,6 +106,7 @@ class Nodes:
         """The others need not wait to find out."""
         if self._adopting is not None:
             self._adopting.cancel()
+            await asyncio.gather(self._adopting, return_exceptions=True)
         with contextlib.suppress(EngineUnavailableError):
             await self._store.run(LEAVE)
 
