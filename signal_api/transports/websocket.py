@@ -11,6 +11,7 @@ from signal_api.node.dispatch import Dispatch
 from signal_api.node.hub import Hub
 from signal_api.protocol.messages import ServerFrame
 from signal_api.protocol.refusals import CloseCode, Closing
+from signal_api.transports.breather import Breather
 from signal_api.transports.conversation import NO_BINARY, Conversation
 from signal_api.transports.direct import Direct
 from signal_api.transports.outgoing import Outgoing
@@ -84,7 +85,7 @@ class WebSocketTransport:
     def __init__(self, hub: Hub, dispatch: Dispatch) -> None:
         self._hub = hub
         self._dispatch = dispatch
-        self._framing = Framing(hub.policy.limits.frame_bytes * FRAME_SLACK)
+        self._framing = Framing(hub.policy.limits.frame_bytes * FRAME_SLACK, Breather().heard)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, visitor: Visitor) -> None:
         """Accepts, and has the wire go on; or else reads until either side ends it. Then the session waits."""

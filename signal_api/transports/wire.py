@@ -7,6 +7,7 @@ of a message, or of the end, has an object of its own.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from websockets.frames import Frame, Opcode
@@ -58,10 +59,12 @@ class Listener(Protocol):
 
 
 class Framing:
-    """What the connections of one server share; `most` is the largest size of a message in bytes."""
+    """What the connections of one server share; `most` is the largest size of a message in bytes, `heard` is told of
+    each parcel that comes."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, heard: Callable[[], None] = lambda: None) -> None:
         self._most = most
+        self.heard = heard
         self.idle = self.fresh()
         #: while the messages of one parcel are handled: frames that leave together, by whom they go to
         self.gathered: dict[Wire, list[bytes]] | None = None
@@ -176,6 +179,7 @@ class Wire(Successor):
         self._transport.close()
 
     def data_received(self, data: bytes) -> None:
+        self._shared.heard()
         texts = self._shared.whole_texts(data) if self._own is None else []
         if texts:
             self._between = 0

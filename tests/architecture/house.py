@@ -37,6 +37,7 @@ PURE = (
     "signal_api.protocol.revocations",
     "signal_api.protocol.rooms",
     "signal_api.protocol.sessions",
+    "signal_api.transports.lull",
     "fairlead_cli.up.supervision",
 )
 
