@@ -260,12 +260,14 @@ class Daemons:
         daemon.await_ready()
         return daemon
 
-    def signal_api(self, *ice: str, own: Configuration | None = None, **shared: Any) -> Daemon:
+    def signal_api(
+        self, *ice: str, own: Configuration | None = None, module: str = "signal_api", **shared: Any
+    ) -> Daemon:
         """signal_api on loopback, which tells clients of these servers, and opens to JOIN_KEY; ready. `own` are other
-        keys of its section."""
+        keys of its section, `module` is what runs it."""
         urls = {kind: [url for url in ice if url.startswith(f"{kind}:")] for kind in ("stun", "turn", "turns")}
         section = {"listen": "127.0.0.1:0", "ops": "127.0.0.1:0", "join_key": JOIN_KEY, "ice": urls} | (own or {})
-        daemon = self.start("signal_api", {"auth": AUTH} | shared | {"signal_api": section})
+        daemon = self.start(module, {"auth": AUTH} | shared | {"signal_api": section})
         daemon.await_ready()
         return daemon
 

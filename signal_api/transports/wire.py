@@ -19,11 +19,13 @@ try:
 except ImportError:  # where the library came without its C
     from websockets.utils import apply_mask
 
-from signal_api.transports.upgrade import MOST_BETWEEN, Successor, portions
+from signal_api.transports.upgrade import MOST_BETWEEN, Successor
 
 #: RFC 6455 section 5.2: the first byte of a text in one frame; in the second, the bit of a client's frame, and what
 #: stands there when the length follows in two bytes; bytes of the shortest header, its mask among them
 _WHOLE_TEXT, _MASKED, _MEDIUM, _HEADER = 0x81, 0x80, 126, 6
+#: bytes of one connection that are read in a turn, where they are not whole texts. A frame has six of them at least.
+PORTION = 4096
 #: messages of one parcel that are handled before the connection may be ended
 _MOST_TOGETHER = 512
 #: RFC 6455 section 7.4.1, and the registry that it begins: the server is about to stop
@@ -58,13 +60,23 @@ class Listener(Protocol):
         ...
 
 
+def _next_turn(do: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_soon(do)
+
+
 class Framing:
     """What the connections of one server share; `most` is the largest size of a message in bytes, `heard` is told of
-    each parcel that comes."""
+    each parcel that comes, `later` does something when others have had their turn."""
 
-    def __init__(self, most: int, heard: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        most: int,
+        heard: Callable[[], None] = lambda: None,
+        later: Callable[[Callable[[], None]], None] = _next_turn,
+    ) -> None:
         self._most = most
         self.heard = heard
+        self.later = later
         self.idle = self.fresh()
         #: while the messages of one parcel are handled: frames that leave together, by whom they go to
         self.gathered: dict[Wire, list[bytes]] | None = None
@@ -100,7 +112,9 @@ class Wire(Successor):
     """Reads and writes the frames of one transport."""
 
     __slots__ = (
+        "_ahead",
         "_between",
+        "_is_paused",
         "_late",
         "_listener",
         "_own",
@@ -121,6 +135,8 @@ class Wire(Successor):
         self._pong = b""
         self._between = 0  # frames since the last message
         self._late = 0  # bytes that came after our close
+        self._ahead = b""  # what is read in the turns that follow
+        self._is_paused = False
         #: whether the client does not read
         self.is_full = False
 
@@ -147,11 +163,13 @@ class Wire(Successor):
 
     def pause(self) -> None:
         """Nothing is read until `resume`; what was read already may still come."""
+        self._is_paused = True
         if not self._transport.is_closing():
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        if not self._transport.is_closing():
+        self._is_paused = False
+        if not self._ahead and not self._transport.is_closing():
             self._transport.resume_reading()
 
     # What the event loop and the server tell
@@ -180,14 +198,31 @@ class Wire(Successor):
 
     def data_received(self, data: bytes) -> None:
         self._shared.heard()
+        if self._ahead:
+            self._ahead += data
+            return
         texts = self._shared.whole_texts(data) if self._own is None else []
         if texts:
             self._between = 0
             self._hear(texts)
+        elif not self._transport.is_closing():
+            self._read_on(data)
+
+    def _read_on(self, data: bytes) -> None:
+        """Reads a portion, and the next when the others have had their turn: a parcel may hold forty thousand frames,
+        and what the first of them say may be its end."""
+        self._ahead = data[PORTION:]
+        self._read(data[:PORTION])
+        if self._ahead and not self._transport.is_closing():
+            self._transport.pause_reading()
+            self._shared.later(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._transport.is_closing():
             return
-        for portion in portions(data):
-            if not self._transport.is_closing():
-                self._read(portion)
+        self._read_on(self._ahead)
+        if not self._is_paused:
+            self.resume()
 
     def _hear(self, texts: list[bytes]) -> None:
         """What several messages of one parcel have the server say, such as candidates that come at once, is written

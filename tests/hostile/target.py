@@ -4,8 +4,8 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fairlead.datagram import Address
 from tests.hostile.raw import Raw, Reply
-from tests.processes import JOIN_KEY, Daemon, Daemons
+from tests.processes import JOIN_KEY, Daemon, Daemons, Samples
 
 ISSUER = "https://issuer.example"
 SHARED_KEY = "a shared secret of thirty-two bytes"
@@ -35,6 +35,7 @@ class Target:
     daemon: Daemon
     place: Address
     signer: rsa.RSAPrivateKey
+    _turns: list[float] = field(default_factory=list)  # at each scrape, the longest before it
 
     @property
     def public_pem(self) -> bytes:
@@ -67,7 +68,30 @@ class Target:
             yield guest
 
     def metric(self, name: str, **labels: str) -> int:
-        return self.daemon.metrics().sum(f"signal_{name}", **labels)
+        return self._scrape().sum(f"signal_{name}", **labels)
+
+    def longest_turn(self) -> float:
+        """CPU seconds of the longest turn of its event loop since this was asked last."""
+        self._scrape()
+        longest = max(self._turns)
+        self._turns.clear()
+        return longest
+
+    def _scrape(self) -> Samples:
+        samples = self.daemon.metrics()
+        self._turns.append(samples.sum("signal_longest_turn_microseconds") / 1e6)
+        return samples
+
+
+class Stranger(Target):
+    """Who cannot look at the ops port: it is served by the same loop, and no attacker has it."""
+
+    @classmethod
+    def of(cls, target: Target) -> Self:
+        return cls(target.daemon, target.place, target.signer)
+
+    def metric(self, name: str, **labels: str) -> int:
+        return 0
 
 
 class Guest:
@@ -128,7 +152,7 @@ def open_target(daemons: Daemons, times: dict[str, float]) -> Target:
         "limits": LIMITS,
         "times": times,
     }
-    daemon = daemons.signal_api(own=own)
+    daemon = daemons.signal_api(own=own, module="tests.hostile.probed")
     return Target(daemon, daemon.address("http"), signer)
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 import random
+from collections import deque
+from collections.abc import Callable
 from typing import cast
 
 import pytest
@@ -14,9 +16,13 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from signal_api.transports.upgrade import MOST_BETWEEN
-from signal_api.transports.wire import Framing, Wire, text_frame
+from signal_api.transports.wire import PORTION, Framing, Wire, text_frame
 
 MOST = 70000
+
+
+def _at_once(do: Callable[[], None]) -> None:
+    do()
 
 
 class Line(asyncio.Transport):
@@ -54,7 +60,7 @@ class End:
         self.messages: list[bytes | None] = []
         self.told: list[str] = []
         self.line = Line()
-        self.wire = Wire(framing or Framing(MOST), self)
+        self.wire = Wire(framing or Framing(MOST, later=_at_once), self)
         self.among: set[object] = set()
         self.wire.succeed(self.line, self.among)
         self.client = ClientProtocol(parse_uri("ws://signal.example/"), state=State.OPEN)
@@ -113,7 +119,7 @@ def test_wires_that_share_do_not_mix_however_their_bytes_are_cut(
     a: list[bytes], b: list[bytes], dice: random.Random
 ) -> None:
     """Whole messages and messages in two frames, in parcels of any size that arrive by turns."""
-    framing = Framing(MOST)
+    framing = Framing(MOST, later=_at_once)
     ends = [End(framing), End(framing)]
     parcels = []
     for end, messages in zip(ends, (a, b), strict=True):
@@ -132,10 +138,10 @@ def test_wires_that_share_do_not_mix_however_their_bytes_are_cut(
 
 
 def test_who_says_whole_messages_has_nothing_of_its_own() -> None:
-    framing = Framing(MOST)
+    framing = Framing(MOST, later=_at_once)
     shared = framing.idle
     end = End(framing)
-    for size in (1, 200, 8000):
+    for size in (1, 200, 4000):
         end.bring(text(b"x" * size), Frame(Opcode.PING, b""))
     assert framing.idle is shared
     end.bring(text(b"x", fin=False))
@@ -177,6 +183,47 @@ def test_of_a_large_parcel_nothing_is_read_behind_the_end() -> None:
     assert end.line.is_closed
 
 
+def test_a_large_parcel_takes_a_turn_for_each_portion() -> None:
+    """Nothing else is read meanwhile, and what comes all the same is read behind it."""
+    turns: deque[Callable[[], None]] = deque()
+    end = End(Framing(MOST, later=turns.append))
+    flood = b"".join(
+        Frame(Opcode.PING, b"").serialize(mask=True) * 100 + text(b"%d" % n).serialize(mask=True) for n in range(99)
+    )
+    end.wire.data_received(flood)
+    end.bring(text(b"last"))
+    heard = [len(end.messages)]
+    while turns:
+        assert not end.line.reads
+        turns.popleft()()
+        heard.append(len(end.messages) - sum(heard))
+    assert end.messages == [*(b"%d" % n for n in range(99)), b"last"]
+    assert len(heard) == -(-(len(flood) + 10) // PORTION)
+    assert max(heard) <= PORTION // 600 + 1
+    assert end.line.reads
+
+
+def test_a_listener_that_pauses_amid_a_large_parcel_is_left_in_peace() -> None:
+    turns: deque[Callable[[], None]] = deque()
+    end = End(Framing(MOST, later=turns.append))
+    end.wire.data_received(Frame(Opcode.PONG, b"x" * 100).serialize(mask=True) * 60)
+    end.wire.pause()
+    turns.popleft()()
+    assert (bool(turns), end.line.reads) == (False, False)
+    end.wire.resume()
+    assert end.line.reads
+
+
+def test_of_a_large_parcel_nothing_is_read_when_the_line_is_gone() -> None:
+    turns: deque[Callable[[], None]] = deque()
+    end = End(Framing(MOST, later=turns.append))
+    end.bring(Frame(Opcode.PONG, b""), text(b"a"), text(b"b" * PORTION))
+    end.wire.abort()
+    turns.popleft()()
+    assert not turns
+    assert end.messages == [b"a"]
+
+
 def test_who_goes_on_talking_after_our_close_is_cut_off() -> None:
     end = End()
     end.wire.close(4103, "enough")
@@ -198,7 +245,7 @@ def test_who_goes_on_talking_after_our_close_is_cut_off() -> None:
     ],
 )
 def test_what_breaks_the_rules_ends_it_and_nobody_else(data: bytes, code: int) -> None:
-    framing = Framing(MOST)
+    framing = Framing(MOST, later=_at_once)
     bad, good = End(framing), End(framing)
     bad.wire.data_received(data)
     ((opcode, body),) = bad.answers()
@@ -278,7 +325,7 @@ def test_what_is_read_at_once_is_what_the_library_reads(body: bytes, place: int,
 
 
 def test_what_several_messages_of_one_parcel_ask_for_leaves_together() -> None:
-    framing = Framing(MOST)
+    framing = Framing(MOST, later=_at_once)
     speaker, hearer = End(framing), End(framing)
     parcels: list[bytes] = []
     hearer.line.write = parcels.append  # type: ignore[assignment,method-assign]  # a transport that keeps them apart
@@ -295,7 +342,7 @@ def test_what_several_messages_of_one_parcel_ask_for_leaves_together() -> None:
 
 
 def test_a_bug_amid_several_messages_holds_nothing_back() -> None:
-    framing = Framing(MOST)
+    framing = Framing(MOST, later=_at_once)
     speaker, hearer = End(framing), End(framing)
 
     def fail(message: bytes | None) -> None:
