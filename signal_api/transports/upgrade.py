@@ -75,6 +75,17 @@ class Upgrade(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self._parcels = 0
         self._between = 0
+        self._was_ended = False
+
+    async def send(self, message: Any) -> None:
+        """For an app that has something to say just then, whom we have ended is gone."""
+        if self._was_ended:
+            raise ConnectionAbortedError("it was ended for what it sent")
+        await super().send(message)
+
+    def handle_parser_exception(self) -> None:
+        self._was_ended = True
+        super().handle_parser_exception()
 
     def data_received(self, data: bytes) -> None:
         self._parcels += 1

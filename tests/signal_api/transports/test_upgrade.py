@@ -141,6 +141,29 @@ async def test_frames_that_are_no_messages_are_few_there_as_well(serve: Serve, f
     writer.close()
 
 
+async def test_an_app_that_speaks_to_who_was_ended_hears_that_it_is_gone(serve: Serve) -> None:
+    """It may not know yet: neither it nor uvicorn calls that an error of the server."""
+    heard: asyncio.Queue[str] = asyncio.Queue()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+        for kind in ("send", "close"):
+            with pytest.raises(OSError):
+                await send({"type": f"websocket.{kind}", "text": "hello"})
+            heard.put_nowait(kind)
+
+    server = await serve(app)
+    reader, writer = await asyncio.open_connection(*server.address)
+    writer.write(_request("/"))
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(Frame(Opcode.PONG, b"").serialize(mask=True) * 200)
+    assert [await heard.get() for _ in range(2)] == ["send", "close"]
+    writer.close()
+
+
 async def _rest(reader: asyncio.StreamReader) -> bytes:
     """All that there is until the end, which is rude where something of ours was still on its way."""
     parts = []
