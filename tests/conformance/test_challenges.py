@@ -158,7 +158,7 @@ def test_what_nobody_answers_costs_a_stranger_as_much(make_rig: MakeRig, allocat
     """Else it would fill the line in which those wait who bring an old nonce. Bindings have a limit of their own."""
     rig = make_rig()
     client = rig.client()
-    Gate(rig, challenges=FEW)
+    gate = Gate(rig, challenges=FEW)
     if allocated:
         rig.relay(client.five_tuple)
     broken = request(Method.ALLOCATE, raw(stun.FINGERPRINT, bytes(4)))
@@ -170,6 +170,8 @@ def test_what_nobody_answers_costs_a_stranger_as_much(make_rig: MakeRig, allocat
     limited = rig.all_dropped().get(Reason.RATE_LIMITED, 0)
     assert (handed_up, limited) == ((8, 2) if rig.engine.name == "native" and not allocated else (10, 0))
     assert not rig.engine.counters().strangers_withheld
+    # His challenges are not used up by that.
+    assert gate.ask(client, request(Method.ALLOCATE))
 
 
 def test_what_it_is_told_anew_counts(rig: Rig) -> None:

@@ -16,13 +16,15 @@ pub struct Sources {
     pub challenges: BucketTable,
     /// requests that go before those of strangers, since their sender was challenged
     pub introductions: BucketTable,
+    /// what strangers say that is no request of theirs: it must not use up their challenges
+    pub babble: BucketTable,
 }
 
 impl Sources {
     /// All that there may be; more sources than `buckets` share them.
     pub fn new(buckets: usize) -> Self {
         let table = || BucketTable::new(buckets);
-        Sources { bindings: table(), challenges: table(), introductions: table() }
+        Sources { bindings: table(), challenges: table(), introductions: table(), babble: table() }
     }
 }
 

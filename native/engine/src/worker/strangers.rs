@@ -2,10 +2,9 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use routes::{Asked, Challenger, FiveTuple, Rate, Reason, is_binding};
+use routes::{Asked, BucketTable, Challenger, FiveTuple, Rate, Reason, is_binding};
 
 use super::Worker;
-use crate::limits::Sources;
 use crate::outbox::Account;
 use crate::upstairs::Line;
 
@@ -18,14 +17,10 @@ pub struct Challenges {
 }
 
 impl Challenges {
-    /// Whether a source may have one more challenge; it is spent then.
-    fn grants(&self, sources: &Sources, source: &FiveTuple, now: u64) -> bool {
-        !self.rate.is_limit() || sources.challenges.take(source.client.ip(), self.rate, now)
-    }
-
-    /// Whether a source that was challenged may go before those that were not; like its challenges, not for ever.
-    fn prefers(&self, sources: &Sources, source: &FiveTuple, now: u64) -> bool {
-        !self.rate.is_limit() || sources.introductions.take(source.client.ip(), self.rate, now)
+    /// Whether a source has one more of what these buckets hold: challenges, turns before those who were not challenged,
+    /// or words to say for nothing. It is spent then.
+    fn grants(&self, buckets: &BucketTable, source: &FiveTuple, now: u64) -> bool {
+        !self.rate.is_limit() || buckets.take(source.client.ip(), self.rate, now)
     }
 }
 
@@ -50,17 +45,16 @@ impl Worker {
         let (now, wall) = (self.shared.now(Instant::now()), (self.shared.wall)());
         let asked = challenges.challenger.judge(message, client, wall);
         let is_known = self.table.knows(&five_tuple) || self.elsewhere.has(&five_tuple);
-        // Whatever else a stranger says costs as much as a challenge; Bindings have a limit of their own.
-        let costs = match asked {
-            Asked::Unsigned { .. } => true,
-            Asked::Stranger => !is_known,
-            Asked::Other => !is_known && !is_binding(message),
-            Asked::Introduced => false,
-        };
-        if costs && !challenges.grants(&self.shared.sources, &five_tuple, now) {
-            if asked != Asked::Other {
-                self.shared.books.withheld(asked == Asked::Stranger);
-            }
+        let sources = &self.shared.sources;
+        let is_to_be_challenged = matches!(asked, Asked::Unsigned { .. }) || asked == Asked::Stranger && !is_known;
+        if is_to_be_challenged && !challenges.grants(&sources.challenges, &five_tuple, now) {
+            self.shared.books.withheld(asked == Asked::Stranger);
+            self.shared.books.dropped(Reason::RateLimited);
+            return None;
+        }
+        // Bindings have a limit of their own.
+        let is_babble = asked == Asked::Other && !is_known && !is_binding(message);
+        if is_babble && !challenges.grants(&sources.babble, &five_tuple, now) {
             self.shared.books.dropped(Reason::RateLimited);
             return None;
         }
@@ -73,11 +67,11 @@ impl Worker {
             }
             // A nonce that is none: its source may be forged, and the client that is known there needs one more round trip
             // anyway.
-            Asked::Stranger if is_known && !challenges.prefers(&self.shared.sources, &five_tuple, now) => {
+            Asked::Stranger if is_known && !challenges.grants(&sources.introductions, &five_tuple, now) => {
                 Some(Line::Stranger)
             }
             _ if is_known => Some(Line::Known),
-            Asked::Introduced if challenges.prefers(&self.shared.sources, &five_tuple, now) => Some(Line::Introduced),
+            Asked::Introduced if challenges.grants(&sources.introductions, &five_tuple, now) => Some(Line::Introduced),
             _ => Some(Line::Stranger),
         }
     }
