@@ -1,6 +1,6 @@
 """The REST side: ICE servers with fresh credentials, and what this service can do."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -23,6 +23,21 @@ from signal_api.web.problems import RefusedError
 #: rows of the table of those who ask for credentials
 _ROWS = 8192
 _NO_STORE = {"Cache-Control": "no-store"}
+
+
+_UNBOUND = Refusal(
+    ErrorCode.FORBIDDEN,
+    "the token bounds what its user relays, and a credential outside of rooms is bound by nothing; join a room: "
+    "`joined` brings one, and POST with the sid and the room another",
+)
+
+
+class _Asker(NamedTuple):
+    """The user id of the credential, whose bucket it is taken from, and when (Unix time) it ends at the latest."""
+
+    user: str
+    bucket: bytes
+    until: float | None = None
 
 
 class IceServer(BaseModel):
@@ -110,7 +125,8 @@ class Rest:
         self.router.add_api_route("/info", self.info, methods=["GET"], summary="This service", tags=["Service"])
 
     async def get_ice(self, request: Request, bearer: Bearer, shape: Shape = IceFormat.WEBRTC) -> Response:
-        """STUN and TURN servers with a credential of the token's subject."""
+        """STUN and TURN servers with a credential of the token's subject, which ends with the token. A token that
+        bounds what is relayed gets none: what it relays is counted by rooms."""
         return await self._ice(request, bearer, shape, None)
 
     async def post_ice(
@@ -146,34 +162,32 @@ class Rest:
     async def _ice(self, request: Request, bearer: Bearer, shape: IceFormat, asked: IceRequest | None) -> Response:
         visitor = _visitor(request)
         token = bearer.credentials if bearer is not None else None
-        if asked is None:
-            user, bucket = self._by_token(token, visitor)
-        else:
-            user, bucket = await self._by_session(token, asked)
+        asker = self._by_token(token, visitor) if asked is None else await self._by_session(token, asked)
         hub = self._hub
         now = hub.clock.now()
-        wait = self._buckets.take(bucket, hub.policy.ice_rate, now.monotonic)
+        wait = self._buckets.take(asker.bucket, hub.policy.ice_rate, now.monotonic)
         if wait:
             hub.instruments.rate_limited["ice",] += 1
             raise RefusedError(Refusal(ErrorCode.RATE_LIMITED, "too many credentials; use the last one", wait))
-        given = hub.desk.issue(user, visitor.host, shape.value)
+        given = hub.desk.issue(asker.user, visitor.host, shape.value, asker.until)
         return _ice_response(given, shape)
 
     async def _look_for_key(self, bearer: Bearer) -> None:
         await self._hub.look_for_key(bearer.credentials if bearer is not None else None)
 
-    def _by_token(self, token: str | None, visitor: Visitor) -> tuple[str, bytes]:
-        """The user id of the credential, and whose bucket it is taken from."""
+    def _by_token(self, token: str | None, visitor: Visitor) -> _Asker:
         grants = self._hub.admit(token, visitor)
         if isinstance(grants, Refusal):
             raise RefusedError(grants)
         if not grants.allow(Ability.ICE):
             raise RefusedError(Refusal(ErrorCode.FORBIDDEN, "the token does not grant ice"))
+        if grants.relay is not None:
+            raise RefusedError(_UNBOUND)
         if grants.user is None:
-            return "guest", b"source:" + visitor.source
-        return grants.user, b"user:" + grants.user.encode()
+            return _Asker("guest", b"source:" + visitor.source)
+        return _Asker(grants.user, b"user:" + grants.user.encode(), grants.expires)
 
-    async def _by_session(self, key: str | None, asked: IceRequest) -> tuple[str, bytes]:
+    async def _by_session(self, key: str | None, asked: IceRequest) -> _Asker:
         client = self._hub.roster.holder(asked.sid, key) if key is not None else None
         if client is None and key is not None and self._hub.custody is not None:
             client = await _viewed(asked.sid, key, self._hub.custody)
@@ -182,7 +196,7 @@ class Rest:
             raise RefusedError(Refusal(ErrorCode.UNAUTHORIZED, "no such session under this key"))
         if not _may_relay(client, asked.room):
             raise RefusedError(Refusal(ErrorCode.FORBIDDEN, "the session is not in that room, or may not relay there"))
-        return client.session.rooms[asked.room].turn_user, b"session:" + client.sid.encode()
+        return _Asker(client.session.rooms[asked.room].turn_user, b"session:" + client.sid.encode())
 
     def _is_good(self, client: Client, room: str) -> bool:
         """Whether the tokens are that let it in. A session that was revoked may still be found where its node is gone,

@@ -50,12 +50,14 @@ class IceDesk:
         self._spawn = spawn
         self._draining: Draining | None = None
 
-    def issue(self, user_id: str, host: str, label: str) -> IceGrant:
-        """A fresh credential; `label` is what it is counted as. `host` is how the client found us."""
-        policy = self._policy()
+    def issue(self, user_id: str, host: str, label: str, until: float | None = None) -> IceGrant:
+        """A fresh credential; `label` is what it is counted as. `host` is how the client found us, `until` (Unix time)
+        when the credential ends at the latest."""
+        issuer, wall = self._issuer(), self._timers.clock.now().wall
         self._instruments.ice_issued[label,] += 1
-        host = policy.public_host or host
-        return grant(self._issuer(), host, user_id, self._timers.clock.now().wall, self._entropy)
+        if until is not None:
+            issuer = issuer._replace(lifetime=max(1, min(issuer.lifetime, int(until) - int(wall))))
+        return grant(issuer, self._policy().public_host or host, user_id, wall, self._entropy)
 
     def for_member(self, client: Client, room: str, turn_user: str, label: str) -> IceGrant:
         """A fresh credential for a room; the next one is sent in time."""

@@ -149,6 +149,33 @@ async def test_a_role_that_may_not_relay_is_given_nothing_here_either(service: S
     assert await _asked(service, viewer, welcome) == 403
 
 
+def _bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+async def test_a_credential_outside_of_rooms_ends_with_its_token(service: Service) -> None:
+    short = (await service.http.get("/v1/ice", headers=_bearer(token(service.clock, "ann", lifetime=60)))).json()
+    assert short["ttl"] == 60
+    assert short["username"] == f"{int(service.clock.now().wall) + 60}:ann"
+    long = (await service.http.get("/v1/ice", headers=_bearer(token(service.clock, "ann", lifetime=9000)))).json()
+    assert long["ttl"] == 3600
+
+
+@pytest.mark.parametrize("budget", [{"total_bytes": 1000}, {"session_bytes": 1000}, {"bandwidth": 10}])
+async def test_a_token_that_bounds_what_is_relayed_gets_a_credential_in_rooms_alone(
+    service: Service, budget: dict[str, int]
+) -> None:
+    bounded = token(service.clock, "ann", relay=budget)
+    reply = await service.http.get("/v1/ice", headers=_bearer(bounded))
+    assert (reply.status_code, reply.json()["code"]) == (403, "forbidden")
+    assert "join a room" in reply.json()["detail"]
+    peer = await service.enter(token=bounded, rooms=["r"])
+    welcome = (await peer.hear("welcome"))["data"]
+    await peer.hear("joined")
+    asked = {"sid": welcome["sid"], "room": "r"}
+    assert "username" in (await service.http.post("/v1/ice", headers=_bearer(welcome["key"]), json=asked)).json()
+
+
 async def test_credentials_are_given_only_so_often(service: Service) -> None:
     for _ in range(30):
         assert (await service.http.get("/v1/ice", headers=KEYED)).status_code == 200
