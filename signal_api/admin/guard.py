@@ -1,12 +1,16 @@
 """Who asks, and whether their key is good for it; and POSTs that come twice."""
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.routing import Match
+from starlette.types import Scope as HttpScope
 
 from signal_api.api_keys import ApiKey, Scope
 from signal_api.node.hub import Hub
@@ -16,6 +20,8 @@ from signal_api.web.problems import RefusedError
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="A key of signal_api.api_keys.")
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+#: a slash or a percent sign inside a name
+_INSIDE = re.compile(rb"%(2[Ff]|25)")
 _UNKNOWN = Refusal(ErrorCode.UNAUTHORIZED, "this needs an API key")
 
 
@@ -41,9 +47,17 @@ def granted(outcome: Any) -> None:
 
 
 def route_class(repeats: Repeats[Response]) -> type[APIRoute]:
-    """Routes that answer a POST with a known Idempotency-Key as before, and say when the store does not answer."""
+    """Routes that answer a POST with a known Idempotency-Key as before, and say when the store does not answer.
+    A slash that a path has as %2F belongs to a name, and ends none."""
 
     class AdminRoute(APIRoute):
+        def matches(self, scope: HttpScope) -> tuple[Match, HttpScope]:
+            match, found = super().matches({**scope, "path": _path_of_names(scope)})
+            if match is not Match.NONE:
+                named = found["path_params"]
+                found["path_params"] = {key: unquote(name) for key, name in named.items()}
+            return match, found
+
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             handler = super().get_route_handler()
 
@@ -57,6 +71,13 @@ def route_class(repeats: Repeats[Response]) -> type[APIRoute]:
             return handle
 
     return AdminRoute
+
+
+def _path_of_names(scope: HttpScope) -> str:
+    """The path decoded, but for slashes inside of names, and for what would look like one of those."""
+    raw: bytes | None = scope.get("raw_path")
+    path: str = scope["path"]
+    return path if raw is None else unquote(_INSIDE.sub(rb"%25\1", raw).decode("latin-1"))
 
 
 async def _once(

@@ -8,6 +8,7 @@ from signal_api.admin.guard import granted, needs
 from signal_api.admin.shapes import BanView, Kick, Kicked, NewBan, NewRoom, Page, RoomChange, RoomView, json_of
 from signal_api.api_keys import ApiKey, Scope
 from signal_api.engine.contract import Engine
+from signal_api.node.admission import meta_refusal
 from signal_api.node.hub import Hub
 from signal_api.node.steward import Steward
 from signal_api.protocol.moderation import Alteration, Who
@@ -97,7 +98,9 @@ def _alteration(asked: RoomChange, whole: bool = False) -> Alteration:
     said = set(RoomChange.model_fields) if whole else asked.model_fields_set
     values = {field: getattr(asked, field) for field in said - {"meta", "roles"}}
     if "meta" in said:
-        values["meta"] = json_of(asked.meta, MAX_META)
+        meta = json_of(asked.meta, MAX_META)
+        granted(meta_refusal(meta))
+        values["meta"] = meta
     if "roles" in said:
         values["roles"] = {role: tuple(abilities) for role, abilities in asked.roles.items()}
     return Alteration(**values)

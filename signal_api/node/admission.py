@@ -52,7 +52,7 @@ class Admission:
             wrong = f"a session is in at most {limit} rooms"
             return Refusal(ErrorCode.TOO_MANY_ROOMS, wrong, details={"rooms": limit})
         room_meta = wish.create.meta if wish.create is not None else NULL
-        refusal = too_much_meta(wish.meta) or too_much_meta(room_meta)
+        refusal = meta_refusal(wish.meta) or meta_refusal(room_meta)
         if refusal is not None:
             return refusal
         grants = client.grants if wish.token is None else self.own_grants(client, wish.token)
@@ -112,10 +112,15 @@ def not_granted(grants: Grants, room: str) -> Refusal | None:
     return Refusal(ErrorCode.FORBIDDEN, "the token does not let you into that room", details={"needs": Ability.JOIN})
 
 
-def too_much_meta(meta: msgspec.Raw) -> Refusal | None:
-    if len(bytes(meta)) <= MAX_META:
-        return None
-    return Refusal(ErrorCode.BAD_REQUEST, f"meta holds at most {MAX_META} bytes", details={"meta_bytes": MAX_META})
+def meta_refusal(meta: msgspec.Raw) -> Refusal | None:
+    """Why this cannot be attached to a member or a room: whoever lists them has to read it, too."""
+    if len(bytes(meta)) > MAX_META:
+        return Refusal(ErrorCode.BAD_REQUEST, f"meta holds at most {MAX_META} bytes", details={"meta_bytes": MAX_META})
+    try:
+        msgspec.json.decode(meta)
+    except (msgspec.DecodeError, RecursionError):
+        return Refusal(ErrorCode.BAD_REQUEST, "meta has a number out of range in it, or half of a surrogate pair")
+    return None
 
 
 def bytes_of(raw: msgspec.Raw) -> msgspec.Raw:

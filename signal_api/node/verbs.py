@@ -9,7 +9,7 @@ import msgspec
 from signal_api.clients import Client
 from signal_api.engine.contract import Engine, Once
 from signal_api.metrics import frame_type
-from signal_api.node.admission import bytes_of, too_much_meta
+from signal_api.node.admission import bytes_of, meta_refusal
 from signal_api.node.commits import Commits
 from signal_api.node.frames import Join, Kick, Leave, MetaSet, Token, Unban
 from signal_api.node.hub import Hub
@@ -149,7 +149,7 @@ class Verbs:
         if membership is None:
             return _NOT_IN
         given = [meta for meta in (body.meta, body.room_meta) if not isinstance(meta, msgspec.UnsetType)]
-        refusal = next(filter(None, map(too_much_meta, given)), None)
+        refusal = next(filter(None, map(meta_refusal, given)), None)
         if refusal is not None or not given:
             return refusal or Refusal(ErrorCode.BAD_REQUEST, "give meta, or room_meta, or both")
         if not isinstance(body.room_meta, msgspec.UnsetType):

@@ -1,5 +1,7 @@
 """Rooms by the admin API, and what their members notice over real WebSockets."""
 
+from urllib.parse import quote
+
 import httpx
 import pytest
 
@@ -100,6 +102,32 @@ async def test_a_user_is_kept_out_of_a_room_that_nobody_has_opened(admin: httpx.
     assert (await admin.post("/rooms/later/bans", json={"user": "eve"})).json() == {"members": [], "guests": []}
     eve = await service.enter(token=token(service.clock, "eve"), rooms=["later"])
     assert (await eve.hear("error"))["data"]["code"] == "banned"
+
+
+@pytest.mark.parametrize("meta", [rb'"\ud800"', b"1e999", b"9" * 400 + b".5"])
+async def test_meta_of_a_room_is_what_a_list_of_rooms_can_show(admin: httpx.AsyncClient, meta: bytes) -> None:
+    await admin.post("/rooms", json={"name": "q"})
+    for method, path, body in (("POST", "/rooms", b'{"name":"r","meta":%b}'), ("PATCH", "/rooms/q", b'{"meta":%b}')):
+        reply = await admin.request(method, path, content=body % meta, headers={"Content-Type": "application/json"})
+        assert (reply.status_code, reply.json()["code"]) == (400, "bad_request"), reply.text
+    assert [room["meta"] for room in (await admin.get("/rooms")).json()["items"]] == [None]
+
+
+@pytest.mark.parametrize("name", ["a/bans/b", "a/kick", "a/bans", "50%", "50%2F", "a/b c"])
+async def test_a_name_is_a_name_when_its_slashes_are_encoded(
+    admin: httpx.AsyncClient, service: Service, name: str
+) -> None:
+    path = f"/rooms/{quote(name, safe='')}"
+    peer = await service.enter(rooms=[name])
+    await peer.hear("joined")
+    assert (await admin.get(path)).json()["name"] == name
+    assert (await admin.patch(path, json={"capacity": 2})).json()["capacity"] == 2
+    assert (await admin.post(f"{path}/bans", json={"user": name})).status_code == 200
+    assert [ban["user"] for ban in (await admin.get(f"{path}/bans")).json()["items"]] == [name]
+    assert (await admin.delete(f"{path}/bans/{quote(name, safe='')}")).status_code == 204
+    assert (await admin.get(f"{path}/bans")).json()["items"] == []
+    assert (await admin.delete(path)).status_code == 204
+    assert (await peer.hear("room.closed"))["data"] == {"reason": "closed"}
 
 
 @pytest.mark.parametrize(

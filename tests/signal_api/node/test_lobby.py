@@ -119,6 +119,23 @@ async def test_meta_has_a_bound() -> None:
     await seat.join("r", meta="x" * (MAX_META - 2))
 
 
+@pytest.mark.parametrize("meta", ["1e999", '{"a":[-1e400]}'])
+async def test_meta_that_not_everybody_can_read_is_refused(meta: str) -> None:
+    node = Node()
+    seat = await node.enter(token=token(node.clock, can=["join", "create", "moderate"]), rooms=["r"])
+    seat.news()
+    for kind, data in (
+        ("join", '{"room":"q","meta":%s}'),
+        ("join", '{"room":"q","create":{"meta":%s}}'),
+        ("meta.set", '{"room":"r","meta":%s}'),
+        ("meta.set", '{"room":"r","room_meta":%s}'),
+    ):
+        await node.dispatch.receive(seat.client, b'{"type":"%b","data":%b}' % (kind.encode(), (data % meta).encode()))
+        (refused,) = seat.news()
+        assert refused["data"]["code"] == "bad_request", (kind, data)
+    assert list(seat.client.session.rooms) == ["r"]
+
+
 async def test_tokens_say_which_rooms() -> None:
     node = Node()
     joiner = await node.enter(token=token(node.clock, rooms=["r", "team-*"], can=["join"]))
