@@ -138,11 +138,24 @@ class Lobby:
             if membership.present or is_over:  # At the end also those where an answer may have been lost.
                 membership.present = False
                 try:
-                    await self._commits.change(membership.room, lambda stored: left_by(stored, client.sid, reason))
+                    await self._part_for_now(client, membership, reason)
                 except EngineUnavailableError:
                     membership.present = True
                     raise
         client.changed()
+
+    async def _part_for_now(self, client: Client, membership: Membership, reason: LeaveReason) -> None:
+        """What holds in the room at this moment is what it would open again with."""
+        last: Room | None = None
+
+        def step(stored: Room | None) -> Change | Refusal:
+            nonlocal last
+            last = stored
+            return left_by(stored, client.sid, reason)
+
+        change = await self._commits.change(membership.room, step)
+        if last is not None and isinstance(change, Change):
+            membership.terms, membership.room_meta = last.terms, last.meta
 
     async def part(self, sid: str, room: str) -> None:
         """Takes a session out of a room that has ended, and of whose coming in nobody had heard."""
@@ -172,7 +185,8 @@ class Lobby:
         refusal = not_granted(grants, membership.room)
         refusal = refusal or await self._enter(client, membership.room, entry, None)
         if refusal is not None and not self._hub.roster.has_ended(client):
-            self._close(client, membership, refusal.code)
+            was_closed = membership.terms.kept and refusal.code is ErrorCode.ROOM_NOT_FOUND
+            self._close(client, membership, ClosedReason.CLOSED if was_closed else refusal.code)
 
     async def _show(self, client: Client, membership: Membership) -> None:
         room = (await self._engine.load(membership.room)).room
@@ -188,7 +202,10 @@ class Lobby:
             known, member = client.session.rooms.get(room), member_of(stored, client.sid)
             if member is not None and (known is None or not known.present):
                 return Change(stored, (), member)  # It came in before, and the answer was lost on its way.
-            if (stored is None or not stored.is_open) and not entry.grants.allow(Ability.CREATE, room):
+            is_open = stored is not None and stored.is_open
+            if not is_open and entry.candidate.terms.kept:
+                return Refusal(ErrorCode.ROOM_NOT_FOUND, "the room was closed by the back end that had opened it")
+            if not is_open and not entry.grants.allow(Ability.CREATE, room):
                 return Refusal(
                     ErrorCode.ROOM_NOT_FOUND, "nobody is in that room, and the token does not let you open it"
                 )

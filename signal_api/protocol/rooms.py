@@ -224,9 +224,9 @@ def announce(room: Room, kind: str, rseq: int, member: bytes) -> tuple[Effect, .
 
 
 def _opened(room: Room | None, name: str, candidate: Candidate) -> Room:
-    """The bans of a room outlive its members; all else begins with who opens it."""
-    room = room or Room(name, {})
-    return msgspec.structs.replace(room, terms=candidate.terms, meta=candidate.room_meta)
+    """The bans of a room outlive its members; all else begins with who opens it. No member keeps a room open."""
+    room, terms = room or Room(name, {}), msgspec.structs.replace(candidate.terms, kept=False)
+    return msgspec.structs.replace(room, terms=terms, meta=candidate.room_meta)
 
 
 def _turned_away(room: Room, candidate: Candidate, now: float, knows_password: bool, capacity: int) -> Refusal | None:

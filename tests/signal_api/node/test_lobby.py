@@ -1,23 +1,15 @@
 """Rooms as clients see them: joining, presence, leaving, dropping out and coming back."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from fairlead.credentials import parse_username
-from signal_api.engine.contract import Stored
 from signal_api.protocol.effects import LeaveReason
-from signal_api.protocol.refusals import EngineUnavailableError
-from signal_api.protocol.revocations import Revocation, RevocationKind
 from signal_api.protocol.rooms import MAX_META
 from signal_api.relay.ice_servers import room_hash
-from tests.signal_api.socketless import Line, Node, Seat
+from tests.signal_api.socketless import Line, Node
 from tests.signal_api.worlds import token
-
-
-def _resumed(seat: Seat, after: int) -> dict[str, Any]:
-    return {"sid": seat.client.sid, "key": seat.welcome["key"], "after": f"{seat.welcome['epoch']}.{after}"}
 
 
 async def test_joined_is_the_room_as_it_is_with_servers_and_a_credential() -> None:
@@ -236,92 +228,6 @@ async def test_who_begins_anew_is_shown_its_rooms_as_they_are() -> None:
     assert len(joined["data"]["members"]) == 1
     await node.pass_time(1)
     assert stays.types() == ["member.joined"], "the others noticed nothing"
-
-
-async def test_who_comes_back_with_a_token_for_less_leaves_the_other_rooms() -> None:
-    node = Node()
-    seat, other = await node.enter(token=token(node.clock, rooms=["a", "b"])), await node.enter(rooms=["a", "b"])
-    for room in ("a", "b"):
-        await seat.join(room)
-    await node.pass_time(1)
-    seat.lose()
-    other.news()
-    fresh = token(node.clock, rooms=["b"], role="host", lifetime=6000)
-    back = await node.enter(token=fresh, resume=_resumed(seat, after=3))
-    welcome, closed = back.news()
-    assert welcome["data"]["resumed"]
-    assert (closed["type"], closed["room"], closed["data"]) == ("room.closed", "a", {"reason": "not_granted"})
-    assert list(back.client.session.rooms) == ["b"]
-    await node.pass_time(0.05)
-    assert [(frame["type"], frame["room"]) for frame in other.news()] == [("member.left", "a"), ("member.updated", "b")]
-    stored = (await node.engine.load("b")).room
-    assert stored is not None
-    (member,) = (member for member in stored.members.values() if member.sid == seat.client.sid)
-    assert (member.role, member.expires) == ("host", back.client.grants.expires)
-    await other.say("message", room="a", to="*", data="not for her")
-    assert "message" not in back.types()
-
-
-async def test_who_begins_anew_while_a_frame_of_its_own_is_done_is_shown_its_rooms_all_the_same() -> None:
-    node = Node()
-    seat = await node.enter()
-    await seat.join("r")
-    joining = asyncio.create_task(seat.say("join", data={"room": "q", "create": {"password": "secret"}}))
-    await asyncio.sleep(0)  # From here on the password is hashed.
-    seat.lose()
-    line = Line()
-    assert node.try_to_enter(line, resume=_resumed(seat, 2) | {"after": "aaaaaaaa.2"}) is seat.client
-    returning = asyncio.create_task(node.dispatch.begin(seat.client))
-    await asyncio.gather(joining, returning)
-    assert [(frame["type"], frame.get("room")) for frame in line.frames] == [
-        ("welcome", None),
-        ("joined", "q"),
-        ("joined", "r"),
-        ("joined", "q"),
-    ]
-    await node.dispatch.begin(seat.client)
-    assert len(line.frames) == 4, "once"
-
-
-@pytest.mark.parametrize("away_at", ["the end of the token", "its revocation"])
-async def test_a_token_that_ends_while_the_store_is_away_ends_all_the_same(
-    monkeypatch: pytest.MonkeyPatch, away_at: str
-) -> None:
-    node = Node()
-    seat, other = await node.enter(), await node.enter()
-    await seat.join("r", token=token(node.clock, lifetime=60 if "end" in away_at else 600, jti="t"))
-    await other.join("r")
-
-    async def away(name: str) -> Stored:
-        raise EngineUnavailableError("the store does not answer")
-
-    with monkeypatch.context() as outage:
-        outage.setattr(node.engine, "load", away)
-        now = node.clock.now().wall
-        await node.engine.revoke(Revocation(RevocationKind.TOKEN, "t" if "rev" in away_at else "u", now, now + 600))
-        for _ in range(6):
-            await node.pass_time(10.5)
-            for client in (seat.client, other.client):
-                client.last_heard = node.clock.now().monotonic
-        assert "r" in seat.client.session.rooms
-    await node.pass_time(1)
-    await node.pass_time(1)
-    assert seat.news()[-1]["data"] == {"reason": "not_granted"}
-    assert node.engine.census() == (1, 1)
-    assert (seat.line.closed, seat.client.lapse) == (None, None)
-
-
-async def test_a_revocation_changes_nothing_for_those_whom_it_does_not_concern() -> None:
-    node = Node()
-    seat = await node.enter(token=token(node.clock, rooms=["r"]), rooms=["r"])
-    await seat.join("q", token=token(node.clock, jti="t"))
-    before = {name: (await node.engine.load(name)).version for name in ("r", "q")}
-    now = node.clock.now().wall
-    await node.engine.revoke(Revocation(RevocationKind.TOKEN, "another's", now, now + 600))
-    await node.hub.settled()
-    await seat.say("token", id="t", data={"token": token(node.clock, rooms=["r"])})
-    assert seat.types()[-1] == "ok"
-    assert {name: (await node.engine.load(name)).version for name in ("r", "q")} == before
 
 
 async def test_an_empty_room_is_gone() -> None:

@@ -177,6 +177,13 @@ def test_a_kept_room_outlives_its_members_and_others_do_not() -> None:
     assert (left.room.terms, left.room.members) == (kept.terms, {})
 
 
+def test_who_opens_a_room_cannot_keep_it_open() -> None:
+    opened = join(None, "r", Candidate("m_a", "a", None, terms=Terms(password="hash", kept=True)), 1000, 5)
+    assert isinstance(opened, Change)
+    assert opened.room is not None
+    assert opened.room.terms == Terms(password="hash")
+
+
 def test_a_ban_outlives_the_room_but_not_its_time() -> None:
     room = _room("a")
     room = msgspec.structs.replace(room, terms=Terms(password="x"), bans={"eve": Ban("eve", 0, 50, "m_a")})
