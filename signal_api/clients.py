@@ -12,7 +12,7 @@ from signal_api.protocol.authorization import Grants
 from signal_api.protocol.effects import Announce, Receipt
 from signal_api.protocol.messages import ServerFrame
 from signal_api.protocol.refusals import CloseCode
-from signal_api.protocol.sessions import LOG_FRAMES, Entry, Position, Session
+from signal_api.protocol.sessions import LOG_FRAMES, Entry, Membership, Position, Session
 from signal_api.timers import Timer
 
 #: the key of a request's scope under which the gate leaves its Visitor for the handlers behind it
@@ -107,6 +107,11 @@ class Client:
         """What it may do in a room: by the token that it joined with, or else by the session's."""
         membership = self.session.rooms.get(room)
         return self.grants if membership is None or membership.grants is None else membership.grants
+
+    def leave(self, room: str) -> Membership | None:
+        """It is in this room no more, and no credential is made for it."""
+        self.renewals.pop(room, None)
+        return self.session.rooms.pop(room, None)
 
     def own_grants(self) -> Iterator[Grants]:
         """What the tokens grant by which it joined single rooms."""

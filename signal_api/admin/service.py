@@ -49,7 +49,7 @@ def add_service(router: APIRouter, hub: Hub, engine: Engine) -> None:
 
     @router.delete("/drain", status_code=204, dependencies=[drains], summary="Take clients in again")
     async def resume() -> Response:
-        hub.draining = False
+        hub.leaving.call_off()
         return Response(status_code=204)
 
 

@@ -95,7 +95,7 @@ class Delivery:
         """The client hears which room is closed to it. It has to go where that was all it was here for, and where a
         kick takes the token that the session came by. A token for this room alone is judged by itself, and dies
         alone."""
-        membership = client.session.rooms.pop(effect.room, None)
+        membership = client.leave(effect.room)
         if membership is not None:
             self._hub.rights.withdraw(membership.turn_user, effect.reason)
         client.deliver(server_frame("room.closed", to_json({"reason": effect.reason}), room=effect.room))

@@ -13,11 +13,11 @@ from signal_api.clients import Client, Connection, Visitor
 from signal_api.metrics import Instruments
 from signal_api.node.budgets import Budgets
 from signal_api.node.custody import Custody
+from signal_api.node.drain import Drain
 from signal_api.node.frames import PROTOCOL, Hello, welcome
 from signal_api.node.ice_desk import IceDesk
 from signal_api.node.liveness import Liveness
 from signal_api.node.roster import Roster
-from signal_api.pacing import paced
 from signal_api.policy import Policy
 from signal_api.protocol.authorization import NOT_ACCEPTED, Grants
 from signal_api.protocol.effects import LeaveReason
@@ -33,9 +33,6 @@ from signal_api.webhooks import Webhooks
 
 #: rows of the table of sources that connect; each takes 16 bytes
 _SOURCES = 4096
-#: milliseconds within which drained clients are asked to come back
-_DRAIN_SPREAD = 2000
-
 #: seconds until rooms are told again that somebody is gone, when they could not be changed
 _LEAVE_AGAIN = 1.0
 
@@ -71,7 +68,7 @@ class Hub:
         self.fences = Fences(lambda: self.policy.fence)
         self.rights = RelayRights(clock, lambda: self.policy.issuer.lifetime)
         self.budgets = Budgets(self.rights, self.chronicle, instruments, self.spawn)
-        self.draining = False
+        self.leaving = Drain(self.roster, entropy)
         self.farewell: Callable[[Client, LeaveReason], Coroutine[Any, Any, None]] | None = None
         self.review: Callable[[Client], Coroutine[Any, Any, None]] | None = None
         self.desk = IceDesk(
@@ -82,7 +79,6 @@ class Hub:
         self._liveness = Liveness(clock, self.timers, away=self._away, gone=self.end)
         self._sources = BucketTable(_SOURCES, entropy(16))
         self._key_timer: Timer | None = None
-        self._emptied = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     # Coming in
@@ -272,7 +268,7 @@ class Hub:
         if client.connection is not None:
             connection, client.connection = client.connection, None
             connection.close(code)
-            self._note_departure()
+            self.leaving.note_departure()
 
     def _attach(self, client: Client, connection: Connection, now: Now) -> None:
         client.connection = connection
@@ -297,11 +293,7 @@ class Hub:
         if client.connection is connection:
             client.connection = None
             self._liveness.disconnected(client, self.policy.times)
-            self._note_departure()
-
-    def _note_departure(self) -> None:
-        if self.draining and not self.roster.connected():
-            self._emptied.set()
+            self.leaving.note_departure()
 
     def revoke(self, revocation: Revocation) -> None:
         """Learns what is revoked, and ends the sessions that came by it."""
@@ -327,7 +319,7 @@ class Hub:
         if client.connection is not None:
             connection, client.connection = client.connection, None
             connection.close(code)
-            self._note_departure()
+            self.leaving.note_departure()
         self._away(client, reason)
 
     def _away(self, client: Client, reason: LeaveReason = LeaveReason.TIMEOUT) -> None:
@@ -365,20 +357,14 @@ class Hub:
 
     # The end
 
+    @property
+    def draining(self) -> bool:
+        """Whether nobody is let in any more."""
+        return self.leaving.is_on
+
     async def drain(self, window: float) -> None:
         """Sends every client away, within `window` seconds, and returns when all are gone; new ones are refused."""
-        self.draining = True
-        clients = [client for client in self.roster if client.connection is not None]
-        async for client in paced(clients, window):
-            self._send_away(client)
-        if self.roster.connected():
-            await self._emptied.wait()
-
-    def _send_away(self, client: Client) -> None:
-        if client.connection is not None:
-            retry = int.from_bytes(self.entropy(4)) % _DRAIN_SPREAD
-            client.answer(server_frame("drain", b'{"retry_ms":%d}' % retry))
-            client.connection.close(CloseCode.DRAIN)
+        await self.leaving.run(window)
 
     def _count_webhook(self, result: str) -> None:
         self.instruments.webhooks[result,] += 1

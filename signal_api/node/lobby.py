@@ -55,7 +55,7 @@ class Lobby:
         if membership is None:
             return Refusal(ErrorCode.ROOM_NOT_FOUND, "this session is not in that room")
         change = await self._commits.change(room, lambda stored: left_by(stored, client.sid, LeaveReason.LEAVE))
-        client.session.rooms.pop(room, None)
+        client.leave(room)
         if isinstance(change, Refusal):  # It has left before, and the answer was lost on its way.
             self._hub.rights.withdraw(membership.turn_user, LeaveReason.LEAVE)
         return None
@@ -103,7 +103,7 @@ class Lobby:
 
     def _close(self, client: Client, membership: Membership, why: str) -> None:
         """The client hears that a room is closed to it, and may not relay for it."""
-        client.session.rooms.pop(membership.room, None)
+        client.leave(membership.room)
         self._hub.rights.withdraw(membership.turn_user, why)
         client.deliver(server_frame("room.closed", to_json({"reason": why}), room=membership.room))
 

@@ -196,27 +196,6 @@ async def test_sources_connect_only_so_often() -> None:
     assert node.hub.may_connect(b"s") == 0.0
 
 
-async def test_drain_sends_everybody_away_and_lets_nobody_in() -> None:
-    node = Node()
-    seats = [await node.enter() for _ in range(3)]
-    seats[0].lose()
-    drain = asyncio.create_task(node.hub.drain(0.03))
-    await seats[2].line.ended.wait()
-    assert _refused(node) is CloseCode.DRAIN
-    for seat in seats[1:]:
-        frame = seat.news()[-1]
-        assert frame["type"] == "drain"
-        assert 0 <= frame["data"]["retry_ms"] < 2000
-        assert seat.line.closed is CloseCode.DRAIN
-        assert not drain.done()
-        seat.lose()
-    await asyncio.wait_for(drain, 5)
-
-
-async def test_draining_an_empty_node_is_done_at_once() -> None:
-    await asyncio.wait_for(Node().hub.drain(8), 1)
-
-
 @pytest.mark.logs_error("a task in the background failed")
 async def test_what_fails_in_the_background_is_logged() -> None:
     node = Node()

@@ -67,6 +67,19 @@ async def test_whoever_has_left_or_may_not_relay_any_more_gets_none(leaves: bool
     assert seat.line.closed is None
 
 
+@pytest.mark.parametrize("how", ["leave", "close"])
+async def test_rooms_that_were_left_are_not_remembered_for_their_credentials(how: str) -> None:
+    node = Node()
+    seat = await node.enter(rooms=["stays"])
+    for number in range(3):
+        await seat.join(f"r{number}")
+        if how == "leave":
+            await seat.say("leave", room=f"r{number}")
+        else:
+            await node.dispatch.verbs.steward.close(f"r{number}")
+    assert list(seat.client.renewals) == ["stays"]
+
+
 async def test_the_end_of_a_session_is_the_end_of_its_timer() -> None:
     node = Node()
     seat = await node.enter()

@@ -46,9 +46,9 @@ async def test_a_key_is_one_of_its_own_and_for_one_request(key: str, hello: dict
 async def test_who_was_refused_may_ask_again() -> None:
     async with Service() as service:
         headers = {"Idempotency-Key": KEY}
-        service.hub.draining = True
+        service.hub.leaving.begin()
         assert (await service.http.post("/v1/sessions", json=HELLO, headers=headers)).status_code == 503
-        service.hub.draining = False
+        service.hub.leaving.call_off()
         assert (await service.http.post("/v1/sessions", json=HELLO, headers=headers)).status_code == 201
 
 
@@ -88,7 +88,7 @@ async def test_a_node_that_has_died_was_not_the_first(one_redis: RedisServer, re
 async def test_a_node_that_is_about_to_go_leaves_it_to_another(one_redis: RedisServer, redis_prefix: str) -> None:
     async with cluster_on(one_redis.url, redis_prefix) as cluster:
         one, other = await cluster.node(), await cluster.node()
-        one.hub.draining = True
+        one.hub.leaving.begin()
         assert (await _open(one)).status == 503
         assert (await _open(other)).status == 201
         assert (await _open(other)).body == (await _open(one)).body
@@ -100,7 +100,7 @@ async def test_two_who_hear_at_once_that_the_first_is_about_to_go_are_one(
 ) -> None:
     async with cluster_on(one_redis.url, redis_prefix) as cluster, proxy_to(one_redis) as proxy:
         one, slow, other = await cluster.node(), await cluster.node(proxy.url), await cluster.node()
-        one.hub.draining = True
+        one.hub.leaving.begin()
         assert (await _open(one)).status == 503
         proxy.watch(TELL, is_held=True)
         calls = [asyncio.create_task(_open(slow))]
