@@ -98,6 +98,9 @@ def _requested_family(state: State, message: Message) -> Family | Refusal:
 def _claim_quota(state: State, opening: Opening) -> Refusal | None:
     """One claim for each port that will be taken: a reserved port is used as much as an allocated one."""
     request = opening.request
+    if _rests_too_much(state, opening):
+        state.counters.quota_rejections[QuotaScope.USER] += 1
+        return Refusal(486, "too many ports that this user has given back still rest; see relay.port_hold")
     for _ in range(1 + opening.reserve_next):
         claim = state.quotas.claim(request.account.user_id, request.datagram.five_tuple.client.host, request.now)
         if isinstance(claim, QuotaScope):
@@ -106,6 +109,13 @@ def _claim_quota(state: State, opening: Opening) -> Refusal | None:
             return Refusal(486, f"quota {claim} is used up")
         opening.claims.append(claim)
     return None
+
+
+def _rests_too_much(state: State, opening: Opening) -> bool:
+    """Whether the user has given back as many ports as may rest: one credential does not empty the pool by turns."""
+    request = opening.request
+    held = state.ports[opening.family].held_of(request.account.user_id, request.now)
+    return held >= state.quotas.limits.resting_per_user
 
 
 def _release_claims(state: State, opening: Opening) -> None:
@@ -154,15 +164,15 @@ def relay_socket_failed(state: State, relay: RelayId, in_use: bool) -> tuple[Eff
     """The shell could not bind: another port when somebody else has this one, else 508."""
     opening = state.openings.pop(relay)
     pool = state.ports[opening.family]
-    now = opening.request.now
+    now, user_id = opening.request.now, opening.request.account.user_id
     failed = opening.waiting.pop(0).address.port
     if in_use:
         pool.foreign(failed, now)
     else:
-        pool.release(failed, now)
+        pool.release(failed, user_id, now)
     closing = tuple(CloseRelaySocket(socket.id) for socket in opening.opened)
     for socket in opening.opened + opening.waiting:
-        pool.release(socket.address.port, now)
+        pool.release(socket.address.port, user_id, now)
     opening.opened.clear()
     if in_use and opening.others:
         opening.others -= 1

@@ -1,7 +1,8 @@
 """How things end: allocations by any cause, permissions, channels and reservations by their time.
 
 The mirror is cleared first, then the port goes back, and there it is held back for longer than any mirror lags:
-a late packet never reaches the next owner of a port.
+a late packet never reaches the next owner of a port. The quota is free at once, so that who reconnects may; how many
+ports of one user may rest has a bound of its own.
 """
 
 from fairlead.clock import Now
@@ -15,7 +16,7 @@ def end(state: State, allocation: Allocation, reason: EndReason, now: Now) -> tu
     """Ends an allocation; closing its relay socket withdraws its routes with it."""
     state.allocations.remove(allocation)
     state.quotas.release(allocation.claim)
-    state.ports[allocation.family].release(allocation.relay.address.port, now)
+    state.ports[allocation.family].release(allocation.relay.address.port, allocation.account.user_id, now)
     state.counters.allocations_ended[reason] += 1
     age = now.monotonic - allocation.created
     return (
@@ -55,5 +56,6 @@ def _end_due(state: State, due: Due, now: Now) -> tuple[Effect, ...]:
 def _end_reservation(state: State, token: bytes, now: Now) -> tuple[Effect, ...]:
     reservation = state.allocations.unreserve(token)
     state.quotas.release(reservation.claim)
-    state.ports[reservation.relay.address.family].release(reservation.relay.address.port, now)
-    return (CloseRelaySocket(reservation.relay.id),)
+    relay = reservation.relay
+    state.ports[relay.address.family].release(relay.address.port, reservation.user_id, now)
+    return (CloseRelaySocket(relay.id),)

@@ -2,7 +2,8 @@
 
 free     may be taken
 used     a relay socket (or a reservation) has it, until release() or foreign()
-held     given back a while ago: late packets of its last owner must not reach the next
+held     given back a while ago: late packets of its last owner must not reach the next. It counts as that owner's,
+         and is lent early where nothing else is free, when it has rested for longer than any engine lags
 foreign  another program had it when we tried to bind it (the default range overlaps Linux's ephemeral ports)
 
 free + used + held + foreign is the range, always. Every operation takes constant time, ports that come back in
@@ -11,13 +12,15 @@ between counted to those that gave them away.
 
 import enum
 from array import array
-from collections import deque
+from collections import Counter, deque
 from typing import NamedTuple
 
 from fairlead.clock import Entropy, Now
 
 #: Seconds for which a port that somebody else had is left alone.
 FOREIGN_SECONDS = 60.0
+#: Seconds that a port rests though nothing else is free: engines lag by milliseconds.
+LEAST_REST = 2.0
 
 
 class _State(enum.IntEnum):
@@ -34,6 +37,12 @@ class Census(NamedTuple):
     used: int
     held: int
     foreign: int
+
+
+class _Held(NamedTuple):
+    due: float
+    port: int
+    owner: str
 
 
 class _Urn:
@@ -88,8 +97,9 @@ class PortPool:
         #: Even ports whose next one is free too.
         self._pairs = _Urn(first, last)
         # Each line has one waiting time, so that whoever came first leaves first.
-        self._held: deque[tuple[float, int]] = deque()
+        self._held: deque[_Held] = deque()
         self._foreign: deque[tuple[float, int]] = deque()
+        self._held_of: Counter[str] = Counter()
         for port in range(first, last + 1):
             self._put_back(port)
 
@@ -99,9 +109,10 @@ class PortPool:
     def take(self, entropy: Entropy, now: Now) -> int | None:
         """Any free port; None when there is none."""
         self._return_due(now)
+        while not self._even and not self._odd:
+            if not self._lend(now):
+                return None
         even, odd = len(self._even), len(self._odd)
-        if not even + odd:
-            return None
         index = _below(even + odd, entropy)
         return self._use(self._even.at(index) if index < even else self._odd.at(index - even))
 
@@ -109,17 +120,24 @@ class PortPool:
         """A free even port for EVEN-PORT (RFC 8656 section 7.2); `with_next` takes the port above it as well."""
         self._return_due(now)
         urn = self._pairs if with_next else self._even
-        if not urn:
-            return None
+        while not urn:
+            if not self._lend(now):
+                return None
         port = self._use(urn.at(_below(len(urn), entropy)))
         if with_next:
             self._use(port + 1)
         return port
 
-    def release(self, port: int, now: Now) -> None:
-        """Gives back a used port; it can be taken again when it has been held."""
+    def release(self, port: int, owner: str, now: Now) -> None:
+        """Gives back a used port; it can be taken again when it has been held, and until then counts as its owner's."""
         self._retire(port, _State.HELD)
-        self._held.append((now.monotonic + self._hold_seconds, port))
+        self._held.append(_Held(now.monotonic + self._hold_seconds, port, owner))
+        self._held_of[owner] += 1
+
+    def held_of(self, owner: str, now: Now) -> int:
+        """How many held ports were this owner's."""
+        self._return_due(now)
+        return self._held_of[owner]
 
     def foreign(self, port: int, now: Now) -> None:
         """Gives back a used port that could not be bound, since it is in use by somebody else."""
@@ -132,9 +150,25 @@ class PortPool:
         return Census(free, len(self) - free - held - foreign, held, foreign)
 
     def _return_due(self, now: Now) -> None:
-        for line in (self._held, self._foreign):
-            while line and line[0][0] <= now.monotonic:
-                self._put_back(line.popleft()[1])
+        while self._held and self._held[0].due <= now.monotonic:
+            self._return_first()
+        while self._foreign and self._foreign[0][0] <= now.monotonic:
+            self._put_back(self._foreign.popleft()[1])
+
+    def _lend(self, now: Now) -> bool:
+        """Returns the port that has been held longest before its time, if it has rested at all."""
+        if not self._held or now.monotonic - (self._held[0].due - self._hold_seconds) < LEAST_REST:
+            return False
+        self._return_first()
+        return True
+
+    def _return_first(self) -> None:
+        """The port that has been held longest is free, and nobody's."""
+        _, port, owner = self._held.popleft()
+        self._held_of[owner] -= 1
+        if not self._held_of[owner]:
+            del self._held_of[owner]
+        self._put_back(port)
 
     def _put_back(self, port: int) -> None:
         self._states[port - self._first] = _State.FREE

@@ -5,6 +5,7 @@ and never before (a mobile client's connection may close while its allocation li
 """
 
 import enum
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeVar
@@ -13,6 +14,11 @@ from fairlead.clock import Now
 from fairlead.sources import source_prefix
 
 K = TypeVar("K", bound=Hashable)
+
+
+#: How many ports of a user may rest, for each that the user may have at once: who reconnects leaves one behind every
+#: time.
+_RESTING = 4
 
 
 class QuotaScope(enum.StrEnum):
@@ -36,6 +42,11 @@ class Limits(NamedTuple):
     allocations_per_source: int = 0
     burst: int = 0
     burst_seconds: float = 0.0
+
+    @property
+    def resting_per_user(self) -> float:
+        """How many ports that a user has given back may rest at once, before that user is given others."""
+        return _RESTING * (self.allocations_per_user + self.burst) if self.allocations_per_user else math.inf
 
 
 class Claim(NamedTuple):

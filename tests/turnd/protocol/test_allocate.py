@@ -6,7 +6,7 @@ from fairlead.datagram import Address, Family
 from fairlead.stun.attributes import EVEN_PORT, LIFETIME, RESERVATION_TOKEN
 from tests.turnd.kit import Client, Row, World
 from turnd.protocol import effects as do
-from turnd.protocol.ports import FOREIGN_SECONDS, Census
+from turnd.protocol.ports import FOREIGN_SECONDS, LEAST_REST, Census
 from turnd.protocol.quotas import Limits, QuotaScope
 from turnd.protocol.settings import RelayHost
 
@@ -180,3 +180,41 @@ def test_a_draining_server_gives_no_reserved_port_away() -> None:
 def opened(world: World) -> list[int]:
     """The ports that the core asked for, in order."""
     return [effect.address.port for effect in world.done if isinstance(effect, do.OpenRelaySocket)]
+
+
+def test_one_credential_does_not_empty_the_pool_by_turns() -> None:
+    """Allocate and Refresh(0), again and again: the quota is never used up, and every port is left to rest."""
+    world = World(ports=(50000, 50099), limits=Limits(allocations_per_user=2, burst=1))
+    mallory = Client(world)
+    turns = 0
+    while (code := mallory.allocate().code) == 0:
+        mallory.refresh((LIFETIME, 0))
+        turns += 1
+    assert (code, turns) == (486, 12)
+    assert world.census().free == 88
+    assert world.state.counters.quota_rejections == {QuotaScope.USER: 1}
+    assert Client(world, "bob").allocate().code == 0
+    world.advance(30)
+    assert mallory.allocate().code == 0
+
+
+def test_who_reconnects_is_not_locked_out_by_ports_that_rest() -> None:
+    world = World(limits=Limits(allocations_per_user=10, burst=0))
+    for _ in range(10):
+        clients = [Client(world) for _ in range(4)]
+        assert [client.allocate().code for client in clients] == [0, 0, 0, 0]
+        for client in clients:
+            client.refresh((LIFETIME, 0))
+        world.advance(10)
+
+
+def test_an_empty_pool_lends_ports_that_have_rested_for_a_moment() -> None:
+    world = World(ports=(50000, 50003), port_hold=30)
+    clients = [Client(world) for _ in range(4)]
+    for client in clients:
+        client.allocated()
+        client.refresh((LIFETIME, 0))
+    bob = Client(world, "bob")
+    assert bob.allocate().code == 508
+    world.advance(LEAST_REST)
+    assert bob.allocate().code == 0
