@@ -14,6 +14,7 @@ from fairlead.metrics import LabelSet, Metrics
 from fairlead.native import EngineMissingError, is_native
 from fairlead.probe import SelfProbe, Target, declare_probe
 from fairlead.streams import StreamServer, declare_streams
+from fairlead.stun.header import LARGEST_REQUEST
 from fairlead.tls import ALPN_STUN, ALPN_TURN, Certificate, declare_certificate, load_certificate
 from fairlead.udp import UdpSocket, address_of
 from stund.config import StundSettings
@@ -21,9 +22,6 @@ from stund.metrics import StundMetrics
 from stund.service import Rules, Service, Threads
 
 _log = get_logger("stund")
-
-#: Nobody asks for a Binding in more bytes.
-_LARGEST_REQUEST = 2048
 
 
 class _Open(NamedTuple):
@@ -44,7 +42,7 @@ class Server:
         self.engine = "python" if native is None else "native"
         self.metrics = StundMetrics(context.metrics, native.totals if native is not None else None)
         self._service = Service(self.metrics, context.clock, _rules(section), section.limits.buckets, native)
-        self.streams = StreamServer(self._service, section.streams, largest=_LARGEST_REQUEST)
+        self.streams = StreamServer(self._service, section.streams, largest=LARGEST_REQUEST)
         self._open: dict[Listener, _Open] = {}
         self._numbers = itertools.count(1)
         self._certificate: Certificate | None = None
@@ -100,7 +98,7 @@ class Server:
                 self.streams.listen(number, sock, listener.transport)
                 stream[number] = address
             else:
-                datagram.append(UdpSocket(sock, _LARGEST_REQUEST))
+                datagram.append(UdpSocket(sock, LARGEST_REQUEST))
                 self._service.serve(datagram[-1])
             _log.info("listening", on=f"{listener.transport}://{address}")
         return _Open(tuple(datagram), stream)

@@ -9,7 +9,10 @@ from fairlead.datagram import FiveTuple, Via
 from fairlead.reasons import Reason
 from fairlead.streams.settings import StreamSettings
 from fairlead.stun.framing import FrameDecoder
-from fairlead.stun.header import DecodeError
+from fairlead.stun.header import LARGEST_REQUEST, DecodeError
+
+#: Bytes that a client may say before it has proved itself: a few requests, each of which costs the loop its reading.
+MOST_UNPROVEN = 8 * LARGEST_REQUEST
 
 
 class StreamHandler(Protocol):
@@ -60,7 +63,8 @@ class Stream(asyncio.BufferedProtocol):
         self._has_ended = False
         self._keeper = keeper
         self._transport: asyncio.Transport | None = None
-        self._decoder = FrameDecoder(keeper.largest)
+        self._decoder = FrameDecoder(min(keeper.largest, LARGEST_REQUEST))
+        self._unproven = 0
         self._loop = asyncio.get_running_loop()
         self.expires = self._loop.time() + keeper.settings.deadline
         self._timer: asyncio.TimerHandle | None = self._loop.call_at(self.expires, self._expire)
@@ -92,6 +96,7 @@ class Stream(asyncio.BufferedProtocol):
             return
         if self.is_half_open:
             self.is_half_open = False
+            self._decoder.largest = self._keeper.largest
             self._keeper.settled(self)
         if self._timer is not None:
             self._timer.cancel()
@@ -133,11 +138,18 @@ class Stream(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self._decoder.feed(self._keeper.buffer[:nbytes])
         try:
+            if self.is_half_open:
+                self._count_unproven(nbytes)
             while self.is_open and (message := self._decoder.next_message()) is not None:
                 self._keeper.handler.message_received(self, message)
         except DecodeError as error:
             self._keeper.handler.stream_garbled(self, error.reason)
             self.abort()
+
+    def _count_unproven(self, nbytes: int) -> None:
+        self._unproven += nbytes
+        if self._unproven > MOST_UNPROVEN:
+            raise DecodeError(Reason.TOO_LARGE)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()

@@ -17,8 +17,8 @@ class FrameDecoder:
     """
 
     def __init__(self, largest: int = LARGEST_MESSAGE) -> None:
-        """Messages longer than `largest` bytes are refused as soon as their header is seen."""
-        self._largest = largest
+        """Messages longer than `largest` bytes, which may change, are refused as soon as their header is seen."""
+        self.largest = largest
         self._buffer = bytearray()
         self._start = 0
 
@@ -44,7 +44,7 @@ class FrameDecoder:
             length, padded = self._channel_length(available)
         else:
             raise DecodeError(Reason.NOT_STUN)
-        if padded > self._largest:
+        if padded > self.largest:
             raise DecodeError(Reason.TOO_LARGE)
         if not padded or padded > available:
             return None

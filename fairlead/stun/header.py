@@ -11,6 +11,9 @@ COOKIE_BYTES = MAGIC_COOKIE.to_bytes(4)
 HEADER_LENGTH = 20
 TRANSACTION_ID_LENGTH = 12
 
+#: Nobody who has proved nothing has to say more than this many bytes at once.
+LARGEST_REQUEST = 2048
+
 #: type, length, cookie
 HEADER = struct.Struct("!HHI")
 
@@ -45,6 +48,24 @@ class Class(enum.IntEnum):
     INDICATION = 0b01
     SUCCESS = 0b10
     ERROR = 0b11
+
+
+def read_header(data: bytes, classic: bool = False) -> int:
+    """The type of a message that fills `data` exactly; `classic` admits RFC 3489 clients, which know no cookie.
+
+    Raises DecodeError when the first bits, the length or the cookie are wrong.
+    """
+    if len(data) < HEADER_LENGTH:
+        raise DecodeError(Reason.NOT_STUN if data else Reason.EMPTY)
+    kind: int
+    kind, length, cookie = HEADER.unpack_from(data)
+    if kind >= 0x4000:
+        raise DecodeError(Reason.NOT_STUN)
+    if length & 3 or length != len(data) - HEADER_LENGTH:
+        raise DecodeError(Reason.MALFORMED)
+    if cookie != MAGIC_COOKIE and not classic:
+        raise DecodeError(Reason.BAD_COOKIE)
+    return kind
 
 
 @lru_cache(maxsize=128)

@@ -13,12 +13,11 @@ from fairlead.reasons import Reason
 from fairlead.stun.attributes import FINGERPRINT, MESSAGE_INTEGRITY, MESSAGE_INTEGRITY_SHA256, Attribute
 from fairlead.stun.header import (
     COOKIE_BYTES,
-    HEADER,
     HEADER_LENGTH,
-    MAGIC_COOKIE,
     Class,
     DecodeError,
     message_type,
+    read_header,
     split_message_type,
 )
 from fairlead.stun.integrity import Integrity, compute, fingerprint
@@ -26,6 +25,8 @@ from fairlead.stun.integrity import Integrity, compute, fingerprint
 T = TypeVar("T")
 
 MOST_UNKNOWN = 64
+#: Attributes of a message, those behind its integrity included: a CreatePermission for 256 peers fits.
+MOST_ATTRIBUTES = 320
 
 #: Two numbers of 16 bits: type and length, which messages and attributes begin with.
 _HEAD = struct.Struct("!HH")
@@ -93,18 +94,9 @@ def decode(data: bytes, classic: bool = False) -> Message:
     """Reads one message that fills `data` exactly; `classic` admits RFC 3489 clients too.
 
     Raises DecodeError when the bytes are no STUN message: wrong first bits, lengths or cookie, an attribute that
-    leaves the message, a FINGERPRINT that does not match.
+    leaves the message, a FINGERPRINT that does not match; or when it has more than MOST_ATTRIBUTES.
     """
-    if len(data) < HEADER_LENGTH:
-        raise DecodeError(Reason.NOT_STUN if data else Reason.EMPTY)
-    kind, length, cookie = HEADER.unpack_from(data)
-    if kind >= 0x4000:
-        raise DecodeError(Reason.NOT_STUN)
-    if length & 3 or length != len(data) - HEADER_LENGTH:
-        raise DecodeError(Reason.MALFORMED)
-    if cookie != MAGIC_COOKIE and not classic:
-        raise DecodeError(Reason.BAD_COOKIE)
-    method, message_class = split_message_type(kind)
+    method, message_class = split_message_type(read_header(data, classic))
     visible = _visible(data)
     leading: dict[int, RawAttribute] = {}
     for raw in visible:
@@ -123,8 +115,11 @@ _SEEN_BEHIND = {
 def _visible(data: bytes) -> tuple[RawAttribute, ...]:
     found: list[RawAttribute] = []
     seen: frozenset[int] | None = None
-    offset, end = HEADER_LENGTH, len(data)
+    offset, end, count = HEADER_LENGTH, len(data), 0
     while offset < end:
+        count += 1
+        if count > MOST_ATTRIBUTES:
+            raise DecodeError(Reason.TOO_LARGE)
         kind, length = _HEAD.unpack_from(data, offset)
         start = offset + 4
         stop = start + length

@@ -17,7 +17,7 @@ from fairlead.reasons import Reason
 from fairlead.stun import attributes as stun
 from fairlead.stun.header import Class, Method
 from fairlead.stun.integrity import SHA1
-from fairlead.stun.message import Signature, decode, encode, new_mask
+from fairlead.stun.message import MOST_ATTRIBUTES, Signature, decode, encode, new_mask
 from tests.conformance.conftest import MakeRig
 from tests.conformance.kit import IPV4, VIA, Client, Rig, settle
 from tests.skipping import skip_for_lack_of
@@ -139,6 +139,13 @@ def test_a_source_gets_as_many_as_the_core_would_give_it(make_rig: MakeRig, allo
         rig.relay(client.five_tuple)
     told = [len(gate.ask(client, request(Method.ALLOCATE))) for _ in range(5)]
     assert told == [1, 1, 1, 0, 0]
+    gate.compare_books()
+
+
+@pytest.mark.parametrize(("count", "told"), [(MOST_ATTRIBUTES, 1), (MOST_ATTRIBUTES + 1, 0)])
+def test_a_request_of_hundreds_of_attributes_is_not_challenged(rig: Rig, count: int, told: int) -> None:
+    gate = Gate(rig)
+    assert len(gate.ask(rig.client(), request(Method.ALLOCATE, *(raw(0xFF00, b"") for _ in range(count))))) == told
     gate.compare_books()
 
 

@@ -7,7 +7,7 @@ import pytest
 from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
 from fairlead.reasons import Reason
 from fairlead.stun.attributes import DATA, REQUESTED_TRANSPORT, SOFTWARE
-from fairlead.stun.header import Class, Method
+from fairlead.stun.header import LARGEST_REQUEST, Class, Method
 from fairlead.stun.message import encode, new_mask
 from tests.conformance.conftest import MakeEngine, MakeRig
 from tests.conformance.kit import IPV4, IPV6, LISTENER, LONGEST, VIA, Client, Rig, channel_data, message_of
@@ -58,11 +58,21 @@ def test_short_messages_show_nothing_of_earlier_ones(rig: Rig) -> None:
         rig.expect_junk(message, client)
 
 
-def test_the_longest_datagram_is_handed_up_whole(rig: Rig) -> None:
-    client = rig.client()
+def test_the_longest_datagram_of_a_client_is_handed_up_whole(rig: Rig) -> None:
+    client, _, _ = rig.call()
     longest = message_of(LONGEST[rig.host] & ~3)
     client.say(longest)
     assert rig.next_handed_up() == Datagram(longest, client.five_tuple, VIA)
+
+
+def test_a_stranger_has_not_so_much_to_say(rig: Rig) -> None:
+    """Each attribute of a request costs the core time, and nobody has to be known to send thousands of them."""
+    client = rig.client()
+    client.say(message_of(LARGEST_REQUEST))
+    assert rig.next_handed_up() == Datagram(message_of(LARGEST_REQUEST), client.five_tuple, VIA)
+    client.say(message_of(LARGEST_REQUEST + 4))
+    rig.expect_dropped(Reason.TOO_LARGE)
+    rig.expect_junk(message_of(LARGEST_REQUEST + 4) + b"more", client)
 
 
 def test_the_answer_comes_from_where_the_question_went(rig: Rig) -> None:

@@ -75,6 +75,7 @@ def test_a_turn_hands_up_no_more_than_a_few_megabytes(make_rig: MakeRig) -> None
     client = rig.client()
     for number in range(100, 124):
         listener = rig.engine.open_listener(number, Address(IPV4, 0))
+        rig.relay(FiveTuple(Transport.UDP, client.address, listener), Via(number, 0))
         for _ in range(8):
             client.send(message_of(65504), listener)
     turns = []

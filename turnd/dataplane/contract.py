@@ -46,7 +46,8 @@ What is not forwarded is dropped and counted, under the first of these that fits
   PEER_NOT_ALLOCATED  the permission says Ports.OWN_RELAYED, and no open relay socket has the peer's address: judged
                       for each packet, in both directions
   SEND_BUFFER         the kernel has no room; or too much is waiting for turn() to hand it up
-  TOO_LARGE           the path has none
+  TOO_LARGE           the path has none; or a message that would be handed up has more than LARGEST_REQUEST bytes
+                      (fairlead.stun.header), and comes over UDP from a client without a relay socket
   UNREACHABLE         whatever else makes the kernel refuse
 No error on a socket, and no ICMP message, ever ends it.
 """

@@ -65,8 +65,8 @@ const INTRODUCED_SHARE: usize = 4;
 const STRANGERS_SHARE: usize = 16;
 /// Faults that wait; they are counted elsewhere.
 const MOST_FAULTS: usize = 16;
-/// Bytes that are taken of each line at once; the owner has other work too.
-const MOST_BYTES_TAKEN: usize = 1 << 20;
+/// Bytes that are taken of each line at once: the owner has other work too, and reads requests attribute by attribute.
+const MOST_BYTES_TAKEN: [usize; 4] = [1 << 20, 1 << 20, 1 << 16, 1 << 14];
 
 /// What waits in one line.
 #[derive(Default)]
@@ -86,9 +86,9 @@ impl Queue {
         has_room
     }
 
-    fn take(&mut self, most: usize, taken: &mut Vec<Up>) {
+    fn take(&mut self, most: usize, most_bytes: usize, taken: &mut Vec<Up>) {
         let (first, mut bytes) = (taken.len(), 0);
-        while taken.len() - first < most && bytes < MOST_BYTES_TAKEN {
+        while taken.len() - first < most && bytes < most_bytes {
             let Some(item) = self.items.pop_front() else {
                 break;
             };
@@ -162,10 +162,11 @@ impl Upstairs {
         let some = introduced.items.len().min(most.div_ceil(INTRODUCED_SHARE));
         let rest = most.saturating_sub(some + few);
         let mut taken = Vec::new();
-        known.take(rest - streams.items.len().min(rest / STREAMS_SHARE), &mut taken);
-        streams.take(rest - taken.len(), &mut taken);
-        introduced.take(some, &mut taken);
-        strangers.take(few, &mut taken);
+        let [most_known, most_streams, most_introduced, most_strangers] = MOST_BYTES_TAKEN;
+        known.take(rest - streams.items.len().min(rest / STREAMS_SHARE), most_known, &mut taken);
+        streams.take(rest - taken.len(), most_streams, &mut taken);
+        introduced.take(some, most_introduced, &mut taken);
+        strangers.take(few, most_strangers, &mut taken);
         if [known, streams, introduced, strangers].iter().all(|line| line.items.is_empty()) && faults.is_empty() {
             *is_rung = false;
             self.bell.silence();
@@ -189,12 +190,16 @@ mod tests {
     use super::*;
 
     fn item(line: Line) -> Up {
+        sized(line, 100)
+    }
+
+    fn sized(line: Line, bytes: usize) -> Up {
         if line == Line::Stream {
-            return Up::Stream { listener: 1, path: 0, data: Box::new([7; 100]) };
+            return Up::Stream { listener: 1, path: 0, data: vec![7; bytes].into() };
         }
         let host = SocketAddr::from(([127, 0, 0, 1], 9));
         let five_tuple = FiveTuple { transport: Transport::Udp, client: host, server: host };
-        Up::Datagram { listener: 1, path: 0, five_tuple, line, data: Box::new([7; 100]) }
+        Up::Datagram { listener: 1, path: 0, five_tuple, line, data: vec![7; bytes].into() }
     }
 
     fn hand_up(upstairs: &Upstairs, line: Line, count: usize) -> usize {
@@ -228,6 +233,17 @@ mod tests {
         assert_eq!(lines(&upstairs.take(512)), [44, 468, 0, 0]);
         hand_up(&upstairs, Line::Known, 100_000);
         assert_eq!(lines(&upstairs.take(512)), [256, 256, 0, 0]);
+    }
+
+    #[test]
+    fn long_requests_of_strangers_are_few() {
+        let upstairs = Upstairs::new().unwrap();
+        let long = |line, count| (0..count).map(|_| sized(line, 2048)).collect();
+        let mut items: Vec<Up> = long(Line::Stranger, 100);
+        items.extend(long(Line::Introduced, 100));
+        items.extend(long(Line::Known, 100));
+        upstairs.hand_up(&mut items);
+        assert_eq!(lines(&upstairs.take(512)), [100, 0, 32, 8]);
     }
 
     #[test]

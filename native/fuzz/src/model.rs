@@ -164,6 +164,7 @@ impl Model {
     pub fn client_says(&mut self, client: Client, message: &[u8]) {
         match self.way(&client.five_tuple, message) {
             None if client.five_tuple.client.port() == 0 => self.drop(Reason::PortZero),
+            None if message.len() > 2048 && !self.knows(client) => self.drop(Reason::TooLarge),
             None if self.answers(client, message) => {}
             None => self.asks(client, message),
             Some(judged) => self.relayed(judged),
@@ -184,16 +185,19 @@ impl Model {
         true
     }
 
+    fn knows(&self, client: Client) -> bool {
+        self.relays.values().any(|row| row.client.is_some_and(|owner| owner.five_tuple == client.five_tuple))
+    }
+
     /// What is for the core is challenged, or waits in its line.
     fn asks(&mut self, client: Client, message: &[u8]) {
         let source = client.five_tuple.client;
-        let owns = |row: &Row| row.client.is_some_and(|owner| owner.five_tuple == client.five_tuple);
         let line = match requests::read(message, source) {
             Asked::Unsigned(stamped) => {
                 let challenge = Frame::Plain(requests::challenge(message, stamped, source));
                 return self.leaves(Door::Listener(client.listener), source, our_address(client), challenge, 0);
             }
-            _ if self.relays.values().any(owns) => 0,
+            _ if self.knows(client) => 0,
             Asked::Signed(true) => 2,
             _ if self.outcome.up[3].len() == MOST_STRANGERS => return self.drop(Reason::SendBuffer),
             _ => 3,

@@ -69,6 +69,9 @@ pub fn read(datagram: &[u8], client: SocketAddr) -> Asked {
     }
     let (rows, is_whole) = attributes(datagram, body);
     let integrity = rows.iter().position(|row| [0x0008, 0x001c].contains(&row.0));
+    if integrity.unwrap_or(rows.len() + usize::from(!is_whole)) > 320 {
+        return Asked::Other;
+    }
     let seen = &rows[..integrity.unwrap_or(rows.len())];
     let stamps: Vec<_> = seen.iter().filter(|row| row.0 == 0x8028).collect();
     let is_right = |before: &[u8]| datagram == stamp(before.to_vec());

@@ -10,6 +10,8 @@ use crate::nonce::{NONCE as NONCE_SIZE, NonceMint};
 pub const METHODS: [u16; 4] = [0x0003, 0x0004, 0x0008, 0x0009];
 /// The class bits of an error.
 const ERROR: u16 = 0x0110;
+/// What has more of them is for the core, which drops it: MOST_ATTRIBUTES of fairlead.stun.message.
+const MOST_ATTRIBUTES: usize = 320;
 const MESSAGE_INTEGRITY: u16 = 0x0008;
 const ERROR_CODE: u16 = 0x0009;
 const REALM: u16 = 0x0014;
@@ -66,8 +68,9 @@ impl Challenger {
             return Asked::Other;
         };
         let (mut nonce, mut stamped) = (None, false);
-        for attribute in attributes(message) {
+        for (number, attribute) in attributes(message).enumerate() {
             match attribute {
+                _ if number == MOST_ATTRIBUTES => return Asked::Other,
                 // Nothing that stands behind them is looked at.
                 Some((MESSAGE_INTEGRITY | MESSAGE_INTEGRITY_SHA256, _)) => {
                     let is_ours = nonce.is_some_and(|nonce| self.nonces.check(nonce, client, now));
@@ -125,6 +128,13 @@ mod tests {
         message
     }
 
+    /// A request of that many empty attributes.
+    fn lots(count: usize) -> Vec<u8> {
+        let mut message = [&request(METHODS[0], &[], false)[..], &b"\x7f\0\0\0".repeat(count)].concat();
+        message[2..4].copy_from_slice(&(4 * count as u16).to_be_bytes());
+        message
+    }
+
     fn judge(message: &[u8]) -> Asked {
         Challenger::new("realm", KEY).judge(message, client(), NOW)
     }
@@ -138,6 +148,7 @@ mod tests {
                 }
             }
         }
+        assert_eq!(judge(&lots(MOST_ATTRIBUTES)), Asked::Unsigned { method: 0, stamped: false });
     }
 
     #[test]
@@ -166,6 +177,7 @@ mod tests {
             request(0x0013, &[], false),
             request(0x0103, &[], false),
             request(METHODS[0], &[wrong], false),
+            lots(MOST_ATTRIBUTES + 1),
             request(METHODS[0], &[(FINGERPRINT, &[0; 5])], false),
             [&request(METHODS[0], &[REQUESTED_TRANSPORT], true)[..], b"\0\x06\0\0"].concat(),
             [&request(METHODS[0], &[], false)[..], b"\0\x06\0\x04"].concat(),

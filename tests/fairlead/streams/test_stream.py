@@ -1,8 +1,12 @@
 import asyncio
 
+import pytest
+
 from fairlead.datagram import Transport
 from fairlead.reasons import Reason
 from fairlead.streams import Stream, StreamSettings
+from fairlead.streams.stream import MOST_UNPROVEN
+from fairlead.stun.header import LARGEST_REQUEST
 from tests.fairlead.streams.echo import CHANNEL_DATA, REQUEST, Echo, connected, serving, until
 
 
@@ -86,3 +90,37 @@ async def test_a_message_handler_may_end_its_stream() -> None:
         await server.emptied()
         assert echo.messages == [REQUEST]
         assert echo.streams[0].five_tuple.transport is Transport.TCP
+
+
+def binding_of(size: int) -> bytes:
+    """A Binding request that is so long, a multiple of 4."""
+    return (
+        b"\x00\x01" + (size - 20).to_bytes(2) + REQUEST[4:20] + b"\x80\x22" + (size - 24).to_bytes(2) + bytes(size - 24)
+    )
+
+
+@pytest.mark.parametrize(
+    ("wire", "heard"),
+    [
+        (binding_of(LARGEST_REQUEST + 4), 0),
+        (binding_of(LARGEST_REQUEST) * 9, 8),
+        (REQUEST * (MOST_UNPROVEN // len(REQUEST) + 1), MOST_UNPROVEN // len(REQUEST)),
+    ],
+    ids=["long", "many long", "many short"],
+)
+async def test_who_has_proved_nothing_has_a_few_short_requests(wire: bytes, heard: int) -> None:
+    """Each costs the loop its reading; the stream ends where it says more."""
+    echo = Echo(settle=False)
+    async with serving(echo) as (server, address), connected(address) as (_, writer), asyncio.timeout(5):
+        writer.write(wire)
+        await until(lambda: bool(echo.closed))
+        assert len(echo.messages) <= heard
+        assert echo.garbled == [Reason.TOO_LARGE]
+        assert server.half_open == 0
+
+
+async def test_who_has_proved_itself_may_say_long_things() -> None:
+    echo, long = Echo(), binding_of(60000)
+    async with serving(echo) as (_, address), connected(address) as (reader, writer), asyncio.timeout(5):
+        writer.write(REQUEST + long * 2)
+        assert await reader.readexactly(20 + 2 * len(long)) == REQUEST + long * 2

@@ -13,7 +13,7 @@ from fairlead.stun import attributes as stun
 from fairlead.stun.attributes import Attribute, AttributeValueError
 from fairlead.stun.header import Class, DecodeError, Method, message_type
 from fairlead.stun.integrity import SHA1, SHA256
-from fairlead.stun.message import MOST_UNKNOWN, Message, Signature, decode, encode, new_mask
+from fairlead.stun.message import MOST_ATTRIBUTES, MOST_UNKNOWN, Message, Signature, decode, encode, new_mask
 from tests.fairlead.stun.values import masks, pairs
 from tests.fairlead.stun.vectors import VECTORS
 
@@ -112,6 +112,23 @@ def test_appending_behind_the_integrity_changes_nothing(
     longer = decode(with_appended(signed, tail))
     assert longer.visible == decode(signed).visible
     assert longer.is_intact(SHA256, KEY)
+
+
+@pytest.mark.parametrize("protected", [(), ((MI, bytes(20)),)])
+def test_a_message_has_so_many_attributes_and_no_more(protected: tuple[tuple[int, bytes], ...]) -> None:
+    """Those that nobody will see, behind the integrity, cost as much to pass over."""
+    rest = MOST_ATTRIBUTES - len(protected)
+    assert len(decode(written(*protected, *[(0xFF00, b"")] * rest)).visible) == (len(protected) or rest)
+    with pytest.raises(DecodeError) as caught:
+        decode(written(*protected, *[(0xFF00, b"")] * (rest + 1)))
+    assert caught.value.reason is Reason.TOO_LARGE
+
+
+def test_permissions_for_as_many_peers_as_there_may_be_fit() -> None:
+    peers = [(stun.XOR_PEER_ADDRESS, Address("2600::1", port)) for port in range(256)]
+    named = [(stun.USERNAME, "alice"), (stun.REALM, "here"), (stun.NONCE, "nonce")]
+    data = encode(Method.CREATE_PERMISSION, Class.REQUEST, MASK, [*peers, *named], Signature(SHA1, KEY), True)
+    assert len(decode(data).all(stun.XOR_PEER_ADDRESS)) == 256
 
 
 def test_a_lifetime_behind_the_integrity_is_not_obeyed() -> None:

@@ -9,12 +9,13 @@ from typing import Any
 from fairlead.datagram import Address, Datagram, Family, FiveTuple, Transport, Via, pack_host, unpack_host
 from fairlead.reasons import Reason
 from fairlead.stun.binding import is_binding_request
+from fairlead.stun.header import LARGEST_REQUEST, DecodeError, read_header
 from fairlead.udp import IP_PKTINFO, is_wildcard, report_local_address
 from turnd.dataplane.contract import EngineSettings, StreamData
 from turnd.dataplane.python.bindings import Bindings
 from turnd.dataplane.python.clients import CHANNEL_HEADER, Client, Transmit
 from turnd.dataplane.python.sockets import open_socket
-from turnd.dataplane.python.switchboard import SocketAddress, Switchboard, address_of, socket_address
+from turnd.dataplane.python.switchboard import STRANGERS_WEIGHT, SocketAddress, Switchboard, address_of, socket_address
 
 #: Interface (0 lets the route decide), our address, the destination in the IP header.
 _IPV4_INFO = Struct("=I4s4s")
@@ -96,15 +97,18 @@ class Listener(Entrance):
                 break
             except OSError:  # an ICMP error that an earlier packet drew
                 continue
-            if not clients.get(origin, nobody).forward(buffer, view, size):
-                self._hand_up(bytes(view[:size]), self._five_tuple(origin))
+            client = clients.get(origin, nobody)
+            if not client.forward(buffer, view, size):
+                self._hand_up(bytes(view[:size]), self._five_tuple(origin), client is nobody)
         return asked
 
-    def _hand_up(self, data: bytes, five_tuple: FiveTuple) -> None:
-        if not five_tuple.client.port:
+    def _hand_up(self, data: bytes, five_tuple: FiveTuple, is_stranger: bool) -> None:
+        if is_stranger and len(data) > LARGEST_REQUEST:
+            self._switchboard.drop(_why_too_much(data, five_tuple))
+        elif not five_tuple.client.port:
             self._switchboard.drop(Reason.PORT_ZERO)
         elif not is_binding_request(data) or not self._bindings.take(data, five_tuple, self.way_to):
-            self._switchboard.hand_up(Datagram(data, five_tuple, self._via))
+            self._switchboard.hand_up(Datagram(data, five_tuple, self._via), STRANGERS_WEIGHT if is_stranger else 1)
 
     @abc.abstractmethod
     def _five_tuple(self, origin: Any) -> FiveTuple: ...
@@ -157,6 +161,15 @@ class WildcardListener(Listener):
             sendmsg((data,), ancillary, 0, destination)
 
         return transmit, socket_address(five_tuple.client)
+
+
+def _why_too_much(data: bytes, five_tuple: FiveTuple) -> Reason:
+    """What is wrong with a long message besides its length comes first, as for everything that is dropped."""
+    try:
+        read_header(data)
+    except DecodeError as error:
+        return error.reason
+    return Reason.TOO_LARGE if five_tuple.client.port else Reason.PORT_ZERO
 
 
 def _departure(host: str) -> tuple[int, int, bytes]:

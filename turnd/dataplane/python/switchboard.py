@@ -22,6 +22,8 @@ _PADDING = 3
 
 #: Bytes that one turn may hand up before it lets its caller work; what is left waits in the kernel's queues.
 _HANDED_UP_MOST = 1 << 20
+#: What a byte of a stranger counts there: requests are read attribute by attribute, and anybody may send them.
+STRANGERS_WEIGHT = 16
 
 #: A tally holds packets at these places, and bytes of application data right behind each.
 TO_PEER_CHANNEL, TO_PEER_INDICATION, TO_CLIENT_CHANNEL, TO_CLIENT_INDICATION = range(0, 8, 2)
@@ -76,9 +78,10 @@ class Switchboard:
     def look_at_clock(self) -> None:
         self.now = time.monotonic()
 
-    def hand_up(self, item: Datagram | StreamData) -> None:
+    def hand_up(self, item: Datagram | StreamData, weight: int = 1) -> None:
+        """Adds an item to what the turn hands up, whose bytes count so many times."""
         self._handed_up.append(item)
-        self._handed_up_bytes += len(item.data)
+        self._handed_up_bytes += len(item.data) * weight
 
     def take_handed_up(self) -> list[HandUp]:
         handed_up, self._handed_up, self._handed_up_bytes = self._handed_up, [], 0

@@ -10,7 +10,7 @@ use crate::outbox::{Account, Packet};
 use crate::sys::Piece;
 use crate::upstairs::Up;
 
-/// Nobody asks a STUN server in more bytes.
+/// Nobody who has proved nothing has to say more bytes at once.
 const LARGEST_REQUEST: usize = 2048;
 
 /// What becomes of Binding requests, and of what a server without relaying gets.
@@ -48,6 +48,9 @@ impl Worker {
         let message = &self.arena.bytes()[start..end];
         if five_tuple.client.port() == 0 {
             return self.shared.books.dropped(Reason::PortZero);
+        }
+        if end - start > LARGEST_REQUEST && !self.knows(&five_tuple) {
+            return self.shared.books.dropped(Reason::TooLarge);
         }
         if is_binding(message) {
             if !self.may_ask(five_tuple) {

@@ -30,6 +30,11 @@ pub fn unix_seconds() -> u64 {
 }
 
 impl Worker {
+    /// Whether a client has a relay socket, here or in another thread.
+    pub(super) fn knows(&self, five_tuple: &FiveTuple) -> bool {
+        self.table.knows(five_tuple) || self.elsewhere.has(five_tuple)
+    }
+
     /// The line that a client's message is to wait in, or None when there is no need to.
     pub(super) fn receive_client(
         &mut self,
@@ -44,7 +49,7 @@ impl Worker {
         let (message, client) = (&self.arena.bytes()[start..end], five_tuple.client);
         let (now, wall) = (self.shared.now(Instant::now()), (self.shared.wall)());
         let asked = challenges.challenger.judge(message, client, wall);
-        let is_known = self.table.knows(&five_tuple) || self.elsewhere.has(&five_tuple);
+        let is_known = self.knows(&five_tuple);
         let sources = &self.shared.sources;
         let is_to_be_challenged = matches!(asked, Asked::Unsigned { .. }) || asked == Asked::Stranger && !is_known;
         if is_to_be_challenged && !challenges.grants(&sources.challenges, &five_tuple, now) {
