@@ -16,7 +16,7 @@ def declare_streams(metrics: Metrics, server: StreamServer) -> None:
 
     metrics.gauge("connections", "Stream connections, half-open ones included.", connections, ("transport",))
     metrics.gauge("half_open_connections", "Stream connections that have proved nothing yet.", lambda: server.half_open)
-    text = "Connections that were closed as they came, by the bound that they met."
+    text = "Connections that were closed for want of room, by the bound: as they came, half-open ones for a newer one."
     metrics.counter("connections_refused", text, lambda: server.refused, ("reason",))
     text = "Connections that passed a deadline."
     metrics.counter("connections_expired", text, lambda: server.expired)

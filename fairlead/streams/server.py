@@ -55,7 +55,8 @@ class StreamServer:
         self._listening: dict[int, _Listening] = {}
         self._streams: dict[int, Stream] = {}
         self._per_source: Counter[bytes] = Counter()
-        self._half_open_per_source: Counter[bytes] = Counter()
+        #: By source, the oldest first.
+        self._half_open: dict[bytes, dict[int, Stream]] = {}
         self._numbers = 0
         self._empty = asyncio.Event()
         self._empty.set()
@@ -95,7 +96,7 @@ class StreamServer:
 
     @property
     def half_open(self) -> int:
-        return self._half_open_per_source.total()
+        return sum(map(len, self._half_open.values()))
 
     # Accepting
 
@@ -133,6 +134,8 @@ class StreamServer:
             self.refused[refusal,] += 1
             sock.close()
             return
+        if self.half_open >= self.settings.half_open:
+            self._make_room()
         sock.setblocking(False)
         self._numbers += 1
         via = Via(listener, self._numbers)
@@ -140,7 +143,7 @@ class StreamServer:
         self._streams[via.path] = stream
         self._empty.clear()
         self._per_source[source] += 1
-        self._half_open_per_source[source] += 1
+        self._half_open.setdefault(source, {})[via.path] = stream
         stream.accepted = sock
         stream.admission = asyncio.get_running_loop().create_task(self._connect(stream, sock, transport))
         stream.admission.add_done_callback(lambda _: stream.admitted())
@@ -151,11 +154,16 @@ class StreamServer:
             return "connections"
         if self._per_source[source] >= settings.connections_per_source:
             return "connections_per_source"
-        if self.half_open >= settings.half_open:
-            return "half_open"
-        if self._half_open_per_source[source] >= settings.half_open_per_source:
+        if len(self._half_open.get(source, ())) >= settings.half_open_per_source:
             return "half_open_per_source"
         return None
+
+    def _make_room(self) -> None:
+        """Whoever holds most places of those who prove nothing gives one up, the one held longest: a few addresses keep
+        nobody out."""
+        held = max(self._half_open.values(), key=len)
+        self.refused["half_open",] += 1
+        next(iter(held.values())).abort()
 
     async def _connect(self, stream: Stream, sock: socket.socket, transport: Transport) -> None:
         """From the first byte to a stream that is read."""
@@ -188,23 +196,22 @@ class StreamServer:
     # For the streams
 
     def settled(self, stream: Stream) -> None:
-        _give_back(self._half_open_per_source, source_prefix(stream.five_tuple.client.host))
+        source = source_prefix(stream.five_tuple.client.host)
+        del self._half_open[source][stream.via.path]
+        if not self._half_open[source]:
+            del self._half_open[source]
 
     def ended(self, stream: Stream) -> None:
         del self._streams[stream.via.path]
         source = source_prefix(stream.five_tuple.client.host)
-        _give_back(self._per_source, source)
+        self._per_source[source] -= 1
+        if not self._per_source[source]:
+            del self._per_source[source]
         if stream.is_half_open:
-            _give_back(self._half_open_per_source, source)
+            self.settled(stream)
         if not self._streams:
             self._empty.set()
         self.handler.stream_closed(stream)
-
-
-def _give_back(counter: Counter[bytes], source: bytes) -> None:
-    counter[source] -= 1
-    if not counter[source]:
-        del counter[source]
 
 
 async def _first_byte(sock: socket.socket) -> int | None:

@@ -156,7 +156,6 @@ async def test_settling_for_a_while() -> None:
 @pytest.mark.parametrize(
     ("settings", "bound"),
     [
-        (StreamSettings(half_open=3), "half_open"),
         (StreamSettings(half_open_per_source=3), "half_open_per_source"),
         (StreamSettings(connections=3), "connections"),
         (StreamSettings(connections_per_source=3), "connections_per_source"),
@@ -175,6 +174,36 @@ async def test_each_bound_holds_and_gives_way_again(settings: StreamSettings, bo
         assert await exchange(address) == REQUEST
         for _, writer in kept:
             writer.close()
+
+
+async def test_who_has_most_half_open_makes_room() -> None:
+    """The oldest of 127.0.0.3 goes: two addresses that prove nothing do not keep a third one out."""
+    async with serving(Echo(), StreamSettings(half_open=3), host="0.0.0.0") as (server, address):
+        target = Address("127.0.0.1", address.port)
+        async with (
+            connected(target, source="127.0.0.2") as (other, other_writer),
+            connected(target, source="127.0.0.3") as (oldest, _),
+            connected(target, source="127.0.0.3") as (newest, newest_writer),
+        ):
+            await until(lambda: server.half_open == 3)
+            async with connected(target) as (reader, writer), asyncio.timeout(5):
+                writer.write(REQUEST)
+                assert await reader.readexactly(len(REQUEST)) == REQUEST
+            assert await hangs_up(oldest)
+            assert server.refused["half_open",] == 1
+            for reader, writer in ((other, other_writer), (newest, newest_writer)):
+                writer.write(REQUEST)
+                assert await reader.readexactly(len(REQUEST)) == REQUEST
+            assert server.half_open == 0
+
+
+async def test_where_each_has_one_the_oldest_makes_room() -> None:
+    async with serving(Echo(), StreamSettings(half_open=1), host="0.0.0.0") as (_, address):
+        target = Address("127.0.0.1", address.port)
+        async with connected(target) as (oldest, _), connected(target, source="127.0.0.2") as (reader, writer):
+            writer.write(REQUEST)
+            assert await reader.readexactly(len(REQUEST)) == REQUEST
+            assert await hangs_up(oldest)
 
 
 @pytest.mark.parametrize("settings", [StreamSettings(half_open_per_source=1), StreamSettings(connections_per_source=1)])
