@@ -13,10 +13,13 @@ from fairlead.config import Loaded, load
 from fairlead.daemon import Context, SystemClock
 from fairlead.datagram import Transport
 from fairlead.metrics import Metrics
+from fairlead.native import EngineChoice
 from tests.certificates import self_signed
+from tests.conformance.kit import engine_or_skip
 from tests.turnd.wire import WireClient, udp_socket
 from turnd.config import TurndSettings
 from turnd.daemon import Turnd
+from turnd.dataplane.contract import EngineSettings
 
 #: A relay on loopback that alice may use.
 LOOPBACK: dict[str, Any] = {
@@ -42,6 +45,11 @@ class Sockets:
 
     def peer(self) -> socket.socket:
         return self._stack.enter_context(udp_socket())
+
+
+def require_native() -> None:
+    """Skips a test where the native engine is missing."""
+    engine_or_skip(EngineChoice.NATIVE, EngineSettings()).close()
 
 
 Settle = Callable[..., Loaded[TurndSettings]]

@@ -17,9 +17,9 @@ from fairlead.reasons import Reason
 from fairlead.stun.attributes import LIFETIME, REALM, REQUESTED_TRANSPORT
 from fairlead.stun.header import Method
 from tests.conformance.kit import WAYS, engine_or_skip
-from tests.turnd.conftest import Settle, Sockets, Start
+from tests.turnd.conftest import Settle, Sockets, Start, require_native
 from tests.turnd.kit import UDP
-from tests.turnd.wire import WAIT, WireClient, receive
+from tests.turnd.wire import WAIT, WireClient, receive, udp_socket
 from turnd.daemon import Turnd
 from turnd.dataplane.contract import EngineSettings, Io
 
@@ -38,10 +38,6 @@ async def relays(client: WireClient, peer_address: Address, peer: Any) -> bool:
     return data == b"ping"
 
 
-def _require_native() -> None:
-    engine_or_skip(EngineChoice.NATIVE, EngineSettings()).close()
-
-
 async def test_a_call_goes_through(settle: Settle, start: Start, sockets: Sockets) -> None:
     daemon = await start(settle())
     client, peer = sockets.client(daemon), sockets.peer()
@@ -57,7 +53,7 @@ async def test_a_call_goes_through(settle: Settle, start: Start, sockets: Socket
 async def test_packets_go_through_as_many_threads_as_are_asked_for(
     settle: Settle, start: Start, sockets: Sockets
 ) -> None:
-    _require_native()
+    require_native()
     daemon = await start(settle(engine="native", threads=3))
     assert daemon.about()["threads"] == 3
     for _ in range(10):
@@ -159,7 +155,7 @@ async def test_a_reload_reaches_whoever_challenges_strangers(
 ) -> None:
     """Realm and nonce key are new for the next challenge; a nonce under the old key is asked for again."""
     if engine == "native":
-        _require_native()
+        require_native()
     daemon = await start(settle(engine=engine))
     old, new = sockets.client(daemon), sockets.client(daemon)
     await old.allocate()
@@ -181,6 +177,28 @@ async def test_a_reload_opens_and_closes_listeners(settle: Settle, start: Start,
     assert len(before & after) == 1
     assert {address.host for address in after - before} == {"127.0.0.2"}
     assert await daemon.readiness() == []
+
+
+@pytest.mark.parametrize("engine", ["python", "native"])
+async def test_a_call_lives_on_when_its_listener_goes_and_comes_back(
+    settle: Settle, start: Start, sockets: Sockets, engine: str
+) -> None:
+    """Its next request says that it is back; from then on packets go both ways."""
+    if engine == "native":
+        require_native()
+    with udp_socket() as free:
+        here = [f"udp://127.0.0.1:{free.getsockname()[1]}"]
+    daemon = await start(settle(engine=engine, listen=here))
+    client, peer = sockets.client(daemon), sockets.peer()
+    relayed, peer_address = await client.allocate(), Address(*peer.getsockname())
+    assert await client.bind(CHANNEL, peer_address) == 0
+    await daemon.reload(settle(engine=engine, listen=["udp://127.0.0.2:0"]))
+    await daemon.reload(settle(engine=engine, listen=here))
+    assert await client.code(Method.REFRESH) == 0
+    assert await relays(client, relayed, peer)
+    peer.sendto(b"pong", relayed)
+    data, _ = await receive(client.socket)
+    assert data == CHANNEL.to_bytes(2) + (4).to_bytes(2) + b"pong"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from fairlead.stun.header import Class, Method
 from fairlead.stun.message import Message
 from turnd.protocol.allocations import Allocation
 from turnd.protocol.authentication import Account, Challenge, check
-from turnd.protocol.effects import Challenged, Effect
+from turnd.protocol.effects import AttachClient, Challenged, Effect
 from turnd.protocol.outcome import Outcome, conclude, drop
 from turnd.protocol.replies import Refusal, Request, error_values, reply, unknown_attributes
 from turnd.protocol.settings import Expiry
@@ -53,9 +53,18 @@ def on_allocation(handle: AllocationHandler) -> RequestHandler:
             return Refusal(437, "this 5-tuple has no allocation")
         if allocation.account.username != request.account.username:
             return Refusal(441, "the allocation belongs to another user name")
-        return handle(state, request, allocation)
+        return _follow(request, allocation, handle(state, request, allocation))
 
     return find
+
+
+def _follow(request: Request, allocation: Allocation, outcome: Outcome) -> Outcome:
+    """Where a client comes in by another way than before, the engine is told: its listener has gone and come back."""
+    via = request.datagram.via
+    if isinstance(outcome, Refusal) or via == allocation.via:
+        return outcome
+    allocation.via = via
+    return (AttachClient(allocation.relay.id, allocation.five_tuple, via), *outcome)
 
 
 def _handle(state: State, request: Request, handle: RequestHandler) -> Outcome:

@@ -12,7 +12,7 @@ from fairlead.stun.attributes import LIFETIME, REQUESTED_TRANSPORT
 from fairlead.stun.header import Method
 from tests.turnd.kit import EPOCH, PEER, REALM_NAME, SERVER, UDP, USERS, Client, World
 from turnd.protocol.authentication import Authenticator, AuthFailure, Secret
-from turnd.protocol.effects import Challenged, Ended, EndReason
+from turnd.protocol.effects import AttachClient, Challenged, Ended, EndReason
 from turnd.protocol.settings import Expiry
 
 CURRENT, PREVIOUS = Secret("current", b"spring"), Secret("previous", b"winter")
@@ -245,3 +245,17 @@ def lengths(world: World) -> list[int]:
         state.authenticator.revocations,
     ]
     return [len(table) for table in tables]
+
+
+def test_the_engine_is_told_when_a_client_comes_in_by_another_way() -> None:
+    """Its listener was closed and opened again: what goes to the client would go nowhere."""
+    world = World()
+    alice = Client(world)
+    alice.allocated()
+    (allocation,) = world.state.allocations.by_id.values()
+    alice.via = Via(77, 3)
+    first, *_ = alice.say(alice.signed(Method.REFRESH))
+    assert first == AttachClient(allocation.relay.id, alice.five_tuple, Via(77, 3))
+    assert not any(isinstance(effect, AttachClient) for effect in alice.say(alice.signed(Method.REFRESH)))
+    alice.via = Via(78, 3)
+    assert alice.refresh((LIFETIME, 0)).code == 0
