@@ -104,13 +104,16 @@ class TurnServer:
     def _take(self, handed_up: Iterable[HandUp]) -> None:
         """What came in together is of one moment, and sets the timer once."""
         now = self.clock()
-        for item in handed_up:
-            if isinstance(item, StreamData):
-                self._write(item.via, item.data)
-            else:
-                self._carry_out_all(self.relay.receive(item, now))
-        self._answer()
-        self._arm_timer()
+        try:
+            for item in handed_up:
+                if isinstance(item, StreamData):
+                    self._write(item.via, item.data)
+                else:
+                    self._carry_out_all(self.relay.receive(item, now))
+        finally:
+            # What has been done counts, whatever becomes of the rest.
+            self._answer()
+            self._arm_timer()
 
     def _write(self, via: Via, data: bytes) -> None:
         stream = self.streams.find(via)

@@ -85,10 +85,20 @@ def test_a_route_needs_an_open_relay_socket(make: MakeEngine) -> None:
         engine.usage(RelayId(1))
 
 
-def test_a_client_that_names_no_listener_is_refused(rig: Rig) -> None:
-    relay = rig.relay()
-    with pytest.raises(KeyError):
-        rig.engine.set_client(relay.number, rig.client().five_tuple, Via(99))
+def test_a_client_whose_listener_has_been_closed_is_not_reached(rig: Rig) -> None:
+    """Its request may have waited for the core meanwhile. All else goes on, and so does the client when it comes in by
+    a listener that is open."""
+    client, relay, peer = rig.client(), rig.relay(), rig.peer()
+    rig.engine.set_client(relay.number, client.five_tuple, Via(99))
+    relay.permit(rig.host)
+    relay.bind(NUMBER, peer.address)
+    peer.send(b"down", relay.address)
+    rig.expect_dropped(Reason.UNREACHABLE)
+    rig.engine.set_client(relay.number, client.five_tuple, VIA)
+    client.say(channel_data(b"up"))
+    assert peer.receive() == (b"up", relay.address)
+    peer.send(b"down", relay.address)
+    assert client.receive() == (channel_data(b"down"), rig.listener)
 
 
 def test_a_route_is_of_its_relay_sockets_family(rig: Rig) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+import select
 import socket
 import time
 
@@ -11,7 +12,7 @@ from fairlead.datagram import Address, Transport
 from fairlead.reasons import Reason
 from fairlead.stun.attributes import REQUESTED_TRANSPORT
 from fairlead.stun.header import Method
-from tests.turnd.conftest import Settle, Sockets, Start
+from tests.turnd.conftest import Settle, Sockets, Start, require_native
 from tests.turnd.kit import UDP
 from tests.turnd.wire import WAIT, WireClient, receive, udp_socket
 from turnd.daemon import Turnd
@@ -119,3 +120,22 @@ async def test_bytes_that_are_no_message_end_their_stream_and_are_counted(
 
 def _tcp(daemon: Turnd) -> Address:
     return next(row.address for row in daemon.listening.targets() if row.transport is Transport.TCP)
+
+
+async def test_an_allocate_may_wait_while_its_listener_is_closed(
+    settle: Settle, start: Start, sockets: Sockets
+) -> None:
+    """It is too late for the answer, and the allocation lives out its time."""
+    require_native()
+    short = {"engine": "native", "lifetime": {"default": 1, "max": 1}}
+    daemon = await start(settle(**short))
+    witness, client = Witness(daemon), sockets.client(daemon)
+    assert await client.code(Method.REFRESH) == 437
+    client.send(client.request(Method.ALLOCATE, *UDP_RELAY))
+    # The loop does not run: what the engine has received waits.
+    select.select([daemon.server.engine.fileno()], [], [], WAIT)
+    await daemon.reload(settle(**short, listen=["udp://127.0.0.2:0"]))
+    ended = await witness.next(Ended)
+    assert isinstance(ended, Ended)
+    assert ended.five_tuple.client == client.address
+    assert daemon.server.relay.deadline() is None

@@ -79,11 +79,15 @@ class WireClient:
     async def permit(self, peer: Address) -> int:
         return await self.code(Method.CREATE_PERMISSION, (XOR_PEER_ADDRESS, peer))
 
-    async def _exchange(self, method: int, rows: tuple[tuple[Attribute[Any], Any], ...]) -> Message:
+    def request(self, method: int, *rows: tuple[Attribute[Any], Any]) -> bytes:
+        """A request, signed when there is a nonce to sign with."""
         named = ((USERNAME, self._username), (REALM, self._realm), (NONCE, self.nonce))
         signature = Signature(SHA1, self._key)
         signed, mask = bool(self.nonce), new_mask(self._entropy(12))
-        self.send(encode(method, Class.REQUEST, mask, (*rows, *named * signed), signature if signed else None))
+        return encode(method, Class.REQUEST, mask, (*rows, *named * signed), signature if signed else None)
+
+    async def _exchange(self, method: int, rows: tuple[tuple[Attribute[Any], Any], ...]) -> Message:
+        self.send(self.request(method, *rows))
         return decode((await receive(self.socket))[0])
 
 

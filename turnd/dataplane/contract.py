@@ -155,8 +155,8 @@ class IoRefusedError(Exception):
 class DataPlane(Protocol):
     """An engine. Verbs that set, clear or close are idempotent; clearing and closing what is not there does nothing.
 
-    To open what is open is a mistake of the caller's (ValueError), and so is to set something on a relay socket, or to
-    name a listener in set_client, that is not open (KeyError).
+    To open what is open is a mistake of the caller's (ValueError), and so is to set something on a relay socket that is
+    not open (KeyError).
     """
 
     #: The value of the metric label `datapath`.
@@ -205,7 +205,9 @@ class DataPlane(Protocol):
     def set_client(self, relay: RelayId, client: FiveTuple, via: Via) -> None:
         """Says whose relay socket it is, and how packets get there: through a UDP listener, or as StreamData for `via`.
 
-        A client has at most one relay socket of each family. One that belonged to another client moves, routes and all.
+        What would go out of a listener that is not open is dropped (UNREACHABLE): it may have been closed while the
+        request that came in by it waited. A client has at most one relay socket of each family. One that belonged to
+        another client moves, routes and all.
         """
         ...
 

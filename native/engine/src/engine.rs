@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use routes::{Channel, Client, FiveTuple, Message, Moment, NEVER, Permission, Rate, Reason, RelayId, Transport};
+use routes::{Channel, Client, FiveTuple, Message, Moment, NEVER, Permission, Rate, Reason, RelayId};
 use socket2::Socket;
 
 use crate::books::{Tally, Totals};
@@ -143,12 +143,8 @@ impl Engine {
         Ok(Ok(()))
     }
 
-    /// Says whose relay socket it is; one whose client comes in by another thread moves there.
+    /// Says whose relay socket it is. Its listener may have been closed meanwhile. One whose client comes in by another thread moves there.
     pub fn set_client(&mut self, relay: RelayId, client: Client) -> Result<(), Mistake> {
-        let is_datagram = client.five_tuple.transport == Transport::Udp;
-        if is_datagram && !self.listeners.contains_key(&client.listener) {
-            return Err(Mistake::Unknown(u64::from(client.listener)));
-        }
         let thread = client.path as usize % self.threads.len();
         self.move_relay(relay, thread)?;
         self.settle_client(relay, Some(client.five_tuple));

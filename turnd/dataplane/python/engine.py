@@ -22,7 +22,7 @@ from turnd.dataplane.contract import (
 )
 from turnd.dataplane.python.bindings import Bindings
 from turnd.dataplane.python.budgets import Budgets
-from turnd.dataplane.python.entrances import Entrance, Listener, Streams, open_listener
+from turnd.dataplane.python.entrances import Entrance, Listener, Nowhere, Streams, open_listener
 from turnd.dataplane.python.relays import RelaySocket
 from turnd.dataplane.python.switchboard import (
     TALLY_LENGTH,
@@ -63,6 +63,7 @@ class PythonEngine:
         self._readers: dict[int, Callable[[int], int]] = {}
         self._listeners: dict[int, Listener] = {}
         self._streams = Streams(self._switchboard)
+        self._nowhere = Nowhere(self._switchboard)
         self._relays: dict[RelayId, RelaySocket] = {}
         self._budgets = Budgets()
         self._owners: dict[RelayId, tuple[Entrance, FiveTuple]] = {}
@@ -144,7 +145,7 @@ class PythonEngine:
 
     def set_client(self, relay: RelayId, client: FiveTuple, via: Via) -> None:
         owned = self._relays[relay]
-        entrance = self._streams if client.transport.is_stream else self._listeners[via.listener]
+        entrance = self._streams if client.transport.is_stream else self._listeners.get(via.listener, self._nowhere)
         if self._owners.get(relay) != (entrance, client):
             self._detach(relay, owned)
             self._owners[relay] = entrance, client

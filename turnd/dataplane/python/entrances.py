@@ -15,7 +15,14 @@ from turnd.dataplane.contract import EngineSettings, StreamData
 from turnd.dataplane.python.bindings import Bindings
 from turnd.dataplane.python.clients import CHANNEL_HEADER, Client, Transmit
 from turnd.dataplane.python.sockets import open_socket
-from turnd.dataplane.python.switchboard import STRANGERS_WEIGHT, SocketAddress, Switchboard, address_of, socket_address
+from turnd.dataplane.python.switchboard import (
+    STRANGERS_WEIGHT,
+    NotTakenError,
+    SocketAddress,
+    Switchboard,
+    address_of,
+    socket_address,
+)
 
 #: Interface (0 lets the route decide), our address, the destination in the IP header.
 _IPV4_INFO = Struct("=I4s4s")
@@ -68,6 +75,19 @@ class Streams(Entrance):
             hand_up(StreamData(via, bytes(data) + bytes(-len(data) & 3)))
 
         return transmit, ()
+
+
+class Nowhere(Entrance):
+    """In place of a listener that has been closed."""
+
+    def _key(self, five_tuple: FiveTuple) -> Hashable:
+        return five_tuple
+
+    def way_to(self, five_tuple: FiveTuple, via: Via) -> tuple[Transmit, SocketAddress]:
+        def refuse(data: bytes | memoryview, destination: SocketAddress) -> None:
+            raise NotTakenError(Reason.UNREACHABLE)
+
+        return refuse, socket_address(five_tuple.client)
 
 
 class Listener(Entrance):
