@@ -284,12 +284,13 @@ class Client:
         self.via = Via(1 + number % 2, number)
         self.username = username
         self.password = USERS.get(username, "") if password is None else password
+        self.realm = REALM_NAME
         self.nonce: str | None = None
         self._entropy = seeded(f"client {number}")
 
     @property
     def key(self) -> bytes:
-        return long_term_key(self.username, REALM_NAME, self.password, PasswordAlgorithm.MD5)
+        return long_term_key(self.username, self.realm, self.password, PasswordAlgorithm.MD5)
 
     def message(self, method: int, *rows: Row, kind: Class = Class.REQUEST, fingerprint: bool = False) -> bytes:
         """A message without credentials."""
@@ -305,7 +306,7 @@ class Client:
     ) -> bytes:
         """A request with credentials; with `nonce` in place of the one that the client was given, and with `mask`
         in place of a new transaction id's."""
-        named = ((USERNAME, self.username), (REALM, REALM_NAME), (NONCE, nonce or self.learned_nonce()))
+        named = ((USERNAME, self.username), (REALM, self.realm), (NONCE, nonce or self.learned_nonce()))
         signature = Signature(SHA1, self.key)
         return encode(method, Class.REQUEST, mask or self._new_mask(), (*rows, *named), signature, fingerprint)
 

@@ -53,6 +53,9 @@ def on_allocation(handle: AllocationHandler) -> RequestHandler:
             return Refusal(437, "this 5-tuple has no allocation")
         if allocation.account.username != request.account.username:
             return Refusal(441, "the allocation belongs to another user name")
+        if allocation.account.realm != request.account.realm:
+            # The realm was renamed, and its user has made the key of the new one: that is the allocation's from now on.
+            allocation.account = request.account
         return _follow(request, allocation, handle(state, request, allocation))
 
     return find

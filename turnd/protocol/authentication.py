@@ -57,7 +57,7 @@ _NOBODYS = {row.password: PreparedKey(bytes(16), row.integrity) for row in ALGOR
 
 
 class Account(NamedTuple):
-    """Somebody who has proved who they are, and the key that proved it.
+    """Somebody who has proved who they are, and the key that proved it, which belongs to a realm.
 
     `user_id` is what quotas count: the id inside a time-limited username, else the whole username. `secret_name`
     says which secret made the password, None for a static user; `expires` is Unix time in seconds, None for never.
@@ -65,6 +65,7 @@ class Account(NamedTuple):
 
     username: str
     user_id: str
+    realm: str
     key: bytes
     secret_name: str | None = None
     expires: int | None = None
@@ -127,7 +128,7 @@ class Authenticator:
         self._secrets = tuple(secrets)
         self._users = {
             (algorithm.password, username): Account(
-                username, username, _key(username, realm, password, algorithm), integrity=algorithm.integrity
+                username, username, realm, _key(username, realm, password, algorithm), integrity=algorithm.integrity
             )
             for username, password in users.items()
             for algorithm in ALGORITHMS
@@ -177,7 +178,8 @@ class Authenticator:
             return
         for name, secret in self._secrets:
             key = _key(username, self.realm, password_for(secret, username), algorithm)
-            yield Account(username, limited.user_id or username, key, name, limited.expires, algorithm.integrity)
+            user_id = limited.user_id or username
+            yield Account(username, user_id, self.realm, key, name, limited.expires, algorithm.integrity)
 
     def _in_force(self, account: Account, now: Now) -> Account | AuthFailure:
         if account.has_expired(now):
@@ -218,7 +220,8 @@ def check(
         return Challenge(400, AuthFailure.INCOMPLETE, username)
     if realm != authenticator.realm:
         return Challenge(401, AuthFailure.WRONG_REALM, username)
-    if known is not None and known.username == username:
+    # A key of another realm tells nothing: the realm was renamed while the allocation lived.
+    if known is not None and known.username == username and known.realm == realm:
         account = _recognise(request, known, authenticator, now)
     else:
         account = authenticator.authenticate(request, username, algorithm, now)

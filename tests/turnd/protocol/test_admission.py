@@ -1,5 +1,6 @@
 """Who gets in, what becomes of credentials while an allocation lives, and what strangers are answered."""
 
+import dataclasses
 import tracemalloc
 from collections.abc import Sized
 
@@ -8,7 +9,7 @@ import pytest
 from fairlead.credentials import mint
 from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
 from fairlead.reasons import Reason
-from fairlead.stun.attributes import LIFETIME, REQUESTED_TRANSPORT
+from fairlead.stun.attributes import LIFETIME, REALM, REQUESTED_TRANSPORT
 from fairlead.stun.header import Method
 from tests.turnd.kit import EPOCH, PEER, REALM_NAME, SERVER, UDP, USERS, Client, World
 from turnd.protocol.authentication import Authenticator, AuthFailure, Secret
@@ -259,3 +260,30 @@ def test_the_engine_is_told_when_a_client_comes_in_by_another_way() -> None:
     assert not any(isinstance(effect, AttachClient) for effect in alice.say(alice.signed(Method.REFRESH)))
     alice.via = Via(78, 3)
     assert alice.refresh((LIFETIME, 0)).code == 0
+
+
+@pytest.mark.parametrize("secret", [None, CURRENT])
+def test_a_living_allocation_follows_its_realm_when_that_is_renamed(secret: Secret | None) -> None:
+    """The client is told of the new realm and makes its key anew, as for a new nonce; the old key has no part in it."""
+    world = World(secrets=[CURRENT])
+    client = Client(world) if secret is None else with_credential(world, 700, secret)
+    client.allocated()
+    world.state.settings = dataclasses.replace(world.state.settings, realm="renamed")
+    world.state.authenticator = Authenticator("renamed", USERS, [CURRENT])
+    challenge = client.exchange(client.signed(Method.REFRESH))
+    assert (challenge.code, challenge.first(REALM)) == (401, "renamed")
+    client.realm = "renamed"
+    assert client.refresh((LIFETIME, 3600)).code == 0
+    assert client.permit(PEER).code == 0
+    world.advance(800)
+    assert client.refresh((LIFETIME, 0)).code == 0
+
+
+def test_a_new_password_comes_with_no_new_realm_for_a_living_allocation() -> None:
+    world = World()
+    alice = Client(world)
+    alice.allocated()
+    world.state.authenticator = Authenticator(REALM_NAME, {"alice": "looking-glass"}, [])
+    assert alice.refresh().code == 0
+    alice.password = "looking-glass"
+    assert alice.exchange(alice.signed(Method.REFRESH)).code == 401

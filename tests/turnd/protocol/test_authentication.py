@@ -127,7 +127,7 @@ def test_rfc8489_9_2_4_the_nonce_is_judged_last(username: str) -> None:
 
 def test_a_static_user() -> None:
     account = accepted(request("alice", "wonderland"))
-    assert account == Account("alice", "alice", key_of("alice", "wonderland"))
+    assert account == Account("alice", "alice", REALM, key_of("alice", "wonderland"))
     assert account.signature == Signature(SHA1, key_of("alice", "wonderland"))
 
 
@@ -139,7 +139,7 @@ def test_a_static_user() -> None:
 def test_a_time_limited_user_of_either_secret(user_id: str, expected: str, secret: Secret) -> None:
     credential = mint(secret.value, user_id, T0 + 60)
     account = accepted(request(*credential))
-    assert account == Account(credential.username, expected, key_of(*credential), secret.name, T0 + 60)
+    assert account == Account(credential.username, expected, REALM, key_of(*credential), secret.name, T0 + 60)
 
 
 def test_a_static_user_hides_a_time_limited_one() -> None:
