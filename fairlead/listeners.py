@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
-from pydantic import Field, PlainSerializer, PlainValidator
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
 
 from fairlead.config import Key, SettingError, Settings
 from fairlead.datagram import Address, Family, Transport, parse_address
@@ -59,6 +59,17 @@ def _listener(given: object) -> Listener:
 
 #: A listener in a settings model, written as text.
 ListenerSetting = Annotated[Listener, PlainValidator(_listener), PlainSerializer(str)]
+
+
+def one_of(*transports: Transport) -> AfterValidator:
+    """For a ListenerSetting: the transports that may stand there."""
+
+    def check(listener: Listener) -> Listener:
+        if listener.transport not in transports:
+            raise ValueError(f"{listener} has no place here; write {' or '.join(f'{one}://' for one in transports)}")
+        return listener
+
+    return AfterValidator(check)
 
 
 class BufferSettings(Settings):

@@ -6,21 +6,12 @@ from pydantic import AfterValidator, Field
 
 from fairlead.config import AddressSetting, DaemonSettings, Settings
 from fairlead.datagram import Transport
-from fairlead.listeners import BufferSettings, Listener, ListenerSetting, parse_listener
+from fairlead.listeners import BufferSettings, ListenerSetting, one_of, parse_listener
 from fairlead.native import EngineChoice
 from fairlead.rates import RateSettings
 from fairlead.streams import StreamSettings
 from fairlead.stun.binding import LONGEST_SOFTWARE, BindingSettings
 from stund.responder import ResponderSettings
-
-
-def _one_of(*transports: Transport) -> AfterValidator:
-    def check(listener: Listener) -> Listener:
-        if listener.transport not in transports:
-            raise ValueError(f"{listener} has no place here; write {' or '.join(f'{one}://' for one in transports)}")
-        return listener
-
-    return AfterValidator(check)
 
 
 def _fits(text: str) -> str:
@@ -47,12 +38,12 @@ class LimitSettings(Settings):
 class StundSettings(DaemonSettings):
     """All of the section."""
 
-    listen: tuple[Annotated[ListenerSetting, _one_of(Transport.UDP, Transport.TCP)], ...] = (
+    listen: tuple[Annotated[ListenerSetting, one_of(Transport.UDP, Transport.TCP)], ...] = (
         parse_listener("udp://*:3479"),
         parse_listener("tcp://*:3479"),
     )
     #: used when tls.certificate is set
-    listen_tls: tuple[Annotated[ListenerSetting, _one_of(Transport.TLS)], ...] = (parse_listener("tls://*:5350"),)
+    listen_tls: tuple[Annotated[ListenerSetting, one_of(Transport.TLS)], ...] = (parse_listener("tls://*:5350"),)
     ops: AddressSetting = "127.0.0.1:9479"
     engine: EngineChoice = EngineChoice.AUTO
     #: the SOFTWARE attribute of every reply; null leaves it out

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from fairlead.buckets import Rate
 from fairlead.config import AddressSetting, DaemonSettings, Settings
-from fairlead.listeners import BufferSettings, ListenerSetting, parse_listener
+from fairlead.datagram import Transport
+from fairlead.listeners import BufferSettings, ListenerSetting, one_of, parse_listener
 from fairlead.native import EngineChoice
 from fairlead.rates import RateSettings
 from fairlead.streams import StreamSettings
@@ -148,9 +149,12 @@ class RelayBufferSettings(BufferSettings):
 class TurndSettings(DaemonSettings):
     """All of the section."""
 
-    listen: tuple[ListenerSetting, ...] = (parse_listener("udp://*:3478"), parse_listener("tcp://*:3478"))
+    listen: tuple[Annotated[ListenerSetting, one_of(Transport.UDP, Transport.TCP)], ...] = (
+        parse_listener("udp://*:3478"),
+        parse_listener("tcp://*:3478"),
+    )
     #: used when tls.certificate is set
-    listen_tls: tuple[ListenerSetting, ...] = (parse_listener("tls://*:5349"),)
+    listen_tls: tuple[Annotated[ListenerSetting, one_of(Transport.TLS)], ...] = (parse_listener("tls://*:5349"),)
     ops: AddressSetting = "127.0.0.1:9478"
     drain_deadline: float = Field(default=3600, ge=0)
     engine: EngineChoice = EngineChoice.AUTO
