@@ -87,13 +87,17 @@ def make_authenticator(auth: AuthSettings, revocations: Revoked | None) -> Authe
 
 
 def make_policy(
-    settings: TurndSettings, hosts: Mapping[Family, RelayHost], own_listeners: Iterable[Address]
+    settings: TurndSettings,
+    hosts: Mapping[Family, RelayHost],
+    own_listeners: Iterable[Address],
+    own_hosts: Iterable[str] = (),
 ) -> PeerPolicy:
     return PeerPolicy.parse(
         deny=settings.peers.deny,
         allow=settings.peers.allow,
         own_relays=[host.bound for host in hosts.values()],
         own_listeners=own_listeners,
+        own_hosts=own_hosts,
         aliases=aliases(hosts),
     )
 

@@ -108,6 +108,7 @@ class Turnd:
         authenticator = make_authenticator(auth, state.authenticator.revocations)
         # What may fail ends here: the listeners are all or nothing, the rest is assignment.
         self.listening.apply(_entries(section, certificate))
+        self._machine = machine_hosts()
         self._take_certificate(certificate)
         state.authenticator = authenticator
         bandwidth = state.settings.bandwidth
@@ -200,7 +201,7 @@ class Turnd:
         for a whole host, only the engine sees the port of a packet."""
         own_listeners = self._own_listeners()
         self.server.engine.deny(own_listeners)
-        return make_policy(section, self._hosts, own_listeners)
+        return make_policy(section, self._hosts, own_listeners, self._machine)
 
     def _own_listeners(self) -> list[Address]:
         bound = (target.address for target in self.listening.targets())

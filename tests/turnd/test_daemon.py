@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import ifaddr
 import pytest
 
 from fairlead.config import SettingError
@@ -114,6 +115,21 @@ async def test_a_reloaded_policy_withdraws_what_it_denies(settle: Settle, start:
     assert not await relays(client, relayed, peer)
     assert await client.permit(Address(*peer.getsockname())) == 403
     assert await client.code(Method.REFRESH) == 0
+
+
+async def test_the_addresses_of_this_machine_are_no_peers(
+    settle: Settle, start: Start, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only where a listener is bound; and a reload looks again which they are."""
+    address = ifaddr.IP("8.8.4.4", 24, "eth0")
+    monkeypatch.setattr(ifaddr, "get_adapters", lambda: [ifaddr.Adapter("eth0", "eth0", [address])])
+    daemon = await start(settle())
+    client = sockets.client(daemon)
+    await client.allocate()
+    assert [await client.permit(Address(host, 5432)) for host in ("8.8.4.4", "8.8.8.8")] == [403, 0]
+    address.ip = "8.8.8.8"
+    await daemon.reload(settle())
+    assert [await client.permit(Address(host, 5432)) for host in ("8.8.4.4", "8.8.8.8")] == [0, 403]
 
 
 async def test_bandwidth_is_limited_and_a_reload_lifts_the_limit(

@@ -4,7 +4,7 @@ An address is judged as a number, in one table per family that is made once. An 
 address is judged as both, and the stricter verdict holds: an encoding never opens what the plain address does not.
 
 Who is asked first: what is never relayed to, then peers.deny, peers.allow, our own relay addresses, our own listeners'
-hosts, the special-purpose addresses (denied), everybody else (allowed).
+hosts and all others of this machine, the special-purpose addresses (denied), everybody else (allowed).
 """
 
 import enum
@@ -37,6 +37,8 @@ class PeerClass(enum.StrEnum):
     NAT64 = "nat64"
     OWN_LISTENER = "own_listener"
     OWN_RELAY = "own_relay"
+    #: Another address of this machine.
+    OWN_HOST = "own_host"
     #: Named by peers.deny or peers.allow.
     CUSTOM = "custom"
     #: Outside of the fence of a room; no address is of this kind by itself.
@@ -104,6 +106,7 @@ GLOBAL_UNICAST = "2000::/3"
 _Layer = tuple[AddressRange, Verdict]
 
 _OWN_LISTENER = Verdict(False, Ports.ANY, PeerClass.OWN_LISTENER)
+_OWN_HOST = Verdict(False, Ports.ANY, PeerClass.OWN_HOST)
 _OWN_RELAY = Verdict(True, Ports.OWN_RELAYED, PeerClass.OWN_RELAY)
 _PUBLIC = Verdict(True, Ports.ANY, PeerClass.PUBLIC)
 
@@ -181,13 +184,15 @@ class PeerPolicy:
         allow: Iterable[str] = (),
         own_relays: Iterable[str] = (),
         own_listeners: Iterable[Address] = (),
+        own_hosts: Iterable[str] = (),
         aliases: Mapping[str, str] | None = None,
     ) -> "PeerPolicy":
         """Makes a policy; raises ValueError, with what to write instead, on any entry that means nothing.
 
         Entries of `deny` and `allow` are addresses, CIDR networks, ranges FIRST-LAST, or words of PeerClass.
         `own_relays` are hosts that our relay sockets are bound to: reachable at relayed ports only. `own_listeners` are
-        never reachable, and other ports of their hosts only where `allow` or `own_relays` names the host.
+        never reachable, and other ports of their hosts, or of any of `own_hosts`, only where `allow` or `own_relays`
+        names the host: what else runs on this machine is not for strangers because it relays.
         `aliases` maps advertised hosts to the bound ones that they stand for (1:1 NAT).
         """
         listeners = [_listener(address) for address in own_listeners]
@@ -198,6 +203,7 @@ class PeerPolicy:
             *((_own_relay(host), _OWN_RELAY) for host in own_relays),
             *((host, _OWN_LISTENER) for host, _ in listeners),
             *_SPECIAL,
+            *((parse_host(host), _OWN_HOST) for host in own_hosts),
             *_GROUND,
         )
         families = {bits: _FamilyPolicy(layers, bits) for bits in (IPV4_BITS, IPV6_BITS)}

@@ -218,6 +218,19 @@ def test_own_relay_addresses_are_reached_at_relayed_ports_only() -> None:
     assert PeerPolicy.parse(allow=["private"], own_relays=["10.0.0.5"]).judge("10.0.0.5") == ALLOWED
 
 
+def test_no_other_port_of_this_machine_is_reached() -> None:
+    """Where nothing of ours listens, something else may; who wants that reached says so."""
+    own = ["8.8.4.4", "2600::5", "127.0.0.1"]
+    policy = PeerPolicy.parse(own_hosts=own)
+    for host in (*own[:2], "::ffff:8.8.4.4", "64:ff9b::808:404"):
+        assert policy.judge(host) == policy.judge(host, 5432) == Verdict(False, Ports.ANY, PeerClass.OWN_HOST)
+    assert policy.judge("127.0.0.1").peer_class is PeerClass.LOOPBACK
+    assert policy.judge("8.8.4.5").allowed
+    assert PeerPolicy.parse(own_hosts=own, allow=["8.8.4.4"]).judge("8.8.4.4", 5432).allowed
+    relaying = PeerPolicy.parse(own_hosts=own, own_relays=["8.8.4.4"])
+    assert relaying.judge("8.8.4.4").ports is Ports.OWN_RELAYED
+
+
 def test_own_listeners_are_never_reached() -> None:
     listeners = [Address("10.0.0.5", 3478), Address("8.8.4.4", 3478), Address("2600::5", 3478)]
     open_house = PeerPolicy.parse(
