@@ -29,13 +29,21 @@ class Fence:
         self.hosts: OrderedDict[str, None] = OrderedDict()
 
 
+_STRICTER = (FenceMode.OFF, FenceMode.LOG, FenceMode.ENFORCE)
+
+
 class Fences:
-    """At most `rooms` rooms and `hosts` hosts of each; what was named longest ago makes room."""
+    """At most `rooms` rooms and `hosts` hosts of each; what was named longest ago makes room.
+
+    From then on a room that nothing is known of may be one that was forgotten, and is judged as the strictest of those:
+    who can open rooms without end opens no fence with that.
+    """
 
     def __init__(self, rooms: int = 65536, hosts: int = 1024) -> None:
         self._most_rooms = rooms
         self._most_hosts = hosts
         self._rooms: OrderedDict[str, Fence] = OrderedDict()
+        self._unknown = FenceMode.OFF
 
     def __len__(self) -> int:
         return len(self._rooms)
@@ -44,7 +52,7 @@ class Fences:
         """Adds hosts to a room; True when its fence is stricter than before, so that what lives has to be judged."""
         fence = self._rooms.pop(room, None)
         before = fence.mode if fence is not None else FenceMode.OFF
-        if mode is FenceMode.OFF:
+        if mode is self._unknown is FenceMode.OFF:
             return False
         fence = self._rooms[room] = fence or Fence(mode)
         fence.mode = mode
@@ -54,15 +62,19 @@ class Fences:
         while len(fence.hosts) > self._most_hosts:
             fence.hosts.popitem(last=False)
         while len(self._rooms) > self._most_rooms:
-            self._rooms.popitem(last=False)
+            _, forgotten = self._rooms.popitem(last=False)
+            self._unknown = max(self._unknown, forgotten.mode, key=_STRICTER.index)
         return mode is FenceMode.ENFORCE and before is not mode
 
     def judge(self, user_id: str, host: str) -> FenceMode:
         """OFF when the host may be reached, else what is to become of it."""
         if not self._rooms:
             return FenceMode.OFF
-        fence = self._rooms.get(room_of(user_id))
-        return FenceMode.OFF if fence is None or host in fence.hosts else fence.mode
+        room = room_of(user_id)
+        fence = self._rooms.get(room)
+        if fence is None:
+            return self._unknown if room else FenceMode.OFF
+        return FenceMode.OFF if host in fence.hosts else fence.mode
 
 
 def room_of(user_id: str) -> str:

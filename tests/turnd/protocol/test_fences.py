@@ -46,8 +46,23 @@ def test_rooms_and_hosts_have_bounds() -> None:
     for room in "abc":
         fences.announce(room, FenceMode.ENFORCE, "123")
     assert len(fences) == 2
-    assert fences.judge("a.s", "9") is FenceMode.OFF, "forgotten, and with it its fence"
     assert [fences.judge("c.s", host) for host in "123"] == [FenceMode.ENFORCE, FenceMode.OFF, FenceMode.OFF]
+
+
+def test_a_fence_that_was_forgotten_stays_closed() -> None:
+    """Who fills the table with other rooms gets no further than before; no room at all is still no fence."""
+    fences = Fences(rooms=1)
+    fences.announce("a", FenceMode.LOG, "1")
+    fences.announce("b", FenceMode.ENFORCE, "1")
+    assert fences.judge("a.s", "1") is FenceMode.LOG
+    fences.announce("c", FenceMode.LOG, "1")
+    assert [fences.judge(f"{room}.s", "9") for room in "abc"] == [FenceMode.ENFORCE, FenceMode.ENFORCE, FenceMode.LOG]
+    assert fences.judge("alice", "9") is FenceMode.OFF
+    fences.announce("b", FenceMode.ENFORCE, "1")
+    assert fences.judge("b.s", "1") is FenceMode.OFF
+    fences.announce("open", FenceMode.OFF, "")
+    assert fences.judge("open.s", "9") is FenceMode.OFF
+    assert len(fences) == 1
 
 
 def _member(world: World, transport: Transport = Transport.UDP) -> Client:
