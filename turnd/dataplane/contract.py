@@ -261,7 +261,8 @@ class DataPlane(Protocol):
     def send_from_relay(self, relay: RelayId, peer: Address, data: bytes, dont_fragment: bool) -> None:
         """Sends application data that the core has judged, as a plain Send does: the routes are asked again.
 
-        `dont_fragment` sets the DF bit of the packet; a path that is known to be too narrow drops it (TOO_LARGE).
+        `dont_fragment` sets the DF bit of the packet, which over IPv4 no other packet has; a path that is known to be
+        too narrow drops it (TOO_LARGE).
         """
         ...
 

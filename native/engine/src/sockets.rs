@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use crate::sys::dont_fragment;
+
 /// Bytes that a socket may keep until they are read, and until they are sent; 0 leaves the system's choice.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Buffers {
@@ -21,6 +23,9 @@ pub fn udp_socket(address: SocketAddr, buffers: Buffers) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
+    } else {
+        // The system's default sets it on whatever is sent.
+        dont_fragment(socket.as_raw_fd(), true, false)?;
     }
     if buffers.receive > 0 {
         socket.set_recv_buffer_size(buffers.receive)?;

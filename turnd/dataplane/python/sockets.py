@@ -7,6 +7,8 @@ from turnd.dataplane.python.switchboard import SocketAddress, socket_address
 
 # linux/in.h and in6.h; the socket module has no names for them.
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER = 10, 23
+#: Leaves the DF bit unset: what does not fit is fragmented on its way.
+_PMTUDISC_DONT = 0
 #: Sets the DF bit and refuses what does not fit the path.
 _PMTUDISC_DO = 2
 
@@ -18,6 +20,9 @@ def open_socket(address: Address, receive_buffer: int, send_buffer: int) -> sock
     try:
         if family is socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        else:
+            # The system's default sets the DF bit on whatever is sent, for which nobody asked (RFC 8656 section 15).
+            opened.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_DONT)
         if receive_buffer:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if send_buffer:

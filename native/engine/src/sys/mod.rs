@@ -82,7 +82,9 @@ pub fn report_local_address(socket: RawFd, ipv4: bool) -> io::Result<()> {
 
 /// Sets or unsets the DF bit of what is sent from now on.
 pub fn dont_fragment(socket: RawFd, ipv4: bool, on: bool) -> io::Result<()> {
-    let value = if on { libc::IP_PMTUDISC_DO } else { libc::IP_PMTUDISC_WANT };
+    // Where it is off, IPv4 fragments on the way as well (RFC 8656 section 15), and IPv6 as its kernel does by itself.
+    let off = if ipv4 { libc::IP_PMTUDISC_DONT } else { libc::IP_PMTUDISC_WANT };
+    let value = if on { libc::IP_PMTUDISC_DO } else { off };
     if ipv4 {
         set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, value)
     } else {
