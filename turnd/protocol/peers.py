@@ -11,6 +11,8 @@ from turnd.routes import Ports
 
 #: Seconds within which a request for a host that is not announced yet is met with silence.
 EARLY = 1.5
+#: Seconds after which it may be met with silence anew. Nobody who was refused asks so late for the same candidate.
+FORGOTTEN = 300.0
 
 
 def judge(state: State, allocation: Allocation, host: str, port: int | None) -> Ports | Refusal:
@@ -42,6 +44,9 @@ def judge_request(
     if not state.policy.judge(host, port).allowed or verdict.code != 403:
         return verdict
     asked, now = allocation.asked_early, request.now.monotonic
+    # In the order in which they were asked for: what waited long ago makes room.
+    while asked and now - next(iter(asked.values())) >= FORGOTTEN:
+        del asked[next(iter(asked))]
     if host not in asked and len(asked) >= state.settings.max_permissions:
         return verdict
     return drop(state, Reason.PEER_DENIED) if now - asked.setdefault(host, now) < EARLY else verdict

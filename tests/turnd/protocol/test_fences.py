@@ -12,7 +12,7 @@ from turnd.protocol.authentication import Secret
 from turnd.protocol.effects import ClearRoute
 from turnd.protocol.fences import FenceMode, Fences, room_of
 from turnd.protocol.peer_policy import PeerClass
-from turnd.protocol.peers import EARLY
+from turnd.protocol.peers import EARLY, FORGOTTEN
 from turnd.protocol.policy_change import announce
 
 SECRET = Secret("current", b"secret")
@@ -116,6 +116,17 @@ def test_what_waits_has_a_bound() -> None:
     member = _member(world)
     assert member.say(member.signed(Method.CREATE_PERMISSION, (XOR_PEER_ADDRESS, PEER))) == []
     assert member.permit(OTHER_PEER).code == 403
+
+
+def test_what_waited_long_ago_makes_room() -> None:
+    world = World(secrets=[SECRET], max_permissions=1)
+    world.carry_out(announce(world.state, ROOM, FenceMode.ENFORCE, [], world.now))
+    member = _member(world)
+    assert member.say(member.signed(Method.CREATE_PERMISSION, (XOR_PEER_ADDRESS, PEER))) == []
+    world.advance(FORGOTTEN - 1)
+    assert member.permit(OTHER_PEER).code == 403
+    world.advance(1)
+    assert member.say(member.signed(Method.CREATE_PERMISSION, (XOR_PEER_ADDRESS, OTHER_PEER))) == []
 
 
 def test_what_the_policy_denies_is_refused_at_once() -> None:
