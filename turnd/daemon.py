@@ -34,6 +34,7 @@ from turnd.listening import Entries, Listening
 from turnd.metrics import declare
 from turnd.protocol.bandwidth_change import apply_bandwidth
 from turnd.protocol.effects import Ended
+from turnd.protocol.endings import cut
 from turnd.protocol.peer_policy import PeerPolicy
 from turnd.protocol.policy_change import change_policy
 from turnd.protocol.relay import Relay
@@ -117,6 +118,7 @@ class Turnd:
             state.nonces = make_nonces(auth, self._context.clock.entropy)
         server.engine.challenge(make_challenges(state))
         server.execute(apply_bandwidth(state, bandwidth))
+        server.execute(cut(state, self._context.clock.now()))
         state.quotas.limits = make_limits(section)
         server.engine.limit_bindings(section.limits.bindings.as_rate)
         server.streams.settings = section.streams

@@ -7,7 +7,7 @@ ports of one user may rest has a bound of its own.
 
 from fairlead.clock import Now
 from turnd.protocol.allocations import Allocation, AllocationDue, Due, PermissionDue, ReservationDue
-from turnd.protocol.effects import ClearRoute, CloseRelaySocket, Effect, Ended, EndReason
+from turnd.protocol.effects import ClearRoute, CloseRelaySocket, Effect, Ended, EndReason, SetDeadline
 from turnd.protocol.settings import Expiry
 from turnd.protocol.state import State
 
@@ -31,6 +31,24 @@ def end(state: State, allocation: Allocation, reason: EndReason, now: Now) -> tu
             age,
         ),
     )
+
+
+def end_reservations(state: State, user_id: str, now: Now) -> tuple[Effect, ...]:
+    """Ends what a user id has reserved."""
+    tokens = [row.token for row in state.allocations.reservations.values() if row.user_id == user_id]
+    return tuple(effect for token in tokens for effect in _end_reservation(state, token, now))
+
+
+def cut(state: State, now: Now) -> tuple[Effect, ...]:
+    """Where allocations end with their credentials from now on, those that live do too: they were made to live longer.
+    The ones whose time has passed end with the next expire()."""
+    effects: list[Effect] = []
+    for allocation in state.allocations.by_id.values() if state.settings.expiry is Expiry.CUT else ():
+        expires = allocation.account.expires
+        if expires is not None and now.monotonic + expires - now.wall < allocation.expires:
+            state.allocations.extend(allocation, now.monotonic + max(0.0, expires - now.wall))
+            effects.append(SetDeadline(allocation.relay.id, allocation.expires))
+    return tuple(effects)
 
 
 def expire(state: State, now: Now) -> tuple[Effect, ...]:

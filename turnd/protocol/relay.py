@@ -77,11 +77,12 @@ class Relay:
     def revoke(self, user: str, until: float, now: Now) -> Effects:
         """Refuses a user name or user id until a wall-clock moment, and ends what it has."""
         self.state.authenticator.revoke(user, until)
-        return self.end(
+        revoked = self.end(
             lambda allocation: user in (allocation.account.username, allocation.account.user_id),
             EndReason.REVOKED,
             now,
         )
+        return revoked + endings.end_reservations(self.state, user, now)
 
     def revoke_expiring(self, user_id: str, expires: float, now: Now) -> Effects:
         """Refuses the credentials of a user id that expire up to a wall-clock moment, and ends what lives by them."""

@@ -1,9 +1,15 @@
 """What ends, in which order, and what is left of it."""
 
+import dataclasses
+
+from fairlead.credentials import mint
 from fairlead.stun.attributes import EVEN_PORT, LIFETIME
-from tests.turnd.kit import OTHER_PEER, PEER, Client, World
-from turnd.protocol.effects import ClearRoute, CloseRelaySocket, Ended, EndReason
+from tests.turnd.kit import EPOCH, OTHER_PEER, PEER, Client, World
+from turnd.protocol.authentication import Secret
+from turnd.protocol.effects import ClearRoute, CloseRelaySocket, Ended, EndReason, SetDeadline
+from turnd.protocol.endings import cut
 from turnd.protocol.ports import Census
+from turnd.protocol.settings import Expiry
 from turnd.routes import Channel, Permission, Ports, RelayId
 
 RELAY = RelayId(1)
@@ -61,6 +67,34 @@ def test_a_port_is_held_back_from_the_moment_of_the_end() -> None:
     assert world.census() == Census(free=99, used=0, held=1, foreign=0)
     world.advance(30)
     assert world.census() == Census(free=100, used=0, held=0, foreign=0)
+
+
+def test_a_revocation_ends_what_was_reserved() -> None:
+    world = World()
+    Client(world).allocated((EVEN_PORT, True))
+    Client(world, "bob").allocated((EVEN_PORT, True))
+    world.carry_out(world.relay.revoke("alice", EPOCH + 3600, world.now))
+    assert len(world.sockets) == len(world.state.quotas) == 2
+    assert [row.user_id for row in world.state.allocations.reservations.values()] == ["bob"]
+
+
+def test_what_lives_ends_with_its_credential_when_that_is_asked_for_later() -> None:
+    """A configuration is reloaded: of three allocations one has outlived its credential, one will, one has none."""
+    secret = Secret("current", b"spring")
+    world = World(secrets=[secret])
+    for user, lasting in (("over", 50), ("soon", 300)):
+        Client(world, *mint(secret.value, user, EPOCH + lasting)).allocated((LIFETIME, 3600))
+    Client(world).allocated((LIFETIME, 3600))
+    assert not cut(world.state, world.now)
+    world.advance(100)
+    world.state.settings = dataclasses.replace(world.state.settings, expiry=Expiry.CUT)
+    told = cut(world.state, world.now)
+    assert told == (SetDeadline(RelayId(1), world.now.monotonic), SetDeadline(RelayId(2), world.now.monotonic + 200))
+    world.carry_out((*told, *world.relay.expire(world.now)))
+    assert world.state.counters.allocations_ended == {EndReason.CREDENTIAL_EXPIRED: 1}
+    world.advance(200)
+    assert world.state.counters.allocations_ended == {EndReason.CREDENTIAL_EXPIRED: 2}
+    assert [row.account.username for row in world.state.allocations.by_id.values()] == ["alice"]
 
 
 def test_an_unclaimed_reservation_ends_without_a_report() -> None:
