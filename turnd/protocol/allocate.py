@@ -6,6 +6,7 @@ client hear of success. A port that another program holds costs one more try, no
 
 from fairlead.datagram import Address, Family
 from fairlead.stun.attributes import (
+    ADDITIONAL_ADDRESS_FAMILY,
     DONT_FRAGMENT,
     EVEN_PORT,
     LIFETIME,
@@ -65,16 +66,17 @@ def allocate(state: State, request: Request) -> Outcome:
     message.first(DONT_FRAGMENT)
     lifetime = granted_lifetime(state.settings, message.first(LIFETIME), request.account, request.now)
 
-    # 5. A RESERVATION-TOKEN excludes what would choose another port. No new work while draining.
+    # 5, 6, 8, 9. What excludes each other does not stand together. No new work while draining.
+    contradiction = _contradiction(message)
+    if contradiction is not None:
+        return contradiction
     token = message.first(RESERVATION_TOKEN)
-    if token is not None and (message.has(EVEN_PORT) or message.has(REQUESTED_ADDRESS_FAMILY)):
-        return Refusal(400, "RESERVATION-TOKEN stands beside EVEN-PORT or REQUESTED-ADDRESS-FAMILY")
     if state.draining:
         return Refusal(508, "this server is draining")
     if token is not None:
         return _claim_reservation(state, request, token, lifetime)
 
-    # 6, 9. ADDITIONAL-ADDRESS-FAMILY is not offered; its type allows to ignore it.
+    # ADDITIONAL-ADDRESS-FAMILY is not offered, and its type allows to ignore it.
     # 7. REQUESTED-ADDRESS-FAMILY names a family that we relay; without it, IPv4.
     family = _requested_family(state, message)
     if isinstance(family, Refusal):
@@ -84,6 +86,25 @@ def allocate(state: State, request: Request) -> Outcome:
     even = message.first(EVEN_PORT)
     opening = Opening(request, lifetime, family, even is not None, bool(even))
     return _claim_quota(state, opening) or _open_sockets(state, opening)
+
+
+def _contradiction(message: Message) -> Refusal | None:
+    """A RESERVATION-TOKEN has chosen the port already. ADDITIONAL-ADDRESS-FAMILY asks for IPv6 beside the IPv4 that is
+    given without a word, so that it stands alone, and reserves nothing."""
+    additional = message.first(ADDITIONAL_ADDRESS_FAMILY)
+    if message.has(RESERVATION_TOKEN):
+        for each in (EVEN_PORT, REQUESTED_ADDRESS_FAMILY, ADDITIONAL_ADDRESS_FAMILY):
+            if message.has(each):
+                return Refusal(400, f"RESERVATION-TOKEN stands beside {each.name}")
+    if additional is None:
+        return None
+    if message.has(REQUESTED_ADDRESS_FAMILY):
+        return Refusal(400, "ADDITIONAL-ADDRESS-FAMILY stands beside REQUESTED-ADDRESS-FAMILY")
+    if message.first(EVEN_PORT):
+        return Refusal(400, "ADDITIONAL-ADDRESS-FAMILY stands beside an EVEN-PORT that reserves the next port")
+    if additional != Family.IPV6:
+        return Refusal(400, "ADDITIONAL-ADDRESS-FAMILY is IPv6 (2), or it is none")
+    return None
 
 
 def _requested_family(state: State, message: Message) -> Family | Refusal:

@@ -163,6 +163,27 @@ def test_7_2_step_9_a_second_address_family_is_not_offered() -> None:
     assert not reply.has(ADDRESS_ERROR_CODE)
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ((RESERVATION_TOKEN, bytes(8)), (ADDITIONAL_ADDRESS_FAMILY, Family.IPV6)),
+        ((REQUESTED_ADDRESS_FAMILY, Family.IPV4), (ADDITIONAL_ADDRESS_FAMILY, Family.IPV6)),
+        ((EVEN_PORT, True), (ADDITIONAL_ADDRESS_FAMILY, Family.IPV6)),
+        ((ADDITIONAL_ADDRESS_FAMILY, Family.IPV4),),
+        (raw(ADDITIONAL_ADDRESS_FAMILY, b""),),
+    ],
+    ids=["step 5", "step 6", "step 8", "step 9", "unreadable"],
+)
+def test_7_2_an_additional_address_family_that_contradicts_the_rest(rows: tuple[Row, ...]) -> None:
+    """400, though no second address is offered: the client has made a mistake in any case."""
+    assert Client(World()).allocate(*rows).code == 400
+
+
+def test_7_2_step_8_an_even_port_alone_may_stand_beside_an_additional_family() -> None:
+    """Only with its R bit set is it refused."""
+    assert Client(World()).allocate((EVEN_PORT, False), (ADDITIONAL_ADDRESS_FAMILY, Family.IPV6)).code == 0
+
+
 def test_7_2_step_10_quotas_are_by_user_name() -> None:
     """Who has as many allocations as a user may have gets 486 from any address; others go on."""
     world = World(limits=Limits(allocations_per_user=2))
