@@ -18,6 +18,7 @@ _threshold = logging.getLogger("turnd")
 #: What lies behind a failed authentication, most likely, and what to do.
 EXPLANATIONS = {
     AuthFailure.MISSING: "the request carries no credentials",
+    AuthFailure.UNSUPPORTED: "it carries MESSAGE-INTEGRITY-SHA256 alone; the client has to send MESSAGE-INTEGRITY",
     AuthFailure.INCOMPLETE: "USERNAME, REALM or NONCE is missing or cannot be read; the client is broken",
     AuthFailure.WRONG_REALM: "the realm is not auth.realm; the client keeps that of another server",
     AuthFailure.UNKNOWN_USER: "no such user in auth.users, and the name is no time-limited one (<expiry>:<id>)",

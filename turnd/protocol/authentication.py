@@ -12,7 +12,7 @@ from typing import NamedTuple
 from fairlead.clock import Now
 from fairlead.credentials import parse_username, password_for
 from fairlead.datagram import Address
-from fairlead.stun.attributes import NONCE, REALM, USERNAME, AttributeValueError
+from fairlead.stun.attributes import MESSAGE_INTEGRITY_SHA256, NONCE, REALM, USERNAME, AttributeValueError
 from fairlead.stun.integrity import SHA1, Integrity, PasswordAlgorithm, PreparedKey, long_term_key
 from fairlead.stun.message import Message, Signature
 from turnd.protocol.nonces import NonceMint
@@ -24,6 +24,8 @@ class AuthFailure(enum.StrEnum):
 
     #: It carries no integrity: how every client begins.
     MISSING = "missing"
+    #: It carries MESSAGE-INTEGRITY-SHA256 alone, as only a client does that was offered PASSWORD-ALGORITHMS.
+    UNSUPPORTED = "unsupported_integrity"
     #: It carries integrity without USERNAME, REALM or NONCE, or one of them cannot be read.
     INCOMPLETE = "incomplete"
     WRONG_REALM = "wrong_realm"
@@ -211,7 +213,7 @@ def check(
         if request.has(algorithm.integrity.attribute):
             break
     else:
-        return Challenge(401, AuthFailure.MISSING)
+        return _without_integrity(request)
     try:
         username, realm, nonce = request.first(USERNAME), request.first(REALM), request.first(NONCE)
     except AttributeValueError:
@@ -231,6 +233,16 @@ def check(
         is_ours = nonces.issued_at(nonce, client) is not None
         return Challenge(438, AuthFailure.STALE_NONCE if is_ours else AuthFailure.BAD_NONCE, username)
     return account
+
+
+def _without_integrity(request: Message) -> Challenge:
+    """Of what we speak; what else it carries tells the operator which client it was."""
+    if not request.has(MESSAGE_INTEGRITY_SHA256):
+        return Challenge(401, AuthFailure.MISSING)
+    try:
+        return Challenge(401, AuthFailure.UNSUPPORTED, request.first(USERNAME))
+    except AttributeValueError:
+        return Challenge(401, AuthFailure.UNSUPPORTED)
 
 
 def _recognise(request: Message, known: Account, authenticator: Authenticator, now: Now) -> Account | AuthFailure:

@@ -70,10 +70,15 @@ def test_rfc8489_9_2_4_without_integrity_401() -> None:
     assert outcome(bare) == Challenge(401, AuthFailure.MISSING)
 
 
-def test_an_integrity_that_is_not_spoken_yet_is_no_integrity() -> None:
+def test_an_integrity_that_is_not_spoken_is_called_so() -> None:
+    """Its sender gets 401 for ever, and the operator reads why."""
     values = credentials("alice")
     newer = decode(encode(Method.ALLOCATE, Class.REQUEST, MASK, values, Signature(SHA256, b"key")))
-    assert outcome(newer) == Challenge(401, AuthFailure.MISSING)
+    assert outcome(newer) == Challenge(401, AuthFailure.UNSUPPORTED, "alice")
+    broken = Attribute(stun.USERNAME.type, "broken", stun.DATA.kind)
+    named = [(broken, b"\xff")]
+    newer = decode(encode(Method.ALLOCATE, Class.REQUEST, MASK, named, Signature(SHA256, b"key")))
+    assert outcome(newer) == Challenge(401, AuthFailure.UNSUPPORTED)
 
 
 @pytest.mark.parametrize("missing", [stun.USERNAME, stun.REALM, stun.NONCE], ids=lambda row: row.name)
