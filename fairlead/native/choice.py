@@ -1,8 +1,17 @@
 """Which engine runs: asked for and missing is a refusal to start, never a silent second best."""
 
+import ast
 import enum
+import importlib
+import inspect
+from pathlib import Path
+from types import ModuleType
 
 from fairlead.reasons import Reason
+
+_EXTENSION = "fairlead.native._engine"
+#: What its callers count on, as types are checked against it.
+_STUB = Path(__file__).with_name("_engine.pyi")
 
 
 class EngineChoice(enum.StrEnum):
@@ -25,16 +34,36 @@ def is_native(choice: EngineChoice) -> bool:
         return False
     try:
         # The extension is compiled, and not every installation has it.
-        from fairlead.native._engine import REASONS
+        extension = importlib.import_module(_EXTENSION)
     except ImportError as error:
         missing = _what_is_missing(error)
     else:
-        if sorted(REASONS) == sorted(Reason):
+        if _is_of_these_sources(extension):
             return True
         missing = "the native engine of this installation was built from other sources"
     if choice is EngineChoice.NATIVE:
         raise EngineMissingError(missing)
     return False
+
+
+def _is_of_these_sources(extension: ModuleType) -> bool:
+    """Whether it has the words and verbs that its callers know: one of another day is no better than none."""
+    if sorted(getattr(extension, "REASONS", ())) != sorted(Reason):
+        return False
+    return all(_has(extension, row) for row in ast.parse(_STUB.read_text()).body)
+
+
+def _has(owner: object, row: ast.stmt) -> bool:
+    """Whether a row of the stub is there: a name, or a verb with its parameters. Aliases of types are not."""
+    match row:
+        case ast.AnnAssign(target=ast.Name(name)):
+            return hasattr(owner, name)
+        case ast.FunctionDef(name=name, args=args) if name != "__new__":
+            verb = getattr(owner, name, None)
+            return verb is not None and list(inspect.signature(verb).parameters) == [arg.arg for arg in args.args]
+        case ast.ClassDef(name=name, body=body):
+            return all(_has(getattr(owner, name, None), verb) for verb in body)
+    return True
 
 
 def _what_is_missing(error: ImportError) -> str:

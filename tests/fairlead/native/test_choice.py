@@ -1,11 +1,16 @@
 """Which engine runs where."""
 
+import re
 import sys
 import types
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+import fairlead.native
 from fairlead.native import EngineChoice, EngineMissingError, is_native
+from fairlead.reasons import Reason
 
 EXTENSION = "fairlead.native._engine"
 
@@ -41,10 +46,25 @@ def test_asked_for_and_missing_is_an_error_with_its_remedy() -> None:
     assert "python" in caught.value.remedy
 
 
-def test_one_that_was_built_from_other_sources_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its words for dropped packets are others."""
+VERBS = re.findall(r"    def (\w+)\(", (Path(fairlead.native.__file__).parent / "_engine.pyi").read_text())
+#: All verbs by their names, none with the parameters that it should have.
+OTHER_VERBS = type("Engine", (), {verb: lambda self, other: None for verb in VERBS})
+
+
+@pytest.mark.parametrize(
+    "has",
+    [
+        {"REASONS": ["empty"]},
+        {"REASONS": list(Reason)},
+        {"REASONS": list(Reason), "CHALLENGED": [], "probe_ring": lambda: None},
+        {"REASONS": list(Reason), "CHALLENGED": [], "probe_ring": lambda: None, "Engine": OTHER_VERBS},
+    ],
+    ids=["other words", "no other names", "no engine", "other verbs"],
+)
+def test_one_that_was_built_from_other_sources_is_none(has: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import that fails later, or a call, would end the daemon that could have done without it."""
     stale = types.ModuleType(EXTENSION)
-    stale.REASONS = ["empty"]  # type: ignore[attr-defined]
+    vars(stale).update(has)
     monkeypatch.setitem(sys.modules, EXTENSION, stale)
     assert not is_native(EngineChoice.AUTO)
     with pytest.raises(EngineMissingError, match="other sources"):
