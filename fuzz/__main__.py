@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from fuzz.corpora import corpus_of, pack, unpack
@@ -17,7 +18,6 @@ ROOT = Path(__file__).resolve().parents[1]
 NATIVE, PYTHON = ("classify", "challenge", "engine"), ("stun", "relay", "envelope")
 #: What is kept between runs: everything that was found interesting, and what broke a target.
 WORK = ROOT / ".fuzz"
-_PLATFORM = "x86_64-unknown-linux-gnu"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,8 +56,8 @@ def _build() -> int:
     flags = {"RUSTFLAGS": "--cfg fuzzing", "RUSTC_WORKSPACE_WRAPPER": str(ROOT / "tools" / "instrument")}
     command = ["cargo", "build", "--quiet", "--release", "--locked", "--package", "fuzz", "--bins"]
     settings = ["--config", 'profile.release.lto="off"', "--config", 'profile.release.debug="line-tables-only"']
-    place = ["--target", _PLATFORM, "--target-dir", "target/fuzz"]
     try:
+        place = ["--target", _host(), "--target-dir", "target/fuzz"]
         built = subprocess.run([*command, *settings, *place], cwd=ROOT / "native", env=os.environ | flags, check=False)
     except FileNotFoundError:
         print("the native targets want Rust (https://rustup.rs brings it)", file=sys.stderr)
@@ -65,9 +65,16 @@ def _build() -> int:
     return built.returncode
 
 
+@cache
+def _host() -> str:
+    """The platform that this machine's compiler builds for by itself; raises FileNotFoundError."""
+    version = subprocess.run(["rustc", "-vV"], capture_output=True, text=True, check=True).stdout
+    return next(line.removeprefix("host: ") for line in version.splitlines() if line.startswith("host: "))
+
+
 def _fuzzer(target: str) -> list[str]:
     if target in NATIVE:
-        return [str(ROOT / "native" / "target" / "fuzz" / _PLATFORM / "release" / target)]
+        return [str(ROOT / "native" / "target" / "fuzz" / _host() / "release" / target)]
     return [sys.executable, "-m", "fuzz.coverage", target]
 
 

@@ -13,6 +13,7 @@ mod limits;
 mod mailbox;
 mod outbox;
 mod sockets;
+#[allow(unsafe_code, reason = "the one door to the kernel")]
 pub mod sys;
 mod thread;
 mod upstairs;

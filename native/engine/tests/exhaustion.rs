@@ -1,4 +1,5 @@
 //! When the process may open no more descriptors; alone in its program, since the limit is the whole process's.
+#![allow(unsafe_code, reason = "setrlimit")]
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,5 @@
 //! A kernel that refuses this thread something, as the profiles of containers and its own limits do.
+#![allow(unsafe_code, reason = "seccomp")]
 
 use std::io;
 
