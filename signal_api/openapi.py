@@ -39,7 +39,9 @@ def with_sessions(document: dict[str, Any]) -> dict[str, Any]:
 
 def _paths() -> dict[str, Any]:
     frame = _schema("Frame")
-    frames = {"oneOf": [frame, {"type": "array", "items": frame, "minItems": 1, "maxItems": MAX_FRAMES}]}
+    anything = {"type": "object", "description": "Whatever is no frame has a result that says so."}
+    one = {"anyOf": [frame, anything]}
+    frames = {"oneOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_FRAMES}]}
     cookie = _query("cookie", {"const": "1"}, "On https: leaves the key in a cookie, for EventSource and beacons.")
     once = {"name": "Idempotency-Key", "in": "header", "description": "Repeated within two minutes, it opens no other."}
     key = once | {"schema": {"type": "string", "pattern": "^[!-~]+$", "minLength": SHORTEST, "maxLength": LONGEST}}

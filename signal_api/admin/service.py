@@ -41,7 +41,13 @@ def add_service(router: APIRouter, hub: Hub, engine: Engine) -> None:
             draining=hub.draining,
         )
 
-    @router.post("/drain", status_code=202, dependencies=[drains], summary="Send this node's clients away")
+    @router.post(
+        "/drain",
+        status_code=202,
+        response_class=Response,
+        dependencies=[drains],
+        summary="Send this node's clients away",
+    )
     async def drain(asked: Drain) -> Response:
         if not hub.draining:
             hub.spawn(hub.drain(asked.window))
@@ -99,7 +105,13 @@ def add_revocations(router: APIRouter, hub: Hub, engine: Engine) -> None:
         await engine.revoke(Revocation(kind, id, now, now))
         return Response(status_code=204)
 
-    @router.post("/turn/revoke", status_code=202, dependencies=[allowed], summary="Revoke TURN credentials")
+    @router.post(
+        "/turn/revoke",
+        status_code=202,
+        response_class=Response,
+        dependencies=[allowed],
+        summary="Revoke TURN credentials",
+    )
     async def revoke_turn(asked: TurnRevocation) -> Response:
         hub.rights.withdraw(asked.user, "revoked by a back end")
         return Response(status_code=202)

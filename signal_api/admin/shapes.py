@@ -4,7 +4,7 @@ import json
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from signal_api.clients import Client
 from signal_api.protocol.messages import MAX_DEPTH, nesting
@@ -14,18 +14,26 @@ from signal_api.web.problems import RefusedError
 
 T = TypeVar("T")
 
+
+def _whole(number: Any) -> Any:
+    """JSON knows no integers: 5.0 is 5."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
 RoomName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 UserName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Password = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Role = Annotated[str, StringConstraints(min_length=1, max_length=32)]
-Capacity = Annotated[int, Field(ge=1, le=100000)]
+Capacity = Annotated[int, Field(ge=1, le=100000), BeforeValidator(_whole)]
 Roles = Annotated[dict[Role, list[Literal["publish", "private", "ice", "moderate"]]], Field(max_length=16)]
 #: a year at most
 Seconds = Annotated[float, Field(ge=0, le=31536000, allow_inf_nan=False)]
 
 
 class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    """Strict: `false` is no number of seconds."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Page(BaseModel, Generic[T]):
@@ -110,8 +118,14 @@ class RoomView(BaseModel):
         )
 
 
+def _names(who: str) -> dict[str, Any]:
+    return {"required": [who], "properties": {who: {"type": "string"}}}
+
+
 class Kick(_Request):
     """A member, or all that a user is in the room; without `seconds` for as long as is configured."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_names("member"), _names("user")]})
 
     member: str | None = None
     user: UserName | None = None

@@ -25,14 +25,14 @@ class Resume(msgspec.Struct, frozen=True):
 
     sid: Text
     key: Text
-    after: Annotated[int, msgspec.Meta(ge=0)] | Text
+    after: Annotated[float, msgspec.Meta(ge=0)] | Text
     epoch: Text | None = None
 
 
 class Hello(msgspec.Struct, frozen=True):
     """The first frame of a connection; `rooms` are joined at once."""
 
-    v: int
+    v: Annotated[int, msgspec.Meta(extra_json_schema={"const": PROTOCOL})]
     token: Text | None = None
     resume: Resume | None = None
     rooms: Annotated[list[RoomName], msgspec.Meta(max_length=64)] = []

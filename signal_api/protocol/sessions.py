@@ -53,10 +53,10 @@ class Position(NamedTuple):
     seq: int
 
 
-def parse_position(after: int | str, epoch: str | None = None) -> Position:
+def parse_position(after: float | str, epoch: str | None = None) -> Position:
     """Reads an event id `<epoch>.<seq>`, or the plain number beside a separate epoch; raises ValueError."""
-    if isinstance(after, int):
-        return Position(epoch, after)
+    if not isinstance(after, str):
+        return Position(epoch, int(after))  # JSON knows no integers: 12.0 is 12, and some write it so.
     written, dot, number = after.rpartition(".")
     if not dot or not number.isascii() or not number.isdigit() or len(number) > 16:
         raise ValueError(f"{after[:64]!r} is no event id; it is written <epoch>.<seq>")
@@ -167,7 +167,7 @@ class Session:
             return ResumeFailure.GAP
         return self._log[position.seq - self._forgotten :]
 
-    def after(self, position: int | str, epoch: str | None = None) -> "list[Entry] | ResumeFailure":
+    def after(self, position: float | str, epoch: str | None = None) -> "list[Entry] | ResumeFailure":
         """As since, for a position as a client writes it, which acknowledges all before it."""
         try:
             read = parse_position(position, epoch)

@@ -126,11 +126,13 @@ class HttpTransport:
         wait = self._hub.may_connect(call.visitor.source)
         if wait:
             return self._limited("connects", "too many connections from your address", wait)
-        key = call.approach.headers.get(HEADER)
+        key, cookie = call.approach.headers.get(HEADER), call.query.get("cookie")
+        if cookie not in (None, "1"):
+            return Refusal(ErrorCode.BAD_REQUEST, "cookie is 1, or left out")
         welcome = await self._openings.open(await _body(call.receive), call.visitor, key)
         opened = msgspec.json.decode(welcome, type=_Opened)
         headers = [_JSON, _NO_STORE, (b"location", f"/v1/sessions/{opened.sid}".encode())]
-        if call.query.get("cookie") == "1" and call.approach.scheme == "https":
+        if cookie and call.approach.scheme == "https":
             headers.append(set_cookie(opened.sid, opened.key))
         await _reply(call.send, 201, headers, welcome)
         return None

@@ -109,7 +109,7 @@ def test_a_bare_number_means_the_first_log_alone() -> None:
 
 def test_event_ids() -> None:
     assert parse_position("abcdefgh.12") == Position("abcdefgh", 12)
-    assert parse_position(12) == Position(None, 12)
+    assert parse_position(12) == parse_position(12.0) == Position(None, 12)
     assert parse_position(12, "abcdefgh") == Position("abcdefgh", 12)
     for text in ("", "12", "abc.", "abc.x", "abc.-1", "abc.²", "a." + "9" * 17):
         with pytest.raises(ValueError, match="event id"):

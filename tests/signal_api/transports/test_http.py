@@ -224,6 +224,8 @@ async def test_on_https_a_cookie_may_hold_the_key() -> None:
         posted = await session.http.post(f"{path}/messages", headers=secure | cookie, json={"type": "ping"})
         assert posted.status_code == 401, "a cookie brings no frames"
         assert (await session.http.post(f"{path}/close", headers=secure | cookie)).status_code == 204
+        unsure = await session.http.post("/v1/sessions?cookie=true", json={"v": 1, "token": JOIN_KEY}, headers=secure)
+        assert (unsure.status_code, unsure.json()["detail"]) == (400, "cookie is 1, or left out")
 
 
 async def test_requests_are_counted_without_ids(service: Service, session: Web) -> None:
