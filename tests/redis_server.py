@@ -1,6 +1,5 @@
 """A real Redis, with a folder and a port of its own, that a test may stop, pause and lose."""
 
-import asyncio
 import contextlib
 import itertools
 import signal
@@ -57,13 +56,6 @@ class RedisServer:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
-
-    async def pause_for(self, seconds: float) -> None:
-        self.pause()
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            self.go_on()
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,7 @@ async def test_all_is_well_and_the_report_says_so(daemons: Daemons, page: Page, 
     assert {name: check["state"] for name, check in facts["signaling"].items()} == {
         "websocket": "ok", "stream": "ok", "poll": "ok",
     }  # fmt: skip
+    assert {*facts["relays"]} == {"udp", "tcp", "tls"}
     for transport, relay in facts["relays"].items():
         assert relay["state"] == "ok", (transport, relay)
         assert len(relay["trips"]) == 50

@@ -55,6 +55,12 @@ class Member:
         assert reply.status_code == 201, reply.text
         return cls(http, reply.json())
 
+    async def poll(self, after: str) -> dict[str, Any]:
+        """What comes behind a position, as soon as there is something."""
+        query = {"wait": "15"} | ({"after": after} if after else {})
+        batch: dict[str, Any] = (await self.http.get(f"{self.path}/events", headers=self.headers, params=query)).json()
+        return batch
+
     async def say(self, data: object) -> None:
         frame = {"type": "message", "room": "r", "to": "*", "data": data}
         reply = await self.http.post(f"{self.path}/messages", headers=self.headers, json=frame)
@@ -83,18 +89,16 @@ async def test_a_stream_is_not_held_back(nginx: Nginx) -> None:
 async def test_a_poll_waits_and_is_answered_when_something_happens(nginx: Nginx) -> None:
     async with asyncio.timeout(_WAIT), client(nginx) as http:
         listener, speaker = await Member.enter(http), await Member.enter(http)
-        first = (await http.get(f"{listener.path}/events?wait=0", headers=listener.headers)).json()
-        query = {"after": first["next"], "wait": "15"}
-        poll = asyncio.create_task(http.get(f"{listener.path}/events", headers=listener.headers, params=query))
-        seen: list[str] = []
-        await speaker.say("hello")
-        while "message" not in seen:
-            batch = (await poll).json()
+        after, seen = "", list[str]()
+        while "member.joined" not in seen:
+            batch = await listener.poll(after)
+            after = batch["next"]
             seen += [event["type"] for event in batch["events"]]
-            query["after"] = batch["next"]
-            poll = asyncio.create_task(http.get(f"{listener.path}/events", headers=listener.headers, params=query))
-        poll.cancel()
-        await asyncio.gather(poll, return_exceptions=True)
+        polls = [asyncio.create_task(listener.poll(after)) for _ in range(2)]
+        (early,), (waiting,) = await asyncio.wait(polls, return_when=asyncio.FIRST_COMPLETED)
+        assert early.result()["superseded"], "by the other one, which therefore waits"
+        await speaker.say("hello")
+        assert [event["data"] for event in (await waiting)["events"]] == ["hello"]
 
 
 async def test_an_event_source_loses_nothing_when_the_proxy_is_restarted(nginx: Nginx, chromium: Browser) -> None:

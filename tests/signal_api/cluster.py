@@ -12,10 +12,12 @@ from fairlead.clock import Entropy, Now
 from fairlead.metrics import Metrics
 from signal_api.clients import Client, Visitor
 from signal_api.engine.redis.engine import RedisEngine
+from signal_api.engine.redis.journal import Tenure, record_of
 from signal_api.protocol.refusals import CloseCode, Closing, EngineUnavailableError
 from signal_api.transports.http import HttpTransport
 from tests.signal_api.socketless import Line, Node, Seat, line_of
 from tests.signal_api.worlds import JOIN_KEY, ManualClock
+from tests.waiting import eventually
 
 #: seconds that are waited for a Redis that is not heard, and between two attempts
 _INSISTING, _AGAIN = 20.0, 0.1
@@ -52,6 +54,10 @@ class RedisNode(Node):
     async def start(self) -> None:
         await self.redis.start()
         self.is_alive = True
+
+    async def kept(self) -> None:
+        """Returns when Redis has all that the sessions of this node have been told."""
+        await eventually(lambda: all(_is_kept(tenure) for tenure in self.redis._journal.tenures.values()))
 
     async def stop(self) -> None:
         """It goes in peace."""
@@ -91,6 +97,13 @@ class RedisNode(Node):
     async def resume(self, seat: Seat, after: str) -> Seat:
         """The same client on another connection, here."""
         return await self.enter(resume={"sid": seat.welcome["sid"], "key": seat.welcome["key"], "after": after})
+
+
+def _is_kept(tenure: Tenure) -> bool:
+    session = tenure.client.session
+    if session.news or tenure.record != record_of(tenure.client):
+        return False
+    return (tenure.epoch, tenure.seq) == (session.epoch, session.seq)
 
 
 class Cluster:

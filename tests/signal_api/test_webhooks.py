@@ -1,11 +1,10 @@
 """Events reach a real back end, signed, at least once, and one that is dead costs nobody anything."""
 
-import asyncio
 import base64
 import hashlib
 import hmac
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -15,6 +14,7 @@ from signal_api.webhooks import Endpoint, Webhooks, signing_key
 from tests.signal_api.dice import dice
 from tests.signal_api.receiver import Receiver
 from tests.signal_api.worlds import ManualClock
+from tests.waiting import eventually
 
 KEY = b"a key that nobody else has"
 
@@ -37,12 +37,6 @@ async def _telling(*endpoints: Endpoint) -> AsyncIterator[tuple[Webhooks, Counte
         await webhooks.stop()
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110  # a count has no event
-            await asyncio.sleep(0.005)
-
-
 async def test_an_event_is_signed_so_that_others_can_check_it() -> None:
     async with Receiver() as receiver, _telling(Endpoint(receiver.url, KEY)) as (webhooks, counted):
         webhooks.tell("room.created", {"room": "r"})
@@ -55,7 +49,7 @@ async def test_an_event_is_signed_so_that_others_can_check_it() -> None:
         signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + first.body
         expected = base64.b64encode(hmac.new(KEY, signed, hashlib.sha256).digest()).decode()
         assert headers["webhook-signature"] == f"v1,{expected}"
-        await _until(lambda: counted["delivered"] == 2)
+        await eventually(lambda: counted["delivered"] == 2)
 
 
 async def test_what_is_not_taken_comes_again_under_the_same_id() -> None:
@@ -63,7 +57,7 @@ async def test_what_is_not_taken_comes_again_under_the_same_id() -> None:
         webhooks.tell("report", {})
         tries = [await receiver.next() for _ in range(3)]
         assert len({delivery.headers["webhook-id"] for delivery in tries}) == 1
-        await _until(lambda: counted == {"retried": 2, "delivered": 1})
+        await eventually(lambda: counted == {"retried": 2, "delivered": 1})
 
 
 @pytest.mark.parametrize(("answer", "tries"), [(503, 3), (429, 3), (400, 1), (302, 1), (410, 1)])
@@ -74,7 +68,7 @@ async def test_attempts_have_an_end_and_the_next_event_its_turn(answer: int, tri
         webhooks.tell("room.closed", {})
         heard = [(await receiver.next()).event["type"] for _ in range(tries + 1)]
         assert heard == ["room.created"] * tries + ["room.closed"]
-        await _until(lambda: counted["delivered"] == 1)
+        await eventually(lambda: counted["delivered"] == 1)
         assert (counted["failed"], counted["retried"]) == (1, tries - 1)
 
 
@@ -86,7 +80,7 @@ async def test_a_dead_back_end_costs_a_queue_of_its_own_and_no_more(monkeypatch:
         for number in range(30):
             webhooks.tell("report", {"number": number})
             assert (await receiver.next()).event["data"] == {"number": number}
-        await _until(lambda: counted["delivered"] == 30)
+        await eventually(lambda: counted["delivered"] == 30)
         assert webhooks.waiting() == 10
         assert counted["dropped"] == 20
 
@@ -127,6 +121,6 @@ async def test_a_password_in_the_address_is_not_logged(caplog: pytest.LogCapture
         url = receiver.url.replace("http://", "http://user:hidden@")
         async with _telling(Endpoint(url, KEY)) as (webhooks, counted):
             webhooks.tell("report", {})
-            await _until(lambda: counted["failed"] == 1)
+            await eventually(lambda: counted["failed"] == 1)
     assert "a webhook is not taken" in caplog.text
     assert "hidden" not in caplog.text

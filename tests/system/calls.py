@@ -1,5 +1,11 @@
 """A client in a call with a peer, as tests of a whole turnd look at it."""
 
+import itertools
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
 from fairlead.datagram import Transport
 from tests.processes import Daemon, wait_for
 from tests.turn_client import Sockets
@@ -33,6 +39,32 @@ class Call:
         assert self.peer.receive() == (b"by indication", self.relayed)
         self.peer.send(b"back", self.relayed)
         assert self.client.receive() == (CHANNEL, b"back")
+
+    @contextmanager
+    def assert_loses_nothing(self) -> Iterator[None]:
+        """Until it is left, packets pass one after the other in both directions; some hundreds a second."""
+        is_over = threading.Event()
+
+        def talk() -> int:
+            for number in itertools.count():
+                said = number.to_bytes(4)
+                self.client.send(CHANNEL, said)
+                assert self.peer.receive() == (said, self.relayed)
+                self.peer.send(said, self.relayed)
+                assert self.client.receive() == (CHANNEL, said)
+                if is_over.wait(0.002):
+                    return number
+            raise AssertionError("numbers do not end")
+
+        for sock in (self.client.socket, self.peer.socket):
+            sock.settimeout(5)
+        with ThreadPoolExecutor(1) as thread:
+            talking = thread.submit(talk)
+            try:
+                yield
+            finally:
+                is_over.set()
+            assert talking.result() > 100
 
     def assert_is_cut(self, counted: int = 3) -> None:
         """Nothing passes, by no means and in no direction; each attempt is counted, but for what comes to a relayed

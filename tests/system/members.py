@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
@@ -59,6 +61,12 @@ class Session:
             assert frame["type"] not in {"error", "close"} - {kind}, frame
             if frame["type"] == kind:
                 return frame
+
+    def closed(self) -> int | None:
+        """Waits until the server ends the connection; the code that it gives."""
+        with pytest.raises(ConnectionClosed):
+            self.socket.recv(PATIENCE)
+        return self.socket.close_code
 
     def join(self, room: str, **data: Any) -> dict[str, Any]:
         """Joins; the data of `joined`."""

@@ -10,7 +10,8 @@ import pytest
 
 from tests.processes import Daemon, Daemons
 from tests.redis_server import RedisServer
-from tests.system.test_redis_outages import Talker, nodes_on
+from tests.system.talkers import Talker, nodes_on
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.requires("redis-server")
 
@@ -84,6 +85,12 @@ async def _follow(talker: Talker, node: Daemon) -> tuple[float, float]:
     return at, time.monotonic() - at
 
 
+async def _kept(talker: Talker, server: RedisServer) -> None:
+    """Returns when Redis has all that a client was told."""
+    key, has = f"fairlead:s:{talker.welcome['sid']}", f"\r\n{talker.seq}\r\n".encode()
+    await eventually(lambda: server.command("HGET", key, "seq").endswith(has))
+
+
 async def test_the_client_of_a_node_that_was_killed_goes_on_at_the_other(
     daemons: Daemons, redis_server: RedisServer
 ) -> None:
@@ -95,7 +102,7 @@ async def test_the_client_of_a_node_that_was_killed_goes_on_at_the_other(
         for number in range(10):
             assert (await bob.ask("message", room="r", to="*", data=number))["type"] == "ok"
         await alice.until(lambda: len(alice.heard) == 10)
-        await asyncio.sleep(0.3)
+        await _kept(alice, redis_server)
         one.kill()
         await alice.until(lambda: alice.closed, 20)
         assert (await bob.ask("message", room="r", to="*", data=10))["type"] == "ok"

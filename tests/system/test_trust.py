@@ -10,6 +10,7 @@ import jwt
 import pytest
 
 from fairlead.datagram import Address, Transport
+from signal_api.protocol.refusals import CloseCode
 from tests.processes import FAR_FUTURE, Daemons, wait_for
 from tests.redis_server import RedisServer
 from tests.system.calls import CHANNEL
@@ -20,8 +21,9 @@ KEY = "a shared secret of thirty-two bytes"
 JWT = {"issuer": "us", "keys": [{"id": "k", "algorithm": "HS256", "key": KEY}]}
 
 
-def _token(user: str, **grant: Any) -> str:
+def _token(user: str, jti: str = "", **grant: Any) -> str:
     claims = {"iss": "us", "aud": "signal", "sub": user, "exp": FAR_FUTURE, "sig": {"rooms": ["r"]} | grant}
+    claims |= {"jti": jti} if jti else {}
     return jwt.encode(claims, KEY, "HS256")
 
 
@@ -106,12 +108,34 @@ def test_who_is_kicked_loses_token_credential_and_relay(daemons: Daemons, socket
     pair = Pair(daemons, tmp_path, signal_api={"jwt": JWT})
     moderator = Session(pair.signal_api, sockets, _token("mod", can=["join", "create", "moderate"]))
     moderator.join("r")
-    member = Member(pair, sockets, "r", _token("eve"))
+    hers = _token("eve", "the token by which she came")
+    member = Member(pair, sockets, "r", hers)
+    session = member.session
     moderator.say("kick", room="r", data={"user": "eve"}, id="k")
     moderator.hear("ok")
+    assert session.hear("room.closed")["data"] == {"reason": "kicked"}
+    assert session.closed() == CloseCode.KICKED
     _assert_dead(member)
+    assert pair.turnd.metrics().sum("turnd_allocations") == 0
+    assert _resume(pair, session) == 410, "the session and its key"
+    assert _open(pair, hers) == 401, "the token"
+    fresh = _token("eve", "another")
+    assert _open(pair, fresh) == 201
     with pytest.raises(AssertionError, match="banned"):
-        Session(pair.signal_api, sockets, _token("eve")).join("r")
+        Session(pair.signal_api, sockets, fresh).join("r")
+
+
+def _open(pair: Pair, token: str) -> int:
+    """The status of the answer to who wants a session with this token."""
+    place = pair.signal_api.address("http")
+    return httpx.post(f"http://{place}/v1/sessions", json={"v": 1, "token": token}, trust_env=False).status_code
+
+
+def _resume(pair: Pair, session: Session) -> int:
+    """The status of the answer to who asks for what a session has missed."""
+    place, headers = pair.signal_api.address("http"), {"Authorization": f"Bearer {session.welcome['key']}"}
+    path = f"/v1/sessions/{session.welcome['sid']}/events?wait=0"
+    return httpx.get(f"http://{place}{path}", headers=headers, trust_env=False).status_code
 
 
 def test_all_of_it_holds_through_redis(daemons: Daemons, sockets: Sockets, tmp_path: Path) -> None:

@@ -226,7 +226,7 @@ class Journal:
         for tenure in tenures:
             arguments += self._session(tenure, instead_of)
             session = tenure.client.session
-            written.append((session.epoch, session.seq, _record(tenure.client)))
+            written.append((session.epoch, session.seq, record_of(tenure.client)))
         fences, still = await self._store.run(KEEP, *arguments)
         self._part(ended, {sid.decode(): tuple(room.decode() for room in rooms) for sid, rooms in still})
         for tenure, fence, (epoch, seq, record) in zip(tenures, fences, written, strict=True):
@@ -249,14 +249,14 @@ class Journal:
         known = tenure.seq if tenure.epoch == session.epoch else 0
         fresh = [write(entry.frame) for entry in session.log if entry.seq > known]
         record = b""
-        if tenure.record != _record(tenure.client):
+        if tenure.record != record_of(tenure.client):
             record = write(pack(tenure.client, self._clock.now(), whole=False))
         kept = len(session.log)
         log = (session.seq, kept, int(known == 0), len(fresh), *fresh)
         return [session.sid, tenure.fence, instead_of, record, *log]
 
 
-def _record(client: Client) -> tuple[Any, ...]:
+def record_of(client: Client) -> tuple[Any, ...]:
     """What the record of a session says, so far as it can change."""
     session = client.session
     places = tuple((m.room, m.member, m.present, m.meta, m.grants, m.terms) for m in session.rooms.values())

@@ -14,6 +14,7 @@ import httpx
 from fairlead.config import DaemonSettings, Loaded, SettingError, load
 from fairlead.daemon import Context
 from fairlead.daemon.runtime import Runtime
+from tests.waiting import eventually
 
 #: httpx reads every certificate authority of the machine unless it is given a context.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -130,18 +131,11 @@ async def living(folder: Path, text: str = "", environ: Mapping[str, str] | None
     life.start()
     try:
         await until_called(life, "start")
-        await until(lambda: life.runtime._started)
+        await eventually(lambda: life.runtime._started)
         yield life
     finally:
         await life.end()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Waits for what a signal is about to bring about."""
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110  # a signal sets no event
-            await asyncio.sleep(0.005)
-
-
 async def until_called(life: Life, call: str) -> None:
-    await until(lambda: any(made.startswith(call) for made in life.daemon.calls))
+    await eventually(lambda: any(made.startswith(call) for made in life.daemon.calls))

@@ -9,7 +9,8 @@ import pytest
 
 from fairlead.config import ConfigError, Place, Problem
 from fairlead.daemon.http import HttpServer
-from tests.fairlead.daemon.recording import NO_TLS, REFUSAL, Life, living, until, until_called
+from tests.fairlead.daemon.recording import NO_TLS, REFUSAL, Life, living, until_called
+from tests.waiting import eventually
 
 
 def send(number: signal.Signals) -> None:
@@ -81,7 +82,7 @@ async def test_a_reload_hands_the_new_configuration_over(tmp_path: Path) -> None
         life.configure("  word: second\n")
         send(signal.SIGHUP)
         await until_called(life, "reload second")
-        await until(lambda: life.runtime._loaded.section.word == "second")
+        await eventually(lambda: life.runtime._loaded.section.word == "second")
         assert await sample(life, 'stund_config_reloads_total{result="success"}') == 1
         assert (await sample(life, "stund_config_last_reload_success_timestamp_seconds") or 0) > 1.7e9
 
@@ -91,7 +92,7 @@ async def test_a_bad_file_changes_nothing_and_is_reported(tmp_path: Path, caplog
     async with living(tmp_path) as life:
         life.configure("  word: [second]\n  wrod: x\n")
         send(signal.SIGHUP)
-        await until(lambda: caplog.text.count("configuration refused") == 2)
+        await eventually(lambda: caplog.text.count("configuration refused") == 2)
         assert f"{life.file}:3:9: stund.word: one text belongs here" in caplog.text
         assert f"{life.file}:4:3: stund.wrod: unknown key; did you mean word?" in caplog.text
         assert life.daemon.calls == ["start first"]
@@ -110,7 +111,7 @@ async def test_what_the_daemon_refuses_is_placed_and_leaves_the_old_one(
         life.daemon.refuse = REFUSAL
         life.configure("  word: second\n")
         send(signal.SIGHUP)
-        await until(lambda: "configuration refused" in caplog.text)
+        await eventually(lambda: "configuration refused" in caplog.text)
         assert f"{life.file}:3:9: stund.word: is no good; write another" in caplog.text
         assert life.runtime._loaded.section.word == "first"
 
@@ -121,7 +122,7 @@ async def test_a_reload_that_breaks_leaves_the_daemon_running(tmp_path: Path) ->
         life.daemon.refuse = RuntimeError("broken")
         send(signal.SIGHUP)
         await until_called(life, "reload")
-        await until(lambda: life.runtime._reloads["error",] == 1)
+        await eventually(lambda: life.runtime._reloads["error",] == 1)
         assert (await life.ready())["ready"]
 
 
@@ -130,7 +131,7 @@ async def test_the_ops_port_moves_with_a_reload(tmp_path: Path) -> None:
         old = ops(life).address
         life.configure(ops="127.0.0.2:0")
         send(signal.SIGHUP)
-        await until(lambda: life.runtime._reloads["success",] == 1)
+        await eventually(lambda: life.runtime._reloads["success",] == 1)
         assert ops(life).address.host == "127.0.0.2"
         assert (await life.ready())["ready"]
         with pytest.raises(httpx.ConnectError):
@@ -147,12 +148,12 @@ async def test_a_refused_reload_moves_no_port(tmp_path: Path) -> None:
             taken.listen()
             life.configure(ops=f"127.0.0.1:{taken.getsockname()[1]}")
             send(signal.SIGHUP)
-            await until(lambda: life.runtime._reloads["error",] == 1)
+            await eventually(lambda: life.runtime._reloads["error",] == 1)
         assert life.daemon.calls == ["start first"]
         life.daemon.refuse = REFUSAL
         life.configure(ops="127.0.0.2:0")
         send(signal.SIGHUP)
-        await until(lambda: life.runtime._reloads["error",] == 2)
+        await eventually(lambda: life.runtime._reloads["error",] == 2)
         assert ops(life) is before
         assert (await life.ready())["ready"]
 
@@ -189,7 +190,7 @@ async def test_while_it_starts_it_is_alive_and_not_ready(tmp_path: Path) -> None
         send(number)
     await asyncio.sleep(0.02)
     go.set()
-    await until(lambda: life.runtime._started)
+    await eventually(lambda: life.runtime._started)
     assert life.daemon.calls == ["start first"]
     await life.end()
 
@@ -264,7 +265,7 @@ async def test_systemd_is_told_of_every_change(tmp_path: Path) -> None:
             assert manager.recv(100) == b"WATCHDOG=1\n"
             assert manager.recv(100) == b"READY=1\n"
             send(signal.SIGHUP)
-            await until(lambda: life.runtime._reloads["success",] == 1)
+            await eventually(lambda: life.runtime._reloads["success",] == 1)
             reloading, microseconds = manager.recv(100).decode().splitlines()
             assert reloading == "RELOADING=1"
             assert microseconds.removeprefix("MONOTONIC_USEC=").isdigit()

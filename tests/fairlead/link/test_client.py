@@ -6,7 +6,8 @@ import pytest
 
 from fairlead.link import Draining, End, EndBy, LinkServer, Revoke, RevokeBy
 from fairlead.link import client as module
-from tests.fairlead.link.ends import LIVING, Ends, linked, until
+from tests.fairlead.link.ends import LIVING, Ends, linked
+from tests.waiting import eventually
 
 REVOKE = Revoke(RevokeBy.USER, "u")
 
@@ -15,7 +16,7 @@ async def test_commands_arrive(tmp_path: Path) -> None:
     async with linked(tmp_path / "link.sock") as ends:
         ends.client.send(REVOKE)
         ends.client.send(End(EndBy.ROOM, "r", "closed"))
-        await until(lambda: ends.commands == [REVOKE, End(EndBy.ROOM, "r", "closed")])
+        await eventually(lambda: ends.commands == [REVOKE, End(EndBy.ROOM, "r", "closed")])
 
 
 async def test_a_command_waits_for_a_connection(tmp_path: Path) -> None:
@@ -25,7 +26,7 @@ async def test_a_command_waits_for_a_connection(tmp_path: Path) -> None:
     await asyncio.sleep(0.05)
     assert not ends.client.connected
     await ends.server.start()
-    await until(lambda: ends.commands == [REVOKE])
+    await eventually(lambda: ends.commands == [REVOKE])
     await ends.client.stop()
     await ends.server.stop()
     assert not ends.client.connected
@@ -34,12 +35,12 @@ async def test_a_command_waits_for_a_connection(tmp_path: Path) -> None:
 async def test_it_connects_again_and_is_told_anew_what_lives(tmp_path: Path) -> None:
     path = tmp_path / "link.sock"
     async with linked(path) as ends:
-        await until(lambda: ends.events == [LIVING])
+        await eventually(lambda: ends.events == [LIVING])
         await ends.server.stop()
-        await until(lambda: not ends.client.connected)
+        await eventually(lambda: not ends.client.connected)
         ends.client.send(REVOKE)
         await ends.server.start()
-        await until(lambda: ends.commands == [REVOKE])
+        await eventually(lambda: ends.commands == [REVOKE])
         assert ends.events == [LIVING, LIVING]
 
 
@@ -50,7 +51,7 @@ async def test_the_queue_of_commands_has_a_bound(tmp_path: Path) -> None:
     assert ends.client.dropped == 10
     ends.client.start()
     await ends.server.start()
-    await until(lambda: len(ends.commands) == module._OUTBOX)
+    await eventually(lambda: len(ends.commands) == module._OUTBOX)
     assert ends.commands[0] == Revoke(RevokeBy.USER, "10")
     await ends.client.stop()
     await ends.server.stop()
@@ -69,7 +70,7 @@ async def test_it_tries_less_and_less_often(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(asyncio, "open_unix_connection", counted)
     ends = Ends(tmp_path / "link.sock")
     ends.client.start()
-    await until(lambda: len(tries) >= 6)
+    await eventually(lambda: len(tries) >= 6)
     await ends.client.stop()
     pauses = [later - earlier for earlier, later in itertools.pairwise(tries)]
     assert pauses[0] < pauses[2]
@@ -90,11 +91,11 @@ async def test_an_end_that_is_no_turnd_is_left(tmp_path: Path, monkeypatch: pyte
     ends = Ends(path)
     async with await asyncio.start_unix_server(chatter, path):
         ends.client.start()
-        await until(lambda: seen >= 2)
+        await eventually(lambda: seen >= 2)
         assert not ends.client.connected
     path.unlink()
     await ends.server.start()
-    await until(lambda: ends.client.connected)
+    await eventually(lambda: ends.client.connected)
     await ends.client.stop()
     await ends.server.stop()
 
@@ -105,9 +106,9 @@ async def test_an_event_that_is_none_ends_the_connection(tmp_path: Path) -> None
     await wrong.start()
     client = module.LinkClient(tmp_path / "wrong.sock", ends.events.append)
     client.start()
-    await until(lambda: ends.events == [Draining(1)])
+    await eventually(lambda: ends.events == [Draining(1)])
     wrong.publish(REVOKE)  # type: ignore[arg-type]  # what no turnd does
-    await until(lambda: len(ends.events) == 2)
+    await eventually(lambda: len(ends.events) == 2)
     assert ends.events == [Draining(1), Draining(1)]
     await client.stop()
     await wrong.stop()
@@ -120,12 +121,12 @@ async def test_what_stands_is_said_whenever_a_connection_is_made_however_much_it
     ends.living = [LIVING] * (2 * module._OUTBOX)
     await ends.server.start()
     ends.client.start()
-    await until(lambda: ends.commands == ends.standing)
-    await until(lambda: ends.events == ends.living)
+    await eventually(lambda: ends.commands == ends.standing)
+    await eventually(lambda: ends.events == ends.living)
     await ends.server.stop()
-    await until(lambda: not ends.client.connected)
+    await eventually(lambda: not ends.client.connected)
     await ends.server.start()
-    await until(lambda: ends.commands == ends.standing * 2)
+    await eventually(lambda: ends.commands == ends.standing * 2)
     assert (ends.client.dropped, ends.server.dropped) == (0, 0)
     await ends.client.stop()
     await ends.server.stop()

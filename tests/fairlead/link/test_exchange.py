@@ -9,8 +9,8 @@ import pytest
 from fairlead.link import Draining, Revoke, RevokeBy
 from fairlead.link.exchange import Exchange, Ways
 from fairlead.link.messages import Hello, Message
-from tests.fairlead.link.ends import until
 from tests.redis_server import RedisServer
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -39,14 +39,14 @@ REVOKE = Revoke(RevokeBy.USER, "u")
 
 async def test_who_comes_hears_what_stands_and_then_what_happens(server: RedisServer) -> None:
     turnd = End(server, TURND, Draining(1))
-    await until(lambda: turnd.exchange.connected)
+    await eventually(lambda: turnd.exchange.connected)
     api = End(server, SIGNAL_API, REVOKE)
-    await until(lambda: REVOKE in turnd.heard and Draining(1) in api.heard)
+    await eventually(lambda: REVOKE in turnd.heard and Draining(1) in api.heard)
     turnd.exchange.send(Draining(2))
     api.exchange.send(Revoke(RevokeBy.USER, "v"))
-    await until(lambda: turnd.heard[-1] == Revoke(RevokeBy.USER, "v") and api.heard[-1] == Draining(2))
+    await eventually(lambda: turnd.heard[-1] == Revoke(RevokeBy.USER, "v") and api.heard[-1] == Draining(2))
     late = End(server, SIGNAL_API)
-    await until(lambda: Draining(1) in late.heard)
+    await eventually(lambda: Draining(1) in late.heard)
     assert Draining(2) not in late.heard, "what happened before is not told"
     for end in (turnd, api, late):
         await end.exchange.stop()
@@ -54,23 +54,23 @@ async def test_who_comes_hears_what_stands_and_then_what_happens(server: RedisSe
 
 async def test_what_is_said_while_redis_is_away_is_said_when_it_is_back(server: RedisServer) -> None:
     turnd, api = End(server, TURND), End(server, SIGNAL_API, REVOKE)
-    await until(lambda: REVOKE in turnd.heard)
+    await eventually(lambda: REVOKE in turnd.heard)
     server.kill()
-    await until(lambda: not turnd.exchange.connected and not api.exchange.connected)
+    await eventually(lambda: not turnd.exchange.connected and not api.exchange.connected)
     api.exchange.send(Revoke(RevokeBy.USER, "later"))
     server.start()
-    await until(lambda: Revoke(RevokeBy.USER, "later") in turnd.heard)
-    await until(lambda: turnd.heard.count(REVOKE) > 1)  # What stands is said anew: nobody knows what was lost.
+    await eventually(lambda: Revoke(RevokeBy.USER, "later") in turnd.heard)
+    await eventually(lambda: turnd.heard.count(REVOKE) > 1)  # What stands is said anew: nobody knows what was lost.
     await asyncio.gather(turnd.exchange.stop(), api.exchange.stop())
 
 
 async def test_others_who_write_there_are_not_heard(server: RedisServer) -> None:
     turnd = End(server, TURND)
-    await until(lambda: turnd.exchange.connected)
+    await eventually(lambda: turnd.exchange.connected)
     for field, value in (("m", "nonsense"), ("x", "{}")):
         server.command("XADD", TURND.reads, "*", field, value)
     api = End(server, SIGNAL_API, REVOKE)
-    await until(lambda: turnd.heard == [REVOKE] * len(turnd.heard) != [])
+    await eventually(lambda: turnd.heard == [REVOKE] * len(turnd.heard) != [])
     await asyncio.gather(turnd.exchange.stop(), api.exchange.stop())
 
 
@@ -81,8 +81,9 @@ async def test_it_waits_for_a_redis_that_is_not_there_yet(server: RedisServer) -
     await asyncio.sleep(0.1)
     assert not turnd.exchange.connected
     server.start()
-    await until(lambda: turnd.exchange.connected and api.exchange.connected)
-    await until(lambda: api.exchange.outbox.dropped == 0 and len(api.exchange.outbox) == 0)
+    await eventually(lambda: turnd.exchange.connected and api.exchange.connected)
+    await eventually(lambda: turnd.heard == [REVOKE])
+    assert (api.exchange.outbox.dropped, len(api.exchange.outbox)) == (0, 0)
     await asyncio.gather(turnd.exchange.stop(), api.exchange.stop())
 
 

@@ -22,8 +22,9 @@ from fairlead.link import (
     Revoke,
     RevokeBy,
 )
-from tests.fairlead.link.ends import LIVING, until
+from tests.fairlead.link.ends import LIVING
 from tests.redis_server import RedisServer
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -46,24 +47,24 @@ async def test_every_turnd_hears_every_command_and_signal_api_every_event(remote
     for relay in (first, second):
         await relay.end.start()
     api.start()
-    await until(lambda: events.count(LIVING) >= 2)
+    await eventually(lambda: events.count(LIVING) >= 2)
     assert api.connected
     assert (first.end.connected, first.end.dropped, api.dropped) == (1, 0, 0)
-    await until(lambda: Fence("r", FenceMode.LOG) in first.commands)
+    await eventually(lambda: Fence("r", FenceMode.LOG) in first.commands)
     first.commands.clear()
     second.commands.clear()
 
     second.end.publish(Allocated(7, "u", "udp", "192.0.2.1:1", "192.0.2.2:2"))
-    await until(lambda: any(event.allocation == 7 for event in events if isinstance(event, Allocated)))
+    await eventually(lambda: any(event.allocation == 7 for event in events if isinstance(event, Allocated)))
     commands: list[Command] = [Budget(7, "u", 100), End(EndBy.ALLOCATION, "7"), Revoke(RevokeBy.USER, "u")]
     for command in commands:
         api.send(command)
     for relay in (first, second):
-        await until(partial(_has_heard, relay, commands[-1]))
+        await eventually(partial(_has_heard, relay, commands[-1]))
         assert [command for command in relay.commands if not isinstance(command, Fence)] == commands
 
     first.end.publish(Draining(5))
-    await until(lambda: events[-1] == Draining(5))
+    await eventually(lambda: events[-1] == Draining(5))
     for end in (first.end, second.end, api):
         await end.stop()
 

@@ -9,7 +9,8 @@ import pytest
 from fairlead.config import SettingError
 from fairlead.link import Draining, LinkServer
 from fairlead.link.messages import Hello, encode
-from tests.fairlead.link.ends import LIVING, linked, until
+from tests.fairlead.link.ends import LIVING, linked
+from tests.waiting import eventually
 
 
 def server(path: Path) -> LinkServer:
@@ -29,7 +30,7 @@ async def test_only_our_user_may_open_it(tmp_path: Path) -> None:
 async def test_who_connects_is_told_what_lives_and_then_what_happens(tmp_path: Path) -> None:
     async with linked(tmp_path / "link.sock") as ends:
         ends.server.publish(Draining(5))
-        await until(lambda: ends.events == [LIVING, Draining(5)])
+        await eventually(lambda: ends.events == [LIVING, Draining(5)])
 
 
 async def test_without_anybody_nothing_is_kept(tmp_path: Path) -> None:
@@ -54,7 +55,7 @@ async def test_who_breaks_the_protocol_is_hung_up_on_and_the_others_are_not(tmp_
         await reader.read()
         writer.close()
         ends.server.publish(Draining(1))
-        await until(lambda: Draining(1) in ends.events)
+        await eventually(lambda: Draining(1) in ends.events)
         assert ends.server.connected == 1
         assert ends.commands == []
 

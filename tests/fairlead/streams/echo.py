@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fairlead.datagram import Address, Transport
@@ -69,10 +69,3 @@ async def connected(
         yield reader, writer
     finally:
         writer.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Waits for what the other end of a socket is about to bring about."""
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110  # the kernel sets no event
-            await asyncio.sleep(0.005)

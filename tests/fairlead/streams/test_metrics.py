@@ -1,6 +1,7 @@
 from fairlead.metrics import Metrics
 from fairlead.streams import declare_streams
-from tests.fairlead.streams.echo import Echo, connected, serving, until
+from tests.fairlead.streams.echo import Echo, connected, serving
+from tests.waiting import eventually
 
 
 async def test_connections_are_told_as_they_are() -> None:
@@ -9,7 +10,7 @@ async def test_connections_are_told_as_they_are() -> None:
         declare_streams(metrics, server)
         assert b'stund_connections{transport="tcp"} 0.0\n' in metrics.expose()[1]
         async with connected(address):
-            await until(lambda: server.half_open == 1)
+            await eventually(lambda: server.half_open == 1)
             exposition = metrics.expose()[1]
             assert b'stund_connections{transport="tcp"} 1.0\n' in exposition
             assert b'stund_connections{transport="tls"} 0.0\n' in exposition

@@ -12,8 +12,9 @@ from fairlead.listeners import bind, parse_listener
 from fairlead.streams import StreamServer, StreamSettings
 from fairlead.tls import ALPN_STUN, ALPN_TURN, load_certificate
 from tests.certificates import self_signed
-from tests.fairlead.streams.echo import REQUEST, Echo, connected, serving, until
+from tests.fairlead.streams.echo import REQUEST, Echo, connected, serving
 from tests.loopback import require_ipv6
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -164,13 +165,13 @@ async def test_settling_for_a_while() -> None:
 async def test_each_bound_holds_and_gives_way_again(settings: StreamSettings, bound: str) -> None:
     async with serving(Echo(), settings) as (server, address):
         kept = [await asyncio.open_connection(*address) for _ in range(3)]
-        await until(lambda: server.connections().total() == 3)
+        await eventually(lambda: server.connections().total() == 3)
         async with connected(address) as (reader, _):
             assert await hangs_up(reader)
         assert server.refused[bound,] == 1
         assert server.connections().total() == 3
         kept.pop()[1].close()
-        await until(lambda: server.connections().total() == 2)
+        await eventually(lambda: server.connections().total() == 2)
         assert await exchange(address) == REQUEST
         for _, writer in kept:
             writer.close()
@@ -185,7 +186,7 @@ async def test_who_has_most_half_open_makes_room() -> None:
             connected(target, source="127.0.0.3") as (oldest, _),
             connected(target, source="127.0.0.3") as (newest, newest_writer),
         ):
-            await until(lambda: server.half_open == 3)
+            await eventually(lambda: server.half_open == 3)
             async with connected(target) as (reader, writer), asyncio.timeout(5):
                 writer.write(REQUEST)
                 assert await reader.readexactly(len(REQUEST)) == REQUEST
@@ -239,7 +240,7 @@ async def test_without_descriptors_it_waits_and_does_not_spin(monkeypatch: pytes
     address = Address(*listening.getsockname())
     try:
         answered = asyncio.create_task(exchange(address))
-        await until(lambda: NoDescriptors.calls == 1)
+        await eventually(lambda: NoDescriptors.calls == 1)
         await asyncio.sleep(0.1)
         assert NoDescriptors.calls == 1
         NoDescriptors.exhausted = False
@@ -289,7 +290,7 @@ async def test_closing_ends_every_stage_of_a_connection(
         shaking_writer.write(b"\x16\x03\x01")
         plain_writer.write(REQUEST)
         await plain.readexactly(len(REQUEST))
-        await until(lambda: server.connections().total() == 4)
+        await eventually(lambda: server.connections().total() == 4)
         server.close()
         await server.emptied()
         assert len(echo.closed) == 4

@@ -7,7 +7,8 @@ from fairlead.reasons import Reason
 from fairlead.streams import Stream, StreamSettings
 from fairlead.streams.stream import MOST_UNPROVEN
 from fairlead.stun.header import LARGEST_REQUEST
-from tests.fairlead.streams.echo import CHANNEL_DATA, REQUEST, Echo, connected, serving, until
+from tests.fairlead.streams.echo import CHANNEL_DATA, REQUEST, Echo, connected, serving
+from tests.waiting import eventually
 
 
 async def test_messages_are_framed_whatever_the_segments() -> None:
@@ -53,7 +54,7 @@ async def test_a_slow_reader_fills_a_bounded_buffer_then_loses_what_comes() -> N
         assert outcomes[-1] is Reason.SEND_BUFFER
         taken = outcomes.count(None) * 4096
         assert await reader.readexactly(taken) == bytes(taken)
-        await until(lambda: stream.send(REQUEST) is None)
+        await eventually(lambda: stream.send(REQUEST) is None)
         assert await reader.readexactly(len(REQUEST)) == REQUEST
 
 
@@ -113,7 +114,7 @@ async def test_who_has_proved_nothing_has_a_few_short_requests(wire: bytes, hear
     echo = Echo(settle=False)
     async with serving(echo) as (server, address), connected(address) as (_, writer), asyncio.timeout(5):
         writer.write(wire)
-        await until(lambda: bool(echo.closed))
+        await eventually(lambda: bool(echo.closed))
         assert len(echo.messages) <= heard
         assert echo.garbled == [Reason.TOO_LARGE]
         assert server.half_open == 0

@@ -15,7 +15,7 @@ from signal_api.protocol.rooms import Ban, Candidate, Change, Member, Room, Term
 from signal_api.relay.ledger import Ledger, Spending
 from signal_api.relay.reports import EACH, Report, Result
 from tests.signal_api.engine.engines import client_of, running_engine
-from tests.signal_api.transports.web import eventually
+from tests.waiting import eventually
 
 clock = SystemClock()
 

@@ -7,7 +7,8 @@ from signal_api.protocol.refusals import CloseCode
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import RedisNode, cluster_on
 from tests.signal_api.socketless import Seat
-from tests.signal_api.transports.web import Call, eventually
+from tests.signal_api.transports.web import Call
+from tests.waiting import eventually
 
 
 async def _ask(node: RedisNode, method: str, seat: Seat, path: str, body: Any = None, key: str | None = None) -> Call:

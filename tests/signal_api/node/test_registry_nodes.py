@@ -7,7 +7,7 @@ from signal_api.protocol.refusals import CloseCode, ErrorCode
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import RedisNode, cluster_on
 from tests.signal_api.socketless import Seat
-from tests.signal_api.transports.web import eventually
+from tests.waiting import eventually
 
 ROOM = "peerjs:peerjs"
 

@@ -16,6 +16,7 @@ from signal_api.transports.wire import Framing
 from tests.signal_api.socketless import Node, line_of
 from tests.signal_api.transports.test_wire import Line
 from tests.signal_api.worlds import JOIN_KEY
+from tests.waiting import eventually
 
 
 class Desk:
@@ -55,15 +56,9 @@ class Desk:
 async def _entered(node: Node) -> Desk:
     desk = Desk(node)
     desk.say("hello", data={"v": 1, "token": JOIN_KEY, "rooms": ["r"]})
-    await _until(lambda: desk.line.reads)
+    await eventually(lambda: desk.line.reads)
     assert desk.types() == ["welcome", "joined"]
     return desk
-
-
-async def _until(is_so: Any) -> None:
-    async with asyncio.timeout(20):
-        while not is_so():  # noqa: ASYNC110 - a list tells nobody
-            await asyncio.sleep(0)
 
 
 async def test_what_needs_no_waiting_is_answered_before_the_next_is_read() -> None:
@@ -92,7 +87,7 @@ async def test_what_comes_while_something_is_waited_for_waits_behind_it() -> Non
     desk.say("ping", id="4")
     assert not desk.line.reads
     assert desk.heard() == []
-    await _until(lambda: desk.line.reads)
+    await eventually(lambda: desk.line.reads)
     answers = [(frame["type"], frame.get("re")) for frame in desk.heard()]
     assert answers == [("welcome", None), ("pong", "1"), ("joined", "2"), ("pong", "3"), ("pong", "4")]
 
@@ -153,7 +148,7 @@ async def test_who_reads_too_slowly_while_it_is_waited_for_is_not_heard_either()
     desk.direct.wire.pause_writing()
     for _ in range(2):
         desk.direct.send(PING)
-    await _until(lambda: desk.direct._task is None)
+    await eventually(lambda: desk.direct._task is None)
     assert not desk.line.reads
     desk.direct.wire.resume_writing()
     assert desk.line.reads
@@ -179,7 +174,7 @@ async def test_what_was_asked_for_is_done_although_the_client_is_gone() -> None:
         desk.say("message", room="r", to="*", id="m")
         desk.direct.wire.connection_lost(None)
         assert client.connection is desk.direct
-    await _until(lambda: client.connection is None)
+    await eventually(lambda: client.connection is None)
     assert other.types() == ["message"]
 
 
@@ -193,7 +188,7 @@ async def test_who_is_given_up_is_waited_for_no_longer() -> None:
         desk.direct.close(CloseCode.DRAIN)
         await node.pass_time(10)
         desk.direct.wire.connection_lost(None)
-        await _until(lambda: client.connection is None)
+        await eventually(lambda: client.connection is None)
 
 
 @pytest.mark.logs_error("a connection failed")
@@ -207,7 +202,7 @@ async def test_a_bug_ends_the_connection(waits: bool) -> None:
         await _behind(client.turn, desk)
     else:
         desk.say("ping")
-    await _until(lambda: desk.direct.is_closing)
+    await eventually(lambda: desk.direct.is_closing)
     assert desk.heard() == [{"close": CloseCode.INTERNAL_ERROR}]
     assert client.connection is None
 
@@ -228,7 +223,7 @@ async def test_who_ends_before_its_welcome_is_not_welcomed(is_lost: bool) -> Non
     node = Node()
     living = Desk(node)
     living.say("hello", data={"v": 1, "token": JOIN_KEY})
-    await _until(lambda: living.line.reads)
+    await eventually(lambda: living.line.reads)
     (welcome,) = living.heard()
     (client,) = node.hub.roster
     key = {"sid": client.sid, "key": welcome["data"]["key"], "after": 1}
@@ -240,7 +235,7 @@ async def test_who_ends_before_its_welcome_is_not_welcomed(is_lost: bool) -> Non
         late.direct.wire.connection_lost(None)
     else:
         late.direct.wire.data_received(hello + Frame(Opcode.PING, b"").serialize(mask=True) * 130)
-    await _until(lambda: late.direct._task is None)
+    await eventually(lambda: late.direct._task is None)
     assert b"welcome" not in late.line.written
     assert client.connection is living.direct
     assert living.heard() == []

@@ -9,26 +9,21 @@ from hypothesis import strategies as st
 
 from signal_api.clients import Client
 from signal_api.transports.http import HttpTransport
+from tests.signal_api.listener import Listener
 from tests.signal_api.socketless import Line, Node, Seat
 from tests.signal_api.transports.web import STREAM, Call
 
 _TRANSPORTS = ("websocket", "sse", "poll")
 
 
-class Receiver:
-    """A client as the protocol wants it: it keeps its last id, and drops nothing that it was given in order.
-
-    `seen` is what it was told since it last began anew; a number that does not follow the one before is a failure.
-    """
+class Receiver(Listener):
+    """A client as the protocol wants it: it keeps its last id, and drops nothing that it was given in order."""
 
     def __init__(self, node: Node, welcome: dict[str, Any]) -> None:
+        super().__init__(welcome["epoch"], 1)
         self.node = node
         self.http = HttpTransport(node.hub, node.dispatch)
         self.welcome = welcome
-        self.epoch: str = welcome["epoch"]
-        self.seq = 1
-        self.seen: list[int] = []
-        self.resets = 0
         self.calls: list[Call] = []
 
     @property
@@ -37,27 +32,14 @@ class Receiver:
         assert client is not None
         return client
 
-    def take(self, frames: list[dict[str, Any]]) -> None:
-        for frame in frames:
-            if frame["type"] == "welcome" and "seq" in frame:
-                assert not frame["data"]["resumed"]
-                self.epoch, self.seq = frame["data"]["epoch"], 0
-                self.resets += 1
-                self.seen.clear()
-            if "seq" in frame:
-                assert frame["seq"] == self.seq + 1, "a hole, or a frame twice"
-                self.seq = frame["seq"]
-            if frame["type"] == "message":
-                self.seen.append(frame["data"])
-
     async def receive(self, transport: str, share: float, after: str | None = None) -> None:
         """Connects, and takes so much of what comes at once before the connection is lost, or left standing."""
-        position = after or f"{self.epoch}.{self.seq}"
+        position = after or self.position
         if transport == "websocket":
             frames = await self._by_websocket(position)
         else:
             frames = await self._by_http(transport, position)
-        self.take(frames[: round(share * len(frames))])
+        self.take(*frames[: round(share * len(frames))])
 
     async def _by_websocket(self, position: str) -> list[dict[str, Any]]:
         line = Line()

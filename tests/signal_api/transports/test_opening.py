@@ -11,8 +11,9 @@ from tests.redis_proxy import proxy_to
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import RedisNode, cluster_on
 from tests.signal_api.service import Service
-from tests.signal_api.transports.web import Call, eventually
+from tests.signal_api.transports.web import Call
 from tests.signal_api.worlds import JOIN_KEY
+from tests.waiting import eventually
 
 KEY = "1f8a3c52-9d1e-4f7a"
 HELLO = {"v": 1, "token": JOIN_KEY, "rooms": ["r"]}

@@ -7,7 +7,8 @@ import pytest
 from signal_api.protocol.refusals import CloseCode
 from signal_api.transports.poll import Mailbox
 from tests.signal_api.service import Service
-from tests.signal_api.transports.web import Web, eventually, web
+from tests.signal_api.transports.web import Web, web
+from tests.waiting import eventually
 
 
 async def _waiting(service: Service, session: Web) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from signal_api.protocol.refusals import CloseCode
 from tests.signal_api.service import Service
-from tests.signal_api.transports.web import Web, eventually, web
+from tests.signal_api.transports.web import Web, web
+from tests.waiting import eventually
 
 
 async def test_the_form_of_a_stream(session: Web) -> None:

@@ -14,7 +14,7 @@ from fairlead.daemon import HttpServer
 from signal_api.transports.upgrade import TAKE_OVER, Successor, Upgrade
 from signal_api.web.asgi import App, Receive, Scope, Send
 from tests.signal_api.service import Service
-from tests.signal_api.transports.web import eventually
+from tests.waiting import eventually
 
 
 class Parrot(Successor):

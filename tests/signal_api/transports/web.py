@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -14,13 +14,6 @@ from tests.signal_api.service import Service
 from tests.signal_api.worlds import JOIN_KEY
 
 STREAM = {"accept": "text/event-stream"}
-
-
-async def eventually(is_so: Callable[[], bool]) -> None:
-    """Lets the server go on until something that cannot be awaited is so."""
-    async with asyncio.timeout(20):
-        while not is_so():  # noqa: ASYNC110 - the server tells nobody
-            await asyncio.sleep(0.001)
 
 
 class Event(NamedTuple):

@@ -8,6 +8,7 @@ import pytest
 from signal_api.web.doorstep import Doorstep
 from tests.signal_api.service import Service
 from tests.signal_api.worlds import JOIN_KEY
+from tests.waiting import eventually
 
 HEAD = "GET /v1/info HTTP/1.1\r\nHost: {0}\r\n"
 
@@ -48,18 +49,9 @@ class Caller:
         self._writer.transport.abort()
 
 
-async def _see(what: Callable[[], bool]) -> None:
-    """Looks until it is so."""
-    async with asyncio.timeout(20):
-        while True:
-            if what():
-                return
-            await asyncio.sleep(0.001)
-
-
 async def _until(service: Service, head: int = 0, body: int = 0) -> None:
     """Waits until what was said has arrived: so many connections owe us the rest of a head, so many that of a body."""
-    await _see(lambda: service.doorstep.unfinished() == {("head",): head, ("body",): body})
+    await eventually(lambda: service.doorstep.unfinished() == {("head",): head, ("body",): body})
 
 
 def _turned_away(service: Service) -> dict[str, int]:
@@ -213,7 +205,7 @@ async def test_half_a_request_takes_no_effect(call: Call, service: Service) -> N
     await _until(service, body=1)
     caller.hang_up()
     await _until(service)
-    await _see(lambda: service.instruments.errors["bad_request",] > 0)
+    await eventually(lambda: service.instruments.errors["bad_request",] > 0)
     assert len(service.hub.roster) == 0
 
 

@@ -13,7 +13,7 @@ from tests.redis_proxy import RedisProxy, proxy_to
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import Cluster, RedisNode
 from tests.signal_api.socketless import Line, Seat
-from tests.signal_api.transports.web import eventually
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ async def test_a_reply_that_is_lost_costs_no_frame(how: str, cluster: Cluster, p
     alice, bob = await one.enter(rooms=["r"]), await other.enter(rooms=["r"])
     await eventually(lambda: "member.joined" in [frame["type"] for frame in alice.line.frames])
     if how == "read":
-        await asyncio.sleep(0.2)  # What was sent is kept by then.
+        await one.kept()
         await one.die()
     proxy.watch(CLAIM if how == "claim" else READ)
     assert await _try(alice, other) is None
@@ -114,7 +114,7 @@ async def test_what_a_node_has_left_stays_until_all_have_read_it(cluster: Cluste
     one, other, third = await cluster.node(), await cluster.node(proxy.url), await cluster.node()
     alice, bob = await one.enter(rooms=["r"]), await third.enter(rooms=["r"])
     await eventually(lambda: "member.joined" in [frame["type"] for frame in alice.line.frames])
-    await asyncio.sleep(0.2)  # What was sent is kept by then.
+    await one.kept()
     await one.die()
     await _said(bob, 1)
     proxy.watch(READ, is_held=True)

@@ -8,7 +8,7 @@ from signal_api.protocol.refusals import EngineUnavailableError
 from signal_api.protocol.rooms import Room, Terms
 from tests.redis_server import RedisServer
 from tests.signal_api.engine.engines import running_engine
-from tests.signal_api.transports.web import eventually
+from tests.waiting import eventually
 
 
 async def test_of_two_changes_at_once_one_is_made_and_seen_by_both(one_redis: RedisServer, redis_prefix: str) -> None:

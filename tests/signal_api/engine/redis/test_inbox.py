@@ -6,7 +6,7 @@ from signal_api.engine.redis.inbox import Inbox
 from signal_api.engine.redis.scripts import REGISTER, TELL
 from tests.redis_server import RedisServer
 from tests.signal_api.engine.engines import store_on
-from tests.signal_api.transports.web import eventually
+from tests.waiting import eventually
 
 
 async def test_entries_come_in_order_until_one_is_missing(one_redis: RedisServer, redis_prefix: str) -> None:

@@ -13,7 +13,7 @@ from tests.redis_proxy import proxy_to
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import Cluster, RedisNode
 from tests.signal_api.socketless import Line
-from tests.signal_api.transports.web import eventually
+from tests.waiting import eventually
 
 #: entries that Redis keeps in one piece, and drops together
 _TOGETHER = 100

@@ -5,7 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from fairlead.metrics import Metrics
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import Cluster, cluster_on
-from tests.signal_api.transports.web import eventually
+from tests.waiting import eventually
 
 
 def _read(metrics: Metrics) -> dict[str, float]:

@@ -5,7 +5,7 @@ import asyncio
 from signal_api.protocol.refusals import CloseCode
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import Cluster
-from tests.signal_api.transports.web import eventually
+from tests.waiting import eventually
 
 
 async def test_the_sessions_of_a_node_that_goes_in_peace_are_taken_over_soon(

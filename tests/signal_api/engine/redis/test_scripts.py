@@ -11,7 +11,7 @@ from signal_api.protocol.messages import server_frame
 from signal_api.protocol.refusals import EngineUnavailableError
 from tests.redis_server import RedisServer
 from tests.signal_api.engine.engines import client_of, running_engine
-from tests.signal_api.transports.web import eventually
+from tests.waiting import eventually
 
 
 async def test_a_frame_that_comes_again_has_no_effect_again(one_redis: RedisServer, redis_prefix: str) -> None:

@@ -11,8 +11,8 @@ from tests.redis_proxy import proxy_to
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import Cluster, cluster_on
 from tests.signal_api.socketless import Line, Seat
-from tests.signal_api.transports.web import eventually
 from tests.signal_api.worlds import token
+from tests.waiting import eventually
 
 
 async def _say(seat: Seat, *numbers: int) -> None:
@@ -65,7 +65,7 @@ async def test_a_session_whose_node_died_goes_on_without_a_gap(cluster: Cluster)
     alice, bob = await one.enter(rooms=["r"]), await other.enter(rooms=["r"])
     await _say(bob, 1, 2)
     await eventually(lambda: _messages(alice) == [1, 2])
-    await asyncio.sleep(0.2)  # What was sent is kept by then.
+    await one.kept()
     position = _position(alice)
     await one.die()
     await _say(bob, 3, 4)
@@ -80,7 +80,7 @@ async def test_a_session_whose_node_died_goes_on_without_a_gap(cluster: Cluster)
 async def test_who_saw_more_than_was_kept_begins_anew(cluster: Cluster) -> None:
     one, other = await cluster.node(), await cluster.node()
     alice = await one.enter(rooms=["r"])
-    await asyncio.sleep(0.1)
+    await one.kept()
     await one.die()
     again = await other.resume(alice, f"{alice.welcome['epoch']}.9")
     assert not again.welcome["resumed"]
@@ -109,7 +109,7 @@ async def test_the_rooms_of_a_dead_node_are_told_after_the_grace(one_redis: Redi
         bob = await other.enter(rooms=["r"])
         alice = await one.enter(rooms=["r"])
         await _shown(alice)
-        await asyncio.sleep(0.2)  # What was sent is kept by then.
+        await one.kept()
         await one.die()
         await eventually(lambda: "member.left" in [frame["type"] for frame in bob.line.frames])
         again = await other.resume(alice, _position(alice))
@@ -123,7 +123,7 @@ async def test_a_frame_takes_effect_once_wherever_it_is_repeated(cluster: Cluste
     await _shown(alice)
     for _ in range(3):
         await _say(alice, 1)
-    await asyncio.sleep(0.1)
+    await one.kept()
     await one.die()
     again = await other.resume(alice, _position(alice))
     await _say(again, 1)

@@ -10,8 +10,8 @@ from signal_api.node.turn_link import TurnLink
 from signal_api.relay.stats import room_stats
 from tests.signal_api.cluster import Cluster, RedisNode
 from tests.signal_api.socketless import Seat
-from tests.signal_api.transports.web import eventually
 from tests.signal_api.worlds import token
+from tests.waiting import eventually
 
 
 class Relay:

@@ -1,6 +1,5 @@
 """A session that goes on at another node relays on: its next TURN credential comes in time, from there."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from fairlead.credentials import parse_username
 from tests.signal_api.cluster import Cluster
 from tests.signal_api.socketless import Seat
-from tests.signal_api.transports.web import eventually
+from tests.waiting import eventually
 
 
 async def _join(seat: Seat) -> dict[str, Any]:
@@ -25,7 +24,7 @@ async def test_a_credential_is_renewed_by_the_node_that_took_the_session(how: st
     given = await _join(alice)
     await eventually(lambda: "r" in alice.client.session.rooms)
     if how == "left behind":
-        await asyncio.sleep(0.2)  # What was sent is kept by then.
+        await one.kept()
         await one.die()
     again = await other.resume(alice, f"{alice.welcome['epoch']}.2")
     assert again.welcome["resumed"]

@@ -19,8 +19,8 @@ from tests.redis_proxy import RedisProxy, proxy_to
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import Cluster, RedisNode
 from tests.signal_api.socketless import Line, Seat
-from tests.signal_api.transports.web import eventually
 from tests.signal_api.worlds import token
+from tests.waiting import eventually
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from signal_api.protocol.refusals import CloseCode, Closing
 from tests.redis_proxy import proxy_to
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import Cluster, RedisNode, cluster_on
+from tests.signal_api.listener import Listener
 from tests.signal_api.socketless import Line, Seat
 from tests.signal_api.transports.web import STREAM, Call
 
@@ -26,47 +27,26 @@ _prefixes = (f"switching{number}" for number in itertools.count())
 _RECONNECTS = int(os.environ.get("FAIRLEAD_RECONNECTS", "60"))
 
 
-class Receiver:
-    """A client as the protocol wants it: it keeps its last id and takes what it is given in order.
-
-    A number that does not follow the one before, or a frame of a room that it is not in, is a failure.
-    """
+class Receiver(Listener):
+    """A client as the protocol wants it: it keeps its last id and takes what it is given in order."""
 
     def __init__(self, seat: Seat) -> None:
+        super().__init__()
         self.welcome = seat.welcome
-        self.epoch: str = seat.welcome["epoch"]
-        self.seq = 0
-        self.seen: list[int] = []
-        self.resets = 0
         self.line: Line | None = seat.line
         self.call: Call | None = None
         self._read = 0
 
-    def take(self, frames: list[dict[str, Any]]) -> None:
-        for frame in frames:
-            if frame["type"] == "welcome" and "seq" in frame and self.seq:
-                assert not frame["data"]["resumed"]
-                self.epoch, self.seq = frame["data"]["epoch"], 0
-                self.resets += 1
-                self.seen.clear()
-            if "seq" in frame:
-                assert frame["seq"] == self.seq + 1, f"a hole, or a frame twice: {frame} after {self.seq}"
-                self.seq = frame["seq"]
-            assert frame.get("room", "r") == "r", "a foreign room's frame"
-            if frame["type"] == "message":
-                self.seen.append(frame["data"])
-
     def read(self) -> None:
         """Takes what its connection was sent since."""
         frames = self.line.frames if self.line is not None else self.call.frames() if self.call is not None else []
-        self.take(frames[self._read :])
+        self.take(*frames[self._read :])
         self._read = len(frames)
 
     async def connect(self, node: RedisNode, transport: str) -> None:
         """Leaves the old connection standing, which the new one ends; tries again when it is asked to."""
         self.read()
-        position = f"{self.epoch}.{self.seq}"
-        old = self.call
+        position, old = self.position, self.call
         self.line = self.call = None
         self._read = 0
         by = self._by_websocket if transport == "websocket" else partial(self._by_http, transport)
@@ -100,7 +80,7 @@ class Receiver:
             return False
         assert call.status == 200, call.body
         if transport == "poll":
-            self.take(json.loads(call.body)["events"])
+            self.take(*json.loads(call.body)["events"])
         else:
             self.call = call
         return True
