@@ -41,7 +41,9 @@ PATIENCE = 3.0
 NONE: Mapping[Reason, int] = {}
 AnyEnd = TypeVar("AnyEnd", bound="End")
 
-_MASK = new_mask(b"transaction!")
+#: The transaction of every message that a client or a peer of these tests writes.
+TRANSACTION = b"transaction!"
+_MASK = new_mask(TRANSACTION)
 
 IPV4, IPV6 = "127.0.0.1", "::1"
 
