@@ -33,6 +33,7 @@ def test_the_example_says_hello_to_itself(daemons: Daemons) -> None:
     assert turnd.metrics().sum("turnd_allocations_opened_total") >= 2
 
 
-def test_the_readme_shows_the_example() -> None:
+def test_the_readme_shows_the_example_which_is_twenty_lines_of_code() -> None:
     example = EXAMPLE.read_text(encoding="utf-8")
+    assert len([line for line in example.splitlines() if line]) <= 20
     assert example in (SDK / "README.md").read_text(encoding="utf-8")

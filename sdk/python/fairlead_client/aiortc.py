@@ -4,9 +4,9 @@ RoomSignaling has the interface of aiortc.contrib.signaling, so what is written 
 """
 
 import contextlib
-from typing import Any
+from typing import Any, Self
 
-from aiortc import RTCConfiguration, RTCIceCandidate, RTCIceServer, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCIceCandidate, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.signaling import BYE, BaseSignaling, SignalingBye
 from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
@@ -27,6 +27,13 @@ class RoomSignaling(BaseSignaling):
         self._stack = contextlib.AsyncExitStack()
         self._room: Room | None = None
         self._other: Member | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(self, *how: object) -> None:
+        await self.close()
 
     @property
     def room(self) -> Room:
@@ -51,6 +58,22 @@ class RoomSignaling(BaseSignaling):
         self._frames = aiter(self._room)
         while self._other is None and await anext(self._frames, None) is not None:
             self._other = next(iter(self._room.members.values()), None)
+
+    async def negotiate(self, peer: RTCPeerConnection) -> None:
+        """Makes the offer, or answers it; raises SignalingError when the other leaves meanwhile."""
+        if self.is_caller:
+            await peer.setLocalDescription(await peer.createOffer())
+            await self.send(peer.localDescription)
+        await peer.setRemoteDescription(await self.receive_description())
+        if not self.is_caller:
+            await peer.setLocalDescription(await peer.createAnswer())
+            await self.send(peer.localDescription)
+
+    async def part(self) -> None:
+        """Returns when both sides have said that they are done."""
+        await self.send(BYE)
+        while await self.receive() not in (BYE, None):
+            pass
 
     async def close(self) -> None:
         """Says goodbye and leaves."""
