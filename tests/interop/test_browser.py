@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, ViewportSize
 
 from fairlead.datagram import Transport
 from tests.certificates import self_signed
@@ -59,6 +59,19 @@ _COUNT_ECHOES = f"""async (times) => {{
     }}
     return times;
 }}"""
+
+#: What can be read or pressed and is not wholly in the window, once it has been scrolled there, or is covered.
+_HIDDEN = """(within) => [...document.querySelectorAll("h1, h2, p, button, summary, a, input, figcaption")]
+    .filter((part) => part.closest(within)).filter((part) => {
+    if (!part.checkVisibility({ visibilityProperty: true, opacityProperty: true })) return false;
+    part.scrollIntoView({ block: "nearest" });
+    const { left, right, top, bottom, width, height } = part.getBoundingClientRect();
+    if (!width || !height) return false;
+    if (left < 0 || top < 0 || right > innerWidth + 0.5 || bottom > innerHeight + 0.5) return true;
+    const seen = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+    return !seen || !(part.contains(seen) || seen.contains(part));
+}).map((part) => part.outerHTML)"""
+_PHONE = ViewportSize(width=390, height=844)
 
 
 class Stats(NamedTuple):
@@ -174,3 +187,31 @@ async def on_both(tabs: list[Page], expression: str, argument: int) -> None:
 
 async def read(tab: Page) -> Stats:
     return Stats(await tab.evaluate(_STATS))
+
+
+async def test_the_page_fits_a_phone(daemons: Daemons, chromium: Browser, tmp_path: Path) -> None:
+    """Before the call, alone in it, with somebody else, and while writing: nothing is cut off, and nothing covered."""
+    place = f"http://{daemons.signal_api().address('http')}/#{urlencode({'room': 'phone', 'key': JOIN_KEY})}"
+    context = await chromium.new_context(viewport=_PHONE, has_touch=True, is_mobile=True)
+    phone, other = await context.new_page(), await (await chromium.new_context()).new_page()
+    for tab in (phone, other):
+        tab.set_default_timeout(_WAIT * 1000)
+
+    async def assert_fits(scene: str, within: str = "body") -> None:
+        await phone.screenshot(path=tmp_path / f"{scene}.png")
+        assert await phone.evaluate("document.documentElement.scrollWidth") <= _PHONE["width"], scene
+        assert await phone.evaluate(_HIDDEN, within) == [], scene
+
+    await phone.goto(place)
+    await assert_fits("lobby")
+    await phone.click("#enter")
+    await phone.wait_for_selector("#waiting", state="visible")
+    await assert_fits("alone")
+    await other.goto(f"{place}&join=1")
+    await on_both([phone, other], _SEEN, 1)
+    await assert_fits("together")
+    await phone.click(".dock [data-act=chat]")
+    await phone.wait_for_selector("#say", state="visible")
+    await phone.fill("#text", "hello")
+    await phone.press("#text", "Enter")
+    await assert_fits("writing", ".bar, .chat, .dock")  # The chat lies over the pictures.
