@@ -1,7 +1,7 @@
 # Every verb a person types here. `make up` and `make test` need Python 3.11, make and a package index; nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check native image bench figures wheels fuzz sanitize lock clean
+.PHONY: help up test endure check native image bench figures wheels fuzz sanitize lock clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -22,6 +22,17 @@ test: $(VENV)/dev.stamp  ## Runs the tests; ARGS narrows them down, as in ARGS="
 	@tools/build-engine --if-possible
 	@$(CARGO_TEST)
 	@$(BIN)/python -m pytest $(ARGS)
+
+# What a minute of tests only hints at, with the values that are promised; half an hour of a quiet machine.
+ENDURED := FAIRLEAD_RECONNECTS=1000 FAIRLEAD_REDIS_PAUSE=15 FAIRLEAD_DRAINED_CLIENTS=2000 FAIRLEAD_HOSTILE=16 \
+	FAIRLEAD_SIMULATION=1000
+ENDURING := tests/signal_api/engine/redis/test_vault_switching.py tests/system/test_redis_outages.py \
+	tests/system/test_redis_deaths.py tests/hostile/test_others.py tests/simulation
+
+endure: $(VENV)/dev.stamp  ## Runs the long variants of tests: reconnects, outages, drains, attacks, simulation
+	@tools/install-programs tests/programs.txt
+	@tools/build-engine --if-possible
+	@$(ENDURED) $(BIN)/python -m pytest --timeout 1800 -s $(ENDURING) $(ARGS)
 
 check: $(VENV)/dev.stamp  ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check $(CHECKED)
