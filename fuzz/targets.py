@@ -15,6 +15,7 @@ from fairlead.stun.attributes import (
     REQUESTED_ADDRESS_FAMILY,
     REQUESTED_TRANSPORT,
     RESERVATION_TOKEN,
+    UDP,
     XOR_PEER_ADDRESS,
     AttributeValueError,
 )
@@ -22,7 +23,7 @@ from fairlead.stun.framing import FrameDecoder
 from fairlead.stun.header import Class, DecodeError, Method
 from fairlead.stun.message import decode, encode
 from signal_api.protocol import messages
-from tests.turnd.kit import OTHER_PEER, PEER, PEER6, UDP, Client, Row, World
+from tests.turnd.kit import OTHER_PEER, PEER, PEER6, Client, Row, World
 from turnd.protocol import effects as do
 
 Target = Callable[[bytes], None]

@@ -20,6 +20,7 @@ from fairlead.stun.attributes import (
     REALM,
     REQUESTED_ADDRESS_FAMILY,
     REQUESTED_TRANSPORT,
+    UDP,
     USERNAME,
     XOR_PEER_ADDRESS,
     XOR_RELAYED_ADDRESS,
@@ -29,7 +30,7 @@ from fairlead.stun.header import Class, Method
 from fairlead.stun.integrity import SHA1, PasswordAlgorithm, long_term_key
 from fairlead.stun.message import Signature, decode, encode, new_mask
 from tests.processes import AUTH, PATIENCE, Daemon
-from tests.turnd.kit import UDP, Reply, Row, read_reply
+from tests.turnd.kit import Reply, Row, read_reply
 
 S = TypeVar("S", bound=socket.socket)
 

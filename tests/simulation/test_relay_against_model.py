@@ -27,6 +27,7 @@ from fairlead.stun.attributes import (
     REQUESTED_ADDRESS_FAMILY,
     REQUESTED_TRANSPORT,
     RESERVATION_TOKEN,
+    UDP,
     XOR_PEER_ADDRESS,
 )
 from fairlead.stun.header import Class, Method
@@ -34,7 +35,7 @@ from tests.conformance.kit import engine_or_skip
 from tests.simulation.model import AskedAllocate, AskedChannel, AskedPermission, AskedRefresh, Person
 from tests.simulation.relayed_world import bound_socket
 from tests.simulation.stage import PEOPLE, PORTS, TRANSPORTS, Stage
-from tests.turnd.kit import UDP, Row
+from tests.turnd.kit import Row
 from turnd.dataplane.choice import make_engine
 from turnd.dataplane.contract import EngineSettings, Io
 from turnd.protocol.settings import Expiry

@@ -20,6 +20,7 @@ from fairlead.stun.attributes import (
     REALM,
     REQUESTED_ADDRESS_FAMILY,
     REQUESTED_TRANSPORT,
+    UDP,
     USERNAME,
     XOR_PEER_ADDRESS,
     XOR_RELAYED_ADDRESS,
@@ -55,7 +56,6 @@ HOSTS = {
 PEER = Address("20.0.0.1", 9000)
 OTHER_PEER = Address("20.0.0.2", 9000)
 PEER6 = Address("2600::1", 9000)
-UDP = 17
 
 Row: TypeAlias = tuple[Attribute[Any], Any]
 

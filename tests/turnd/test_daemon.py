@@ -15,11 +15,10 @@ from fairlead.datagram import Address, Transport
 from fairlead.metrics import Metrics
 from fairlead.native import EngineChoice
 from fairlead.reasons import Reason
-from fairlead.stun.attributes import LIFETIME, REALM, REQUESTED_TRANSPORT
+from fairlead.stun.attributes import LIFETIME, REALM, REQUESTED_TRANSPORT, UDP
 from fairlead.stun.header import Method
 from tests.conformance.kit import WAYS, engine_or_skip
 from tests.turnd.conftest import Settle, Sockets, Start, require_native
-from tests.turnd.kit import UDP
 from tests.turnd.wire import WAIT, WireClient, receive, udp_socket
 from turnd.daemon import Turnd
 from turnd.dataplane.contract import EngineSettings, Io

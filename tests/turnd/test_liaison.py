@@ -11,10 +11,9 @@ import pytest
 from fairlead import link
 from fairlead.credentials import mint
 from fairlead.datagram import Address
-from fairlead.stun.attributes import LIFETIME, REQUESTED_TRANSPORT
+from fairlead.stun.attributes import LIFETIME, REQUESTED_TRANSPORT, UDP
 from fairlead.stun.header import Method
 from tests.turnd.conftest import Settle, Sockets, Start
-from tests.turnd.kit import UDP
 from tests.turnd.wire import WAIT, WireClient, receive
 from turnd.daemon import Turnd
 from turnd.protocol.effects import EndReason

@@ -10,10 +10,9 @@ import pytest
 
 from fairlead.datagram import Address, Transport
 from fairlead.reasons import Reason
-from fairlead.stun.attributes import REQUESTED_TRANSPORT
+from fairlead.stun.attributes import REQUESTED_TRANSPORT, UDP
 from fairlead.stun.header import Method
 from tests.turnd.conftest import Settle, Sockets, Start, require_native
-from tests.turnd.kit import UDP
 from tests.turnd.wire import WAIT, WireClient, receive, udp_socket
 from turnd.daemon import Turnd
 from turnd.dataplane.contract import Usage

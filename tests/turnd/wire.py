@@ -11,6 +11,7 @@ from fairlead.stun.attributes import (
     NONCE,
     REALM,
     REQUESTED_TRANSPORT,
+    UDP,
     USERNAME,
     XOR_PEER_ADDRESS,
     XOR_RELAYED_ADDRESS,
@@ -19,7 +20,7 @@ from fairlead.stun.attributes import (
 from fairlead.stun.header import Class, Method
 from fairlead.stun.integrity import SHA1, PasswordAlgorithm, long_term_key
 from fairlead.stun.message import Message, Signature, decode, encode, new_mask
-from tests.turnd.kit import UDP, seeded
+from tests.turnd.kit import seeded
 
 WAIT = 5.0
 

@@ -5,12 +5,11 @@ import time
 from ipaddress import IPv4Address
 
 from fairlead.datagram import Transport
-from fairlead.stun.attributes import ERROR_CODE, NONCE, REQUESTED_TRANSPORT
+from fairlead.stun.attributes import ERROR_CODE, NONCE, REQUESTED_TRANSPORT, UDP
 from fairlead.stun.header import Class, Method
 from fairlead.stun.message import decode, encode, new_mask
 from tests.processes import PATIENCE, Daemon, Daemons
 from tests.turn_client import Sockets
-from tests.turnd.kit import UDP
 
 _BINDING = encode(Method.BINDING, Class.REQUEST, new_mask(bytes(12)))
 _ALLOCATE = encode(Method.ALLOCATE, Class.REQUEST, new_mask(bytes(12)), ((REQUESTED_TRANSPORT, UDP),))

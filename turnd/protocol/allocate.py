@@ -13,6 +13,7 @@ from fairlead.stun.attributes import (
     REQUESTED_ADDRESS_FAMILY,
     REQUESTED_TRANSPORT,
     RESERVATION_TOKEN,
+    UDP,
     XOR_MAPPED_ADDRESS,
     XOR_RELAYED_ADDRESS,
 )
@@ -36,8 +37,6 @@ from turnd.protocol.replies import Refusal, Request, Values, success
 from turnd.protocol.state import State
 from turnd.routes import RelayId
 
-#: The protocol number of UDP in REQUESTED-TRANSPORT.
-UDP = 17
 #: Seconds that a reserved port waits for its second allocation (RFC 8656 section 7.2 asks for at least 30).
 RESERVATION_LIFETIME = 30.0
 RESERVATION_TOKEN_LENGTH = 8

@@ -9,9 +9,9 @@ import pytest
 from fairlead.credentials import mint
 from fairlead.datagram import Address, Datagram, FiveTuple, Transport, Via
 from fairlead.reasons import Reason
-from fairlead.stun.attributes import LIFETIME, REALM, REQUESTED_TRANSPORT
+from fairlead.stun.attributes import LIFETIME, REALM, REQUESTED_TRANSPORT, UDP
 from fairlead.stun.header import Method
-from tests.turnd.kit import EPOCH, PEER, REALM_NAME, SERVER, UDP, USERS, Client, World
+from tests.turnd.kit import EPOCH, PEER, REALM_NAME, SERVER, USERS, Client, World
 from turnd.protocol.authentication import Authenticator, AuthFailure, Secret
 from turnd.protocol.effects import AttachClient, Challenged, Ended, EndReason
 from turnd.protocol.settings import Expiry

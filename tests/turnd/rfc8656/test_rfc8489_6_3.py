@@ -13,12 +13,13 @@ from fairlead.stun.attributes import (
     REALM,
     REQUESTED_TRANSPORT,
     SOFTWARE,
+    UDP,
     UNKNOWN_ATTRIBUTES,
     USERNAME,
     XOR_PEER_ADDRESS,
 )
 from fairlead.stun.header import Method
-from tests.turnd.kit import PEER, UDP, Client, World, raw
+from tests.turnd.kit import PEER, Client, World, raw
 from turnd.protocol.effects import Send
 from turnd.protocol.replies import PHRASES
 

@@ -9,13 +9,14 @@ from fairlead.stun.attributes import (
     NONCE,
     REALM,
     REQUESTED_TRANSPORT,
+    UDP,
     USERNAME,
     XOR_PEER_ADDRESS,
 )
 from fairlead.stun.header import Class, Method
 from fairlead.stun.integrity import SHA1
 from fairlead.stun.message import Signature, encode, new_mask
-from tests.turnd.kit import PEER, REALM_NAME, UDP, Client, Reply, Row, World, raw
+from tests.turnd.kit import PEER, REALM_NAME, Client, Reply, Row, World, raw
 
 METHODS = [Method.ALLOCATE, Method.REFRESH, Method.CREATE_PERMISSION, Method.CHANNEL_BIND]
 CREDENTIALS = (USERNAME, REALM, NONCE)

@@ -8,10 +8,11 @@ from fairlead.stun.attributes import (
     REQUESTED_ADDRESS_FAMILY,
     REQUESTED_TRANSPORT,
     RESERVATION_TOKEN,
+    UDP,
     XOR_PEER_ADDRESS,
 )
 from fairlead.stun.header import Method
-from tests.turnd.kit import PEER, UDP, Client, World, raw
+from tests.turnd.kit import PEER, Client, World, raw
 
 
 def test_18_1_channel_number_ends_in_reserved_bytes() -> None:

@@ -9,10 +9,11 @@ from fairlead.stun.attributes import (
     FINGERPRINT,
     NONCE,
     REQUESTED_TRANSPORT,
+    UDP,
     XOR_PEER_ADDRESS,
 )
 from fairlead.stun.header import Method
-from tests.turnd.kit import OTHER_PEER, PEER, UDP, Client, Row, World
+from tests.turnd.kit import OTHER_PEER, PEER, Client, Row, World
 
 ON_ALLOCATIONS: dict[Method, tuple[Row, ...]] = {
     Method.REFRESH: (),

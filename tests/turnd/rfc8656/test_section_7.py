@@ -15,12 +15,13 @@ from fairlead.stun.attributes import (
     REQUESTED_ADDRESS_FAMILY,
     REQUESTED_TRANSPORT,
     RESERVATION_TOKEN,
+    UDP,
     UNKNOWN_ATTRIBUTES,
     XOR_MAPPED_ADDRESS,
     XOR_RELAYED_ADDRESS,
 )
 from fairlead.stun.header import Method
-from tests.turnd.kit import HOSTS, PEER, UDP, Client, Row, World, raw
+from tests.turnd.kit import HOSTS, PEER, Client, Row, World, raw
 from turnd.protocol.ports import Census
 from turnd.protocol.quotas import Limits
 from turnd.protocol.settings import RelayHost
