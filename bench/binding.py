@@ -13,9 +13,9 @@ from typing import NamedTuple, Protocol
 
 import yaml
 
-from bench.flood import cpu_nanoseconds
 from bench.programs import on_core
 from bench.servers import ServerError
+from bench.usage import cpu_nanoseconds
 from fairlead.datagram import Address
 from fairlead.stun.header import Class, Method
 from fairlead.stun.message import encode, new_mask

@@ -1,7 +1,6 @@
 """Living calls and newcomers while strangers flood: how much the calls lose, how long an Allocate takes."""
 
 import json
-import os
 import select
 import socket
 import subprocess
@@ -11,7 +10,6 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from struct import Struct
 
 from bench.cases import Framing
@@ -19,6 +17,7 @@ from bench.junk import Kind
 from bench.servers import ACCOUNT, Place, Server, Turnd
 from bench.trouble import BenchError
 from bench.turn_client import TurnClient, TurnError
+from bench.usage import cpu_nanoseconds, resident_bytes
 from fairlead.datagram import Address
 
 _SIZE = 172
@@ -153,7 +152,7 @@ def measure(server: Server, flood: Flood, calls: int, seconds: float) -> dict[st
     newcomers = Newcomers(server.address)
     thread = threading.Thread(target=newcomers.come, daemon=True)
     with closing(Calls(server, calls)) as living:
-        resident, used = _resident(server.pid), cpu_nanoseconds(server.pid)
+        resident, used = resident_bytes(server.pid), cpu_nanoseconds(server.pid)
         source = _start(server.address, flood, seconds) if flood.rate else None
         thread.start()
         traffic = living.talk(seconds)
@@ -174,7 +173,7 @@ def measure(server: Server, flood: Flood, calls: int, seconds: float) -> dict[st
         "allocates_failed": newcomers.refused,
         "allocate_seconds_max": round(max(newcomers.seconds, default=0.0), 3),
         "server_load": round((cpu_nanoseconds(server.pid) - used) / 1e9 / seconds, 3),
-        "resident_growth_kib": (_resident(server.pid) - resident) // 1024,
+        "resident_growth_kib": (resident_bytes(server.pid) - resident) // 1024,
     }
 
 
@@ -190,13 +189,3 @@ def _finish(source: subprocess.Popen[str]) -> int:
     if source.returncode:
         raise BenchError(f"the flood ended with {source.returncode}; what it said stands above")
     return int(json.loads(output))
-
-
-def _resident(pid: int) -> int:
-    """Bytes that a process holds."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
-def cpu_nanoseconds(pid: int) -> int:
-    """CPU time of all threads that a process has."""
-    return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))

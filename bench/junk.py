@@ -45,7 +45,7 @@ def _some(kind: Kind) -> list[bytes]:
     mask = new_mask(os.urandom(12))
     data = (attributes.DATA, os.urandom(100))
     peer = (attributes.XOR_PEER_ADDRESS, Address("127.0.0.1", 9))
-    udp = (attributes.REQUESTED_TRANSPORT, 17)
+    udp = (attributes.REQUESTED_TRANSPORT, attributes.UDP)
     names = (
         (attributes.USERNAME, "4102444800:nobody"),
         (attributes.REALM, "bench.invalid"),

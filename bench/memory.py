@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from bench.cases import Framing
 from bench.servers import Server
+from bench.usage import resident_bytes
 from fairlead.datagram import Address
 
 _SIZE = 172
@@ -106,5 +107,4 @@ def _allocate(server: Server, peer: socket.socket) -> Any:
 
 
 def _read(server: Server, group: Cgroup | None) -> Reading:
-    pages = int(Path(f"/proc/{server.pid}/statm").read_text().split()[1])
-    return Reading(pages * os.sysconf("SC_PAGE_SIZE"), group.read() if group is not None else None)
+    return Reading(resident_bytes(server.pid), group.read() if group is not None else None)

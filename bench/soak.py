@@ -18,6 +18,7 @@ from fairlead.stun.attributes import (
     REALM,
     REQUESTED_ADDRESS_FAMILY,
     REQUESTED_TRANSPORT,
+    UDP,
     USERNAME,
     XOR_PEER_ADDRESS,
     XOR_RELAYED_ADDRESS,
@@ -28,7 +29,6 @@ from fairlead.stun.integrity import SHA1, PasswordAlgorithm, long_term_key
 from fairlead.stun.message import Message, Signature, decode, encode, new_mask
 
 _SOURCE = "soak.c"
-_UDP = 17
 _ATTEMPTS, _SECONDS_PER_ATTEMPT = 8, 0.7
 _UNAUTHORIZED, _STALE_NONCE = 401, 438
 #: Nothing that it says is longer: a message in hexadecimal.
@@ -183,7 +183,7 @@ class TurnClient:
                 answer.set_exception(Gone())
 
     async def allocate(self, family: int) -> Address:
-        asked = [(REQUESTED_TRANSPORT, _UDP), (REQUESTED_ADDRESS_FAMILY, family)]
+        asked = [(REQUESTED_TRANSPORT, UDP), (REQUESTED_ADDRESS_FAMILY, family)]
         relayed = (await self.ask(Method.ALLOCATE, asked)).first(XOR_RELAYED_ADDRESS)
         assert relayed is not None
         return relayed

@@ -13,7 +13,6 @@ from fairlead.stun.header import Class, Method
 from fairlead.stun.integrity import SHA1, PasswordAlgorithm, long_term_key
 from fairlead.stun.message import Message, Signature, decode, encode, new_mask
 
-_UDP = 17
 _UNAUTHORIZED, _MISMATCH, _STALE_NONCE = 401, 437, 438
 _ATTEMPTS, _SECONDS_PER_ATTEMPT = 6, 0.5
 
@@ -47,7 +46,7 @@ class TurnClient:
 
     def allocate(self) -> Address:
         """Returns the relayed address; raises TurnError."""
-        reply = self._request(Method.ALLOCATE, [(attributes.REQUESTED_TRANSPORT, _UDP)])
+        reply = self._request(Method.ALLOCATE, [(attributes.REQUESTED_TRANSPORT, attributes.UDP)])
         relayed = reply.first(attributes.XOR_RELAYED_ADDRESS)
         if relayed is None:
             raise TurnError("the success of Allocate names no relayed address")

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from bench.programs import compiled
 from bench.signaling.clients import ClientError, Crowd, Talk, talk
 from bench.signaling.dialects import SigV1
 from bench.signaling.servers import Signaling
+from bench.usage import cpu_nanoseconds, resident_bytes
 
 _SETTLE = 1.0
 #: clients that come before all others, and how long and how fast they talk
@@ -82,12 +82,12 @@ async def idle_clients(server: Signaling, plan: Plan, sleep: Callable[[float], A
     has served nobody yet. Raises ClientError."""
     await _warm_up(server, sleep)
     async with Crowd() as crowd:
-        memory, cpu, begun = resident_kib(server.pid), cpu_seconds(server.pid), time.perf_counter()
+        memory, cpu, begun = resident_bytes(server.pid), cpu_nanoseconds(server.pid), time.perf_counter()
         await crowd.enter(_clients(server, 0, plan.idle // 2))
-        took, spent = time.perf_counter() - begun, cpu_seconds(server.pid) - cpu
+        took, spent = time.perf_counter() - begun, cpu_nanoseconds(server.pid) - cpu
         await sleep(_SETTLE)
-        grown = resident_kib(server.pid) - memory
-    return grown / plan.idle, 1e6 * spent / plan.idle, plan.idle / took
+        grown = (resident_bytes(server.pid) - memory) / 1024
+    return grown / plan.idle, spent / 1000 / plan.idle, plan.idle / took
 
 
 async def relayed_frames(server: Signaling, plan: Plan, sleep: Callable[[float], Any]) -> tuple[Frames, Frames]:
@@ -156,15 +156,3 @@ def _medians(taken: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _clients(server: Signaling, first: int, pairs: int) -> list[Any]:
     return [server.client(first + pair, is_first) for pair in range(pairs) for is_first in (True, False)]
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU that all threads of a process have used, in nanoseconds' resolution (Linux)."""
-    texts = (path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
-    return sum(int(text.split()[0]) for text in texts) / 1e9
-
-
-def resident_kib(pid: int) -> int:
-    """Resident memory of a process (Linux)."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
