@@ -129,7 +129,7 @@ def test_the_others_notice_nothing(hasty: Target, decoy: Target, honest: Honest)
 
 
 def _p99(seen: list[dict[str, Any]]) -> float:
-    return statistics.median(row["p99"] for row in seen)
+    return float(statistics.median(row["p99"] for row in seen))
 
 
 def test_afterwards_nothing_is_held(hasty: Target) -> None:

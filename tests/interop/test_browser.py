@@ -111,7 +111,7 @@ class Service(NamedTuple):
 
 @pytest.fixture
 def service(daemons: Daemons, tmp_path: Path) -> Service:
-    tls = {"tls": {name: str(path) for name, path in self_signed(tmp_path)._asdict().items()}}
+    tls: dict[str, Any] = {"tls": {name: str(path) for name, path in self_signed(tmp_path)._asdict().items()}}
     turnd = daemons.turnd(relay_on_loopback() | tls)
     urls = (
         f"turn:{turnd.address(Transport.UDP)}?transport=udp",

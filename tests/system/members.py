@@ -26,7 +26,7 @@ class Pair:
         **turnd: Any,
     ) -> None:
         """`redis` is the URL of a link that is no socket."""
-        self._link = {"link": {"redis": redis} if redis else {"socket": str(folder / "link")}}
+        self._link: dict[str, Any] = {"link": {"redis": redis} if redis else {"socket": str(folder / "link")}}
         self.turnd = self.start_turnd(daemons, **turnd)
         self.signal_api = self.another_node(daemons, signal_api)
 

@@ -1,4 +1,5 @@
 //! More sockets at once than a ring has room for; alone in its program, since the limit of descriptors is the process's.
+#![allow(unsafe_code, reason = "setrlimit")]
 
 use std::collections::HashSet;
 use std::net::UdpSocket;

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
-from unittest.mock import ANY
 
 import pytest
 
@@ -113,7 +112,7 @@ async def test_a_token_that_was_revoked_is_good_for_nothing_at_any_node(cluster:
     await asyncio.sleep(0.2)  # It is kept by then.
     rest, asked = Rest(other.hub), IceRequest(sid=alice.client.sid, room="r")
     membership = alice.client.session.rooms["r"]
-    assert await rest._by_session(alice.welcome["key"], asked) == (membership.turn_user, ANY)
+    assert (await rest._by_session(alice.welcome["key"], asked)).user == membership.turn_user
     await one.die()
     third = await cluster.node()
     now = third.clock.now().wall
