@@ -21,6 +21,7 @@ from signal_api.protocol.messages import (
     ServerFrame,
     decode,
     error_frame,
+    id_of,
     server_frame,
 )
 from signal_api.protocol.refusals import CloseCode, Closing, EngineUnavailableError, ErrorCode, Refusal
@@ -150,14 +151,14 @@ class Dispatch:
         client.last_heard = now
         wait = client.bucket.take(hub.policy.frame_rate, now)
         if wait:
-            return self._too_fast(client, wait, answer)
+            return self._too_fast(client, frame, wait, answer)
         client.refused_in_a_row = 0
         try:
             decoded = decode(frame, hub.policy.frame_bytes)
         except MalformedFrameError as error:
             return Closing(error.close, str(error))
         except InvalidFrameError as error:
-            self._refuse(answer, Refusal(ErrorCode.BAD_FRAME, str(error)), None)
+            self._refuse(answer, Refusal(ErrorCode.BAD_FRAME, str(error)), id_of(frame))
             return None
         hub.instruments.frames[frame_type(decoded.type),] += 1
         hub.instruments.frame_bytes.observe(len(frame))
@@ -165,12 +166,13 @@ class Dispatch:
             client.session.acknowledge(decoded.ack)
         return decoded
 
-    def _too_fast(self, client: Client, wait: float, answer: Answer) -> Closing | None:
+    def _too_fast(self, client: Client, frame: bytes, wait: float, answer: Answer) -> Closing | None:
         self._hub.instruments.rate_limited["frames",] += 1
         client.refused_in_a_row += 1
         if client.refused_in_a_row > self._hub.policy.limits.frame_burst:
             return Closing(CloseCode.RATE_LIMITED, "too many frames, and they did not slow down")
-        self._refuse(answer, Refusal(ErrorCode.RATE_LIMITED, "too many frames; this one was dropped", wait), None)
+        refusal = Refusal(ErrorCode.RATE_LIMITED, "too many frames; this one was dropped", wait)
+        self._refuse(answer, refusal, id_of(frame))
         return None
 
     def _answer_again(self, client: Client, frame_id: str, answer: Answer) -> bool:

@@ -76,7 +76,12 @@ class ServerFrame(msgspec.Struct, frozen=True):
         return self.head + self.tail if seq is None else b'%b,"seq":%d%b' % (self.head, seq, self.tail)
 
 
+class _Named(msgspec.Struct, frozen=True):
+    id: Name | None = None
+
+
 _frames = msgspec.json.Decoder(ClientFrame)
+_named = msgspec.json.Decoder(_Named)
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 #: +1 for a bracket that opens, -1 (as an unsigned byte) for one that closes
@@ -103,6 +108,14 @@ def decode(data: bytes, limit: int = MAX_FRAME) -> ClientFrame:
         # Inside a string they would have been refused: these stand between tokens.
         return _decode(data.translate(_LINE_BREAKS))
     return decoded
+
+
+def id_of(data: bytes) -> str | None:
+    """The id of a frame of which nothing else counts, where it has one that can be echoed."""
+    try:
+        return _named.decode(data).id
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
 
 
 def _check_utf8(data: bytes) -> None:

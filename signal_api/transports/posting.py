@@ -4,7 +4,7 @@ import msgspec
 
 from signal_api.clients import Client
 from signal_api.node.dispatch import Dispatch
-from signal_api.protocol.messages import MAX_DEPTH, Problem, ServerFrame, nesting, to_json
+from signal_api.protocol.messages import MAX_DEPTH, Problem, ServerFrame, id_of, nesting, to_json
 from signal_api.protocol.refusals import Closing, ErrorCode, Refusal
 
 #: frames that one request may bring
@@ -25,17 +25,12 @@ class Results(msgspec.Struct, frozen=True):
     results: list[Result]
 
 
-class _Named(msgspec.Struct, frozen=True):
-    id: str | None = None
-
-
 class _Failure(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
     data: Problem
 
 
 _array = msgspec.json.Decoder(list[msgspec.Raw])
 _failure = msgspec.json.Decoder(_Failure)
-_named = msgspec.json.Decoder(_Named)
 
 
 def read_frames(body: bytes, limit: int) -> list[bytes] | Refusal:
@@ -72,14 +67,7 @@ async def post(dispatch: Dispatch, client: Client, frames: list[bytes]) -> bytes
 
 
 def _result(frame: bytes, answers: list[ServerFrame]) -> Result:
-    re = _id_of(frame)
+    re = id_of(frame)
     if not answers or not answers[-1].head.startswith(b'{"type":"error"'):
         return Result(True, re)
     return Result(False, re, _failure.decode(answers[-1].encode(None)).data)
-
-
-def _id_of(frame: bytes) -> str | None:
-    try:
-        return _named.decode(frame).id
-    except msgspec.DecodeError:
-        return None

@@ -208,6 +208,23 @@ async def test_above_the_rate_it_says_when_to_come_again() -> None:
     assert pair.b.types() == ["message"]
 
 
+async def test_what_is_refused_unread_is_refused_by_its_id() -> None:
+    node = Node(limits__frame_burst=3)
+    seat = await node.enter()
+    seat.news()
+    for frame in (b'{"type":"BAD","id":"a"}', b'{"type":"x.a","id":7}', b'{"type":"ping","id":"c"}'):
+        await node.dispatch.receive(seat.client, frame)
+    for frame in (b'{"type":"join","room":"r","id":"d"}', b'{"id":"\xff"}', b"[" * 50000):
+        assert not isinstance(await node.dispatch.receive(seat.client, frame), Closing)
+    assert [(frame["type"], frame.get("re"), frame.get("data", {}).get("code")) for frame in seat.news()] == [
+        ("error", "a", "bad_frame"),
+        ("error", None, "bad_frame"),
+        ("pong", "c", None),
+        ("error", "d", "rate_limited"),
+        *[("error", None, "rate_limited")] * 2,
+    ]
+
+
 @pytest.mark.parametrize(
     ("frame", "close"),
     [
