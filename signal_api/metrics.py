@@ -5,6 +5,7 @@ from typing import Protocol, TypeAlias
 
 from fairlead.metrics import Counts, Labels, Metrics
 from signal_api.engine.contract import Census
+from signal_api.protocol.authorization import Flaw
 from signal_api.protocol.effects import LeaveReason
 from signal_api.protocol.messages import NEGOTIATION
 from signal_api.protocol.refusals import CloseCode, ErrorCode
@@ -30,6 +31,12 @@ FRAME_TYPES = (
 #: seconds from the receipt of a frame until it is queued for every receiver on this node
 _RELAY_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
 _FRAME_BYTES = (64.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0)
+_WHERE_TO_LOOK = (
+    "Tokens and keys that were not accepted. unknown_key, signature: compare jwt.keys or the key set with who signs; "
+    "issuer, audience: with what the token says; claims: exp, iss, aud, sub and the types in sig; not_yet, expired: "
+    "the clocks; malformed: neither a JWT nor the join key; revoked: /v1/admin/revocations; session_key: a session "
+    "that is gone; api_key: signal_api.api_keys."
+)
 
 #: a family without its prefix, its help, its labels
 Declare: TypeAlias = Callable[[str, str, Labels], Counts]
@@ -102,7 +109,7 @@ class Instruments:
         self.undelivered = counts("undelivered", "Frames lost with the session they were for.", {"reason": reasons})
 
     def _count_refusals(self, counts: Declare) -> None:
-        self.auth_failures = counts("auth_failures", "Tokens that were not accepted.", {"reason": _AUTH_FAILURES})
+        self.auth_failures = counts("auth_failures", _WHERE_TO_LOOK, {"reason": Flaw})
         text = (
             "Requests above a rate: the keys under signal_api.limits. All clients at once: behind a proxy, name it in "
             "signal_api.trusted_proxies."
@@ -156,7 +163,6 @@ class CensusReader(Protocol):
     def __call__(self) -> Census: ...
 
 
-_AUTH_FAILURES = (ErrorCode.UNAUTHORIZED, ErrorCode.TOKEN_EXPIRED)
 _FOREIGN = ("host", "origin")
 _TURNED_AWAY = ("head_timeout", "body_timeout", "per_source", "capacity", "malformed")
 TURN_EVENTS = ("allocated", "refused", "ended", "usage", "draining")

@@ -15,7 +15,7 @@ from signal_api.metrics import TRANSPORTS
 from signal_api.node.custody import Custody, unavailable
 from signal_api.node.frames import FEATURES, PROTOCOL
 from signal_api.node.hub import Hub
-from signal_api.protocol.authorization import Ability, Grants
+from signal_api.protocol.authorization import Ability, Flaw, Grants
 from signal_api.protocol.refusals import EngineUnavailableError, ErrorCode, Refusal
 from signal_api.relay.ice_servers import IceFormat, IceGrant, link_header, render
 from signal_api.web.problems import RefusedError
@@ -192,7 +192,7 @@ class Rest:
         if client is None and key is not None and self._hub.custody is not None:
             client = await _viewed(asked.sid, key, self._hub.custody)
         if client is None or not self._is_good(client, asked.room):
-            self._hub.instruments.auth_failures[ErrorCode.UNAUTHORIZED.value,] += 1
+            self._hub.instruments.auth_failures[Flaw.SESSION_KEY.value,] += 1
             raise RefusedError(Refusal(ErrorCode.UNAUTHORIZED, "no such session under this key"))
         if not _may_relay(client, asked.room):
             raise RefusedError(Refusal(ErrorCode.FORBIDDEN, "the session is not in that room, or may not relay there"))

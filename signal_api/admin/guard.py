@@ -14,6 +14,7 @@ from starlette.types import Scope as HttpScope
 
 from signal_api.api_keys import ApiKey, Scope
 from signal_api.node.hub import Hub
+from signal_api.protocol.authorization import Flaw
 from signal_api.protocol.refusals import EngineUnavailableError, ErrorCode, Refusal
 from signal_api.web.idempotency import HEADER, Repeats, read_key
 from signal_api.web.problems import RefusedError
@@ -31,7 +32,7 @@ def needs(hub: Hub, scope: Scope) -> Callable[[Bearer], ApiKey]:
     def guard(bearer: Bearer) -> ApiKey:
         key = hub.policy.keyring.find(bearer.credentials) if bearer is not None else None
         if key is None:
-            hub.instruments.auth_failures[ErrorCode.UNAUTHORIZED.value,] += 1
+            hub.instruments.auth_failures[Flaw.API_KEY.value,] += 1
             raise RefusedError(_UNKNOWN)
         if scope not in key.scopes:
             raise RefusedError(Refusal(ErrorCode.FORBIDDEN, "the key has not this scope", details={"needs": scope}))

@@ -19,7 +19,7 @@ from signal_api.node.ice_desk import IceDesk
 from signal_api.node.liveness import Liveness
 from signal_api.node.roster import Roster
 from signal_api.policy import Policy
-from signal_api.protocol.authorization import NOT_ACCEPTED, Grants
+from signal_api.protocol.authorization import Denial, Flaw, Grants, not_accepted
 from signal_api.protocol.effects import LeaveReason
 from signal_api.protocol.messages import server_frame
 from signal_api.protocol.refusals import CloseCode, Closing, EngineUnavailableError, ErrorCode, Refusal
@@ -110,14 +110,14 @@ class Hub:
             policy.keys.take_over(before.keys)
         await self.keep_keys()
 
-    def admit(self, token: str | None, visitor: Visitor) -> Grants | Refusal:
+    def admit(self, token: str | None, visitor: Visitor) -> Grants | Denial:
         """What a token grants, unless it was revoked; a refusal is counted."""
         now = self.clock.now()
         grants = self.policy.doorkeeper.admit(token, visitor.is_local, now)
         if isinstance(grants, Grants) and self.revocations.cover(grants, now.wall):
-            grants = NOT_ACCEPTED
-        if isinstance(grants, Refusal):
-            self.instruments.auth_failures[grants.code.value,] += 1
+            grants = not_accepted(Flaw.REVOKED)
+        if isinstance(grants, Denial):
+            self.instruments.auth_failures[grants.flaw.value,] += 1
         return grants
 
     async def let_in(self, hello: Hello, visitor: Visitor, connection: Connection) -> Client | Closing:

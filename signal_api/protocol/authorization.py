@@ -7,7 +7,7 @@ import enum
 import hmac
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, NamedTuple
 
 import jwt
@@ -133,7 +133,36 @@ class _Claims(msgspec.Struct, frozen=True):
 
 
 _claims = msgspec.json.Decoder(_Claims)
-NOT_ACCEPTED = Refusal(ErrorCode.UNAUTHORIZED, "the token is not accepted")
+
+
+class Flaw(enum.StrEnum):
+    """Why a token or a key was not accepted. Its operator may count that; whoever brought it hears only that it was
+    not, or of one that was good that it is over."""
+
+    MISSING = "missing"  # and nobody is let in without
+    MALFORMED = "malformed"  # neither a JWT nor the join key
+    UNKNOWN_KEY = "unknown_key"  # no key of this name, or not for this algorithm
+    SIGNATURE = "signature"
+    CLAIMS = "claims"  # one is missing, too long, or of another type
+    ISSUER = "issuer"
+    AUDIENCE = "audience"
+    NOT_YET = "not_yet"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    SESSION_KEY = "session_key"  # no session under this key
+    API_KEY = "api_key"  # no such key of a back end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denial(Refusal):
+    """A refusal, and for the operator alone why; two that sound alike are alike."""
+
+    flaw: Flaw = field(compare=False)
+
+
+def not_accepted(flaw: Flaw) -> Denial:
+    """What is said of every token that was never good."""
+    return Denial(ErrorCode.UNAUTHORIZED, "the token is not accepted", flaw=flaw)
 
 
 class TokenRules(NamedTuple):
@@ -155,35 +184,39 @@ class Doorkeeper:
     join_key: str | None = None
     open_locally: bool = False
 
-    def admit(self, token: str | None, is_local: bool, now: Now) -> Grants | Refusal:
+    def admit(self, token: str | None, is_local: bool, now: Now) -> Grants | Denial:
         """Who this is. Every token that is not accepted looks the same, but for one that was good and is over."""
         if token is None:
             if self.open_locally and is_local:
                 return GUEST
-            return Refusal(ErrorCode.UNAUTHORIZED, "this needs a token")
+            return Denial(ErrorCode.UNAUTHORIZED, "this needs a token", flaw=Flaw.MISSING)
         if len(token) > MAX_TOKEN or not token.isascii():
-            return NOT_ACCEPTED
+            return not_accepted(Flaw.MALFORMED)
         if self.is_join_key(token):
             return GUEST
-        return NOT_ACCEPTED if self.rules is None else _verify(token, self.rules, now)
+        return not_accepted(Flaw.UNKNOWN_KEY) if self.rules is None else _verify(token, self.rules, now)
 
     def is_join_key(self, text: str) -> bool:
         """Whether this is the join key; in constant time."""
         return self.join_key is not None and hmac.compare_digest(text.encode(), self.join_key.encode())
 
 
-def _verify(token: str, rules: TokenRules, now: Now) -> Grants | Refusal:
+def _verify(token: str, rules: TokenRules, now: Now) -> Grants | Denial:
     claims = _signed_claims(token, rules)
-    if claims is None or not _concern_us(claims, rules, now):
-        return NOT_ACCEPTED
+    if isinstance(claims, Flaw):
+        return not_accepted(claims)
+    flaw = _flaw_of(claims, rules, now)
+    if flaw is not None:
+        return not_accepted(flaw)
     if claims.exp <= now.wall:
-        return Refusal(ErrorCode.TOKEN_EXPIRED, "the token has expired; come back with a fresh one")
+        wrong = "the token has expired; come back with a fresh one"
+        return Denial(ErrorCode.TOKEN_EXPIRED, wrong, flaw=Flaw.EXPIRED)
     grant = claims.sig
     rooms, can = tuple(grant.rooms), frozenset(grant.can)
     return Grants(claims.sub, rooms, can, grant.role, claims.exp, claims.jti, claims.iat, grant.relay)
 
 
-def _signed_claims(token: str, rules: TokenRules) -> _Claims | None:
+def _signed_claims(token: str, rules: TokenRules) -> _Claims | Flaw:
     """What a token that a known key has signed says. Time tells nobody which names of keys are known: a signature is
     checked either way, by another key for the algorithm where the one that is named is not there or not for it."""
     try:
@@ -192,11 +225,16 @@ def _signed_claims(token: str, rules: TokenRules) -> _Claims | None:
         is_good = named is not None and named.algorithm == algorithm
         key = named if is_good else next((key for key in rules.keys.values() if key.algorithm == algorithm), None)
         if key is None:
-            return None
+            return Flaw.UNKNOWN_KEY
         signed = jwt.PyJWS(algorithms=[key.algorithm]).decode_complete(token, key.key, algorithms=[key.algorithm])
-        return _claims.decode(signed["payload"]) if is_good else None
-    except (jwt.InvalidTokenError, msgspec.DecodeError, RecursionError, UnicodeError):
-        return None
+    except jwt.InvalidSignatureError:
+        return Flaw.SIGNATURE if is_good else Flaw.UNKNOWN_KEY
+    except (jwt.InvalidTokenError, RecursionError, UnicodeError):
+        return Flaw.MALFORMED
+    try:
+        return _claims.decode(signed["payload"]) if is_good else Flaw.UNKNOWN_KEY
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return Flaw.CLAIMS
 
 
 def _key_for(header: Mapping[str, Any], keys: Mapping[str, VerifyingKey]) -> VerifyingKey | None:
@@ -206,14 +244,13 @@ def _key_for(header: Mapping[str, Any], keys: Mapping[str, VerifyingKey]) -> Ver
     return next(iter(keys.values())) if len(keys) == 1 else None
 
 
-def _concern_us(claims: _Claims, rules: TokenRules, now: Now) -> bool:
+def _flaw_of(claims: _Claims, rules: TokenRules, now: Now) -> Flaw | None:
+    """What keeps a token that was signed from being good at any time, or already."""
     audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
-    latest_begin = now.wall + FUTURE_SKEW
-    return (
-        len(claims.sub.encode()) <= MAX_SUBJECT
-        and claims.iss == rules.issuer
-        and rules.audience in audiences
-        and math.isfinite(claims.exp)
-        and claims.nbf <= latest_begin
-        and (claims.iat or 0) <= latest_begin
-    )
+    if len(claims.sub.encode()) > MAX_SUBJECT or not math.isfinite(claims.exp):
+        return Flaw.CLAIMS
+    if claims.iss != rules.issuer:
+        return Flaw.ISSUER
+    if rules.audience not in audiences:
+        return Flaw.AUDIENCE
+    return Flaw.NOT_YET if max(claims.nbf, claims.iat or 0) > now.wall + FUTURE_SKEW else None

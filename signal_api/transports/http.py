@@ -12,6 +12,7 @@ from signal_api.node.custody import Errand, Outcome, unavailable
 from signal_api.node.dispatch import Dispatch
 from signal_api.node.hub import Hub
 from signal_api.origins import Approach
+from signal_api.protocol.authorization import Flaw
 from signal_api.protocol.effects import LeaveReason
 from signal_api.protocol.messages import to_json
 from signal_api.protocol.refusals import Closing, EngineUnavailableError, ErrorCode, Refusal, refusal_of
@@ -271,7 +272,7 @@ class HttpTransport:
     def _nobody(self, key: str | None) -> Refusal:
         if key is None:
             return Refusal(ErrorCode.UNAUTHORIZED, "the key of the session goes into Authorization: Bearer")
-        self._hub.instruments.auth_failures[ErrorCode.UNAUTHORIZED.value,] += 1
+        self._hub.instruments.auth_failures[Flaw.SESSION_KEY.value,] += 1
         return Refusal(ErrorCode.SESSION_EXPIRED, "no such session under this key; open one by POST /v1/sessions")
 
     def _limited(self, limit: str, wrong: str, wait: float) -> Refusal:

@@ -110,6 +110,7 @@ async def test_a_kick_takes_the_token_by_which_its_victim_came_into_the_room(gra
     assert list(seat.client.session.rooms) == ["q"]
     await seat.say("join", data={"room": "r", "token": token(node.clock, "ann", jti="for r", rooms=["r"])})
     assert seat.news()[-1]["data"]["code"] == "unauthorized"
+    assert node.instruments.auth_failures["revoked",] == 1
     await node.engine.publish((Expel((seat.client.sid,), "q", ClosedReason.KICKED, within=("q",)),))
     assert seat.line.closed is CloseCode.KICKED, "no room is left"
 

@@ -14,12 +14,14 @@ from fairlead.clock import Now
 from signal_api.protocol.authorization import (
     GUEST,
     MAX_TOKEN,
-    NOT_ACCEPTED,
     Ability,
+    Denial,
     Doorkeeper,
+    Flaw,
     Grants,
     TokenRules,
     VerifyingKey,
+    not_accepted,
 )
 from signal_api.protocol.refusals import ErrorCode, Refusal
 
@@ -187,7 +189,36 @@ FORGED = {
 
 @pytest.mark.parametrize("what", FORGED)
 def test_forged_tokens_are_refused_and_look_alike(what: str) -> None:
-    assert _admit(FORGED[what]) == Refusal(ErrorCode.UNAUTHORIZED, "the token is not accepted")
+    denial = _admit(FORGED[what])
+    assert isinstance(denial, Denial)
+    assert (denial.code, denial.message) == (ErrorCode.UNAUTHORIZED, "the token is not accepted")
+    assert denial == not_accepted(Flaw.REVOKED), "whatever the flaw is"
+
+
+@pytest.mark.parametrize(
+    ("flaw", "tokens"),
+    [
+        (
+            Flaw.MALFORMED,
+            ["kid list", "crit", "two parts", "empty", "no ascii", "long", "join key twice"],
+        ),
+        (Flaw.UNKNOWN_KEY, ["alg none", "alg missing", "alg of another key", "kid unknown", "kid sql", "jwk inside"]),
+        (Flaw.SIGNATURE, ["another secret", "another rsa key", "one bit", "no signature"]),
+        (Flaw.CLAIMS, ["iss missing", "iss list", "sub empty", "sub long", "exp text", "claims deep", "claims latin"]),
+        (Flaw.ISSUER, ["iss wrong"]),
+        (Flaw.AUDIENCE, ["aud wrong"]),
+        (Flaw.NOT_YET, ["nbf future", "iat future"]),
+    ],
+)
+def test_the_operator_can_know_why(flaw: Flaw, tokens: list[str]) -> None:
+    assert {what: _flaw(FORGED[what]) for what in tokens} == dict.fromkeys(tokens, flaw)
+    assert _flaw(_token(exp=0)) is Flaw.EXPIRED
+    assert _flaw(None) is Flaw.MISSING
+
+
+def _flaw(token: str | None) -> Flaw | None:
+    denial = _admit(token)
+    return denial.flaw if isinstance(denial, Denial) else None
 
 
 @pytest.mark.parametrize("exp", [NOW.wall, NOW.wall - 1, 0, -1])
@@ -288,7 +319,7 @@ def test_a_signature_is_checked_whatever_key_is_named(kid: str | None) -> None:
     }
     doorkeeper = Doorkeeper(TokenRules("issuer", "signal", keys))
     forged = jwt.encode({"sub": "mallory"}, private, "EdDSA", {"kid": kid} if kid is not None else None)
-    assert doorkeeper.admit(forged, False, Now(0, 0)) == NOT_ACCEPTED
+    assert doorkeeper.admit(forged, False, Now(0, 0)) == not_accepted(Flaw.UNKNOWN_KEY)
     assert first.asked + second.asked == 1
 
 
@@ -300,4 +331,4 @@ def test_another_key_for_the_same_algorithm_signs_for_nobody_else() -> None:
     by_name = [jwt.encode(claims, private, "EdDSA", {"kid": kid}) for kid in ("real", "unreal")]
     admitted = [doorkeeper.admit(token, False, Now(0, 0)) for token in by_name]
     assert isinstance(admitted[0], Grants)
-    assert admitted[1] == NOT_ACCEPTED
+    assert admitted[1] == not_accepted(Flaw.UNKNOWN_KEY)

@@ -267,7 +267,7 @@ async def test_a_random_token_is_not_enough_by_default() -> None:
         peer = await dial(service, "alice")
         assert await next_of(peer) == {"type": "ERROR", "payload": {"msg": "the token is not accepted"}}
         assert await peer.end() == CloseCode.UNAUTHORIZED
-        assert service.instruments.auth_failures["unauthorized",] == 1
+        assert service.instruments.auth_failures["malformed",] == 1
         assert len(service.hub.roster) == 0
 
 
