@@ -117,7 +117,7 @@ async def test_a_token_that_was_revoked_is_good_for_nothing_at_any_node(cluster:
     third = await cluster.node()
     now = third.clock.now().wall
     await third.redis.revoke(Revocation(RevocationKind.TOKEN, "t1", now, now + 600))
-    await eventually(lambda: len(other.hub.revocations) == 1)
+    await eventually(lambda: len(other.hub.revocations) == len(third.hub.revocations) == 1)
     for node in (other, third):
         refused = await node.let_in(Line(), token=hers)
         assert isinstance(refused, Closing)
