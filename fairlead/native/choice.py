@@ -11,7 +11,7 @@ from fairlead.reasons import Reason
 
 _EXTENSION = "fairlead.native._engine"
 #: What its callers count on, as types are checked against it.
-_STUB = Path(__file__).with_name("_engine.pyi")
+_STUB = ast.parse(Path(__file__).with_name("_engine.pyi").read_text())
 
 
 class EngineChoice(enum.StrEnum):
@@ -50,7 +50,7 @@ def _is_of_these_sources(extension: ModuleType) -> bool:
     """Whether it has the words and verbs that its callers know: one of another day is no better than none."""
     if sorted(getattr(extension, "REASONS", ())) != sorted(Reason):
         return False
-    return all(_has(extension, row) for row in ast.parse(_STUB.read_text()).body)
+    return all(_has(extension, row) for row in _STUB.body)
 
 
 def _has(owner: object, row: ast.stmt) -> bool:
