@@ -22,6 +22,10 @@ _log = get_logger("turnd")
 
 #: Seconds between two reports of what living allocations have relayed.
 USAGE_INTERVAL = 5.0
+#: Allocations that are reported at once, and seconds until the next ones are: an engine is asked for each, and all of
+#: a thousand calls would hold the loop for as long as a frame of video lasts.
+PORTION = 50
+PORTION_INTERVAL = 0.02
 #: Seconds between two looks at allocations that have a budget.
 BUDGET_INTERVAL = 0.25
 #: Seconds for which a user id stays revoked at least: longer than its credentials live that were given out before.
@@ -81,10 +85,15 @@ class Liaison:
         self._draining = draining
         self._publish(draining)
 
-    def report_usage(self) -> None:
-        """Tells of every living allocation what it has relayed since the last report said otherwise."""
-        for allocation in self._allocations():
-            self._report(allocation)
+    def report_usage(self, most: int = PORTION) -> Iterator[None]:
+        """Tells of every living allocation what it has relayed since the last report said otherwise; of so many in each
+        step, between which others have their turn."""
+        living = self._server.relay.state.allocations.by_id
+        for place, number in enumerate(list(living), start=1):
+            if number in living:
+                self._report(living[number])
+            if not place % most:
+                yield
 
     def watch_budgets(self) -> None:
         """Ends what has relayed as much as it may, and tells of the rest more often than of others."""
@@ -105,8 +114,15 @@ class Liaison:
         return traffic
 
     def _report_again(self) -> None:
-        self.report_usage()
-        self._timer = asyncio.get_running_loop().call_later(USAGE_INTERVAL, self._report_again)
+        self._report_on(self.report_usage())
+
+    def _report_on(self, portions: Iterator[None]) -> None:
+        loop = asyncio.get_running_loop()
+        is_done = next(portions, True)
+        if is_done:
+            self._timer = loop.call_later(USAGE_INTERVAL, self._report_again)
+        else:
+            self._timer = loop.call_later(PORTION_INTERVAL, self._report_on, portions)
 
     def _watch_again(self) -> None:
         self.watch_budgets()

@@ -16,6 +16,7 @@ from fairlead.stun.header import Method
 from tests.turnd.conftest import Settle, Sockets, Start
 from tests.turnd.wire import WAIT, WireClient, receive
 from turnd.daemon import Turnd
+from turnd.liaison import Liaison
 from turnd.protocol.effects import EndReason
 
 SECRET = "a secret"
@@ -104,15 +105,36 @@ async def test_usage_is_told_when_it_has_changed(linked: Turnd, signal_api: Sign
     assert isinstance(await signal_api.next(), link.Allocated)
     assert linked.liaison is not None
     number = first(linked)
-    linked.liaison.report_usage()
+    list(linked.liaison.report_usage())
     peer.sendto(bytes(100), relayed)
     await receive(client.socket)
-    linked.liaison.report_usage()
-    linked.liaison.report_usage()
+    list(linked.liaison.report_usage())
+    list(linked.liaison.report_usage())
     linked.server.execute(linked.server.relay.end(lambda row: True, EndReason.ADMIN, linked.server.clock()))
     usage, ended = await signal_api.next(), await signal_api.next()
     assert usage == link.Usage(number, USERNAME, link.Traffic(packets_to_client=1, bytes_to_client=100))
     assert isinstance(ended, link.Ended)
+
+
+async def test_many_are_told_of_a_portion_at_a_time(linked: Turnd, sockets: Sockets) -> None:
+    """The loop has other work between; who has ended meanwhile is passed over."""
+    told: list[link.Event] = []
+    liaison = Liaison(linked.server, told.append, credential_lifetime=60)
+    peer = sockets.peer()
+    for _ in range(3):
+        client = member(sockets, linked)
+        relayed = await client.allocate()
+        await client.permit(Address(*peer.getsockname()))
+        peer.sendto(bytes(100), relayed)
+        await receive(client.socket)
+    first_of_all, second, last_of_all = linked.server.relay.state.allocations.by_id.values()
+    portions = liaison.report_usage(most=2)
+    next(portions)
+    assert [event.allocation for event in told if isinstance(event, link.Usage)] == [first_of_all.id, second.id]
+    relay, now = linked.server.relay, linked.server.clock()
+    linked.server.execute(relay.end(lambda row: row is last_of_all, EndReason.ADMIN, now))
+    assert list(portions) == []
+    assert len(told) == 2
 
 
 async def test_who_connects_later_hears_of_the_living(linked: Turnd, socket_path: Path, sockets: Sockets) -> None:
