@@ -74,6 +74,14 @@ def relay_on_loopback(**section: Any) -> Configuration:
     return {"auth": AUTH, "turnd": turnd | section}
 
 
+def signaling_on_loopback(*ice: str, own: Configuration | None = None, **shared: Any) -> Configuration:
+    """signal_api on 127.0.0.1, which tells clients of these servers, and opens to JOIN_KEY. `own` are other keys of its
+    section."""
+    urls = {kind: [url for url in ice if url.startswith(f"{kind}:")] for kind in ("stun", "turn", "turns")}
+    section = {"listen": "127.0.0.1:0", "ops": "127.0.0.1:0", "join_key": JOIN_KEY, "ice": urls} | (own or {})
+    return {"auth": AUTH} | shared | {"signal_api": section}
+
+
 class Daemon:
     """One daemon as a process with a folder of its own."""
 
@@ -260,14 +268,9 @@ class Daemons:
         daemon.await_ready()
         return daemon
 
-    def signal_api(
-        self, *ice: str, own: Configuration | None = None, module: str = "signal_api", **shared: Any
-    ) -> Daemon:
-        """signal_api on loopback, which tells clients of these servers, and opens to JOIN_KEY; ready. `own` are other
-        keys of its section, `module` is what runs it."""
-        urls = {kind: [url for url in ice if url.startswith(f"{kind}:")] for kind in ("stun", "turn", "turns")}
-        section = {"listen": "127.0.0.1:0", "ops": "127.0.0.1:0", "join_key": JOIN_KEY, "ice": urls} | (own or {})
-        daemon = self.start(module, {"auth": AUTH} | shared | {"signal_api": section})
+    def signal_api(self, *ice: str, own: Configuration | None = None, **shared: Any) -> Daemon:
+        """signal_api on loopback, as signaling_on_loopback has it; ready."""
+        daemon = self.start("signal_api", signaling_on_loopback(*ice, own=own, **shared))
         daemon.await_ready()
         return daemon
 

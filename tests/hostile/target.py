@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fairlead.datagram import Address
 from tests.hostile.raw import Raw, Reply
-from tests.processes import JOIN_KEY, Daemon, Daemons, Samples
+from tests.processes import JOIN_KEY, Daemon, Daemons, Samples, signaling_on_loopback
 
 ISSUER = "https://issuer.example"
 SHARED_KEY = "a shared secret of thirty-two bytes"
@@ -152,7 +152,8 @@ def open_target(daemons: Daemons, times: dict[str, float]) -> Target:
         "limits": LIMITS,
         "times": times,
     }
-    daemon = daemons.signal_api(own=own, module="tests.hostile.probed")
+    daemon = daemons.start("tests.hostile.probed", signaling_on_loopback(own=own))
+    daemon.await_ready()
     return Target(daemon, daemon.address("http"), signer)
 
 
