@@ -32,7 +32,7 @@ def test_welcome_speaks_of_the_configuration() -> None:
         (Hello, b'{"v":1,"token":7}'),
         (Hello, b'{"v":1,"resume":{"sid":"s"}}'),
         (Resume, b'{"sid":"s","key":"k","after":-1}'),
-        (Resume, b'{"sid":"s","key":"k","after":1.0}'),
+        (Resume, b'{"sid":"s","key":"k","after":true}'),
         (Join, b'{"room":""}'),
     ],
 )

@@ -121,7 +121,7 @@ async def test_who_may_not_come_back_may_not_relay(node: Node, told: list[Comman
     await node.pass_time(60)
     resume = {"sid": seat.welcome["sid"], "key": seat.welcome["key"], "after": 1}
     await node.enter(token=token(node.clock, rooms=["other"]), resume=resume)
-    assert told == [Revoke(RevokeBy.USER, user, "forbidden")]
+    assert told == [Revoke(RevokeBy.USER, user, "not_granted")]
 
 
 @pytest.mark.parametrize("reason", list(LeaveReason))

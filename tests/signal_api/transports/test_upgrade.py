@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import contextlib
-import re
 import socket
 from collections.abc import AsyncIterator, Callable
 
@@ -13,7 +12,6 @@ from websockets.frames import Frame, Opcode
 from fairlead.daemon import HttpServer
 from signal_api.transports.upgrade import TAKE_OVER, Successor, Upgrade
 from signal_api.web.asgi import App, Receive, Scope, Send
-from tests.signal_api.service import Service
 from tests.waiting import eventually
 
 
@@ -141,29 +139,6 @@ async def test_frames_that_are_no_messages_are_few_there_as_well(serve: Serve, f
     writer.close()
 
 
-async def test_an_app_that_speaks_to_who_was_ended_hears_that_it_is_gone(serve: Serve) -> None:
-    """It may not know yet: neither it nor uvicorn calls that an error of the server."""
-    heard: asyncio.Queue[str] = asyncio.Queue()
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        await send({"type": "websocket.accept"})
-        while (await receive())["type"] != "websocket.disconnect":
-            pass
-        for kind in ("send", "close"):
-            with pytest.raises(OSError):
-                await send({"type": f"websocket.{kind}", "text": "hello"})
-            heard.put_nowait(kind)
-
-    server = await serve(app)
-    reader, writer = await asyncio.open_connection(*server.address)
-    writer.write(_request("/"))
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(Frame(Opcode.PONG, b"").serialize(mask=True) * 200)
-    assert [await heard.get() for _ in range(2)] == ["send", "close"]
-    writer.close()
-
-
 async def _rest(reader: asyncio.StreamReader) -> bytes:
     """All that there is until the end, which is rude where something of ours was still on its way."""
     parts = []
@@ -185,63 +160,3 @@ def _request(path: str) -> bytes:
     key = base64.b64encode(bytes(16)).decode()
     head = ["Host: x", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {key}"]
     return "\r\n".join([f"GET {path} HTTP/1.1", *head, "Sec-WebSocket-Version: 13", "", ""]).encode()
-
-
-def _from_page(service: Service, more: str = "") -> str:
-    """A handshake that a page of the service sends, as far as the service goes by it."""
-    head = _request("/v1/ws").decode().replace("Host: x", f"Host: {service.authority}")[:-2]
-    return f"{head}Origin: http://{service.authority}\r\nSec-WebSocket-Protocol: sig.v1\r\n{more}\r\n"
-
-
-async def _answers(service: Service, *parcels: str) -> tuple[bytes, asyncio.StreamWriter]:
-    """The head of the reply to what comes in these parcels."""
-    host, _, port = service.authority.partition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    for parcel in parcels:
-        writer.write(parcel.encode())
-        await asyncio.sleep(0.05)  # The kernel would deliver them together.
-    async with asyncio.timeout(20):
-        head = await reader.readuntil(b"\r\n\r\n")
-    return re.sub(rb"date: [^\r]*", b"date:", head), writer
-
-
-@pytest.mark.parametrize("more", ["", "X-Forwarded-For: 198.51.100.1\r\n"])
-async def test_a_handshake_in_one_parcel_is_answered_as_one_in_two(more: str) -> None:
-    async with Service(trusted_proxies=["127.0.0.1"]) as service:
-        await service.start()
-        request = _from_page(service, more)
-        at_once, first = await _answers(service, request)
-        in_two, second = await _answers(service, request[:50], request[50:])
-        assert at_once == in_two
-        assert at_once.startswith(b"HTTP/1.1 101 ")
-        assert b"\r\nSec-WebSocket-Protocol: sig.v1\r\n" in at_once
-        assert len(service.doorstep) == 0
-        for writer in (first, second):
-            writer.close()
-
-
-async def test_who_is_refused_at_once_is_judged_once() -> None:
-    async with Service() as service:
-        await service.start()
-        while not service.hub.may_connect(b"\x7f\0\0\x01"):
-            pass
-        at_once, first = await _answers(service, _from_page(service))
-        in_two, second = await _answers(service, "GET", _from_page(service)[3:])
-        assert at_once == in_two
-        assert at_once.startswith(b"HTTP/1.1 429 ")
-        assert service.instruments.rate_limited["connects",] == 2
-        for writer in (first, second):
-            writer.close()
-
-
-async def test_a_page_of_elsewhere_is_refused_as_ever() -> None:
-    async with Service() as service:
-        await service.start()
-        request = _from_page(service).replace(f"Origin: http://{service.authority}", "Origin: http://elsewhere.example")
-        at_once, first = await _answers(service, request)
-        in_two, second = await _answers(service, request[:50], request[50:])
-        assert at_once == in_two
-        assert at_once.startswith(b"HTTP/1.1 403 ")
-        assert service.instruments.origins_refused["origin",] == 2
-        for writer in (first, second):
-            writer.close()

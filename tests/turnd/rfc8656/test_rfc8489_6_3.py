@@ -69,7 +69,7 @@ def test_6_3_1_unknown_attributes_are_looked_for_after_authentication(method: Me
 
 def test_6_3_optional_attributes_are_ignored() -> None:
     """Whatever comes with a type above 0x8000."""
-    assert Client(World()).allocate(raw(0x8000, b""), raw(0xFFFF, b"x" * 99), (SOFTWARE, "client")).code == 0
+    assert Client(World()).allocate(raw(0x8F00, b""), raw(0xFFFF, b"x" * 99), (SOFTWARE, "client")).code == 0
 
 
 def test_6_3_1_1_an_error_names_its_code_and_a_phrase() -> None:
