@@ -52,8 +52,7 @@ fn a_train_leaves_as_the_packets_that_it_was_made_of() {
 fn what_a_train_is_framed_with_stands_between_its_packets() {
     let data: Vec<u8> = (0..=255).cycle().take(64 * 1023).collect();
     // Without a channel, and with padding; the longest train has no room for it where it lies.
-    for (peer, segment, count) in [("127.0.0.9:6001", 5, 7), ("127.0.0.9:6001", 1023, 64), ("127.0.0.9:6000", 1023, 64)]
-    {
+    for (peer, segment, count) in [("127.0.0.9:6001", 5, 7), ("127.0.0.9:6000", 10, 3), ("127.0.0.9:6001", 1023, 64)] {
         let mut stage = call();
         let train = &data[..segment * count - 2];
         stage.arrive(RELAY, vec![arrival(peer, train, segment), arrival(peer, &[9; 6], 0)]);

@@ -114,9 +114,9 @@ impl Arena {
     /// of it anyway; false where the slot has too little for that.
     pub fn spread(&mut self, slot: usize, gap: usize) -> bool {
         let received = &mut self.received[slot];
-        let last = received.packets().count() - 1;
-        if gap > HEAD || received.length + last * gap > ROOM {
-            return false;
+        let last = received.packets().len() - 1;
+        if received.gap > 0 || gap > HEAD || received.length + last * gap > ROOM {
+            return false; // once is enough: what moves twice may leave its slot
         }
         for (index, (start, end)) in received.packets().enumerate().skip(1).rev() {
             // SAFETY: it ends within its slot, as has been checked, and nobody else has the bytes in hands: the arena is
