@@ -20,7 +20,8 @@ EXCEPTIONS = {
     ("signal_api.protocol.peerjs", "urllib"): {"parse.parse_qs"},
     # Signatures alone: what a token says is judged with the time that is passed in.
     ("signal_api.protocol.authorization", "jwt"): {
-        "InvalidKeyError", "InvalidSignatureError", "InvalidTokenError", "PyJWS", "get_algorithm_by_name", "get_unverified_header",
+        "InvalidKeyError", "InvalidSignatureError", "InvalidTokenError", "PyJWS", "get_algorithm_by_name",
+        "get_unverified_header",
     },
 }  # fmt: skip
 
