@@ -57,16 +57,16 @@ def built() -> Path:
     """The folder that a page serves."""
     node = require_program("node")
     compiler = installed(SDK) / "typescript" / "bin" / "tsc"
-    run = subprocess.run([node, compiler], cwd=SDK, capture_output=True, text=True, timeout=100, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
+    done = subprocess.run([node, compiler], cwd=SDK, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     return SDK / "dist"
 
 
 def test_its_own_tests() -> None:
     built()
     command = [require_program("node"), "--test", *sorted(map(str, SDK.glob("test/*.test.js")))]
-    run = subprocess.run(command, cwd=SDK, capture_output=True, text=True, timeout=100, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
+    done = subprocess.run(command, cwd=SDK, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_readme_shows_the_example() -> None:
