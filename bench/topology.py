@@ -137,11 +137,14 @@ class Namespaces:
     def _threads(self, host: str, core: int | None) -> tuple[int, ...]:
         """Has threads poll the devices of a host, all on one core; returns them."""
         links = [link for link in _links(self._names[host]) if link != "lo"]
+        before = {pid for pid, _ in _kernel_threads()}
         for link in links:
             # /sys shows the namespace of whoever mounted it, which `ip netns exec` does anew.
             script = f"echo 1 > /sys/class/net/{link}/threaded"
             _run("ip", "netns", "exec", self._names[host], "sh", "-c", script)
-        found = tuple(pid for pid, name in _kernel_threads() if any(name.startswith(f"napi/{link}-") for link in links))
+        # Whoever was killed has left namespaces behind, and threads of the same names.
+        fresh = [(pid, name) for pid, name in _kernel_threads() if pid not in before]
+        found = tuple(pid for pid, name in fresh if any(name.startswith(f"napi/{link}-") for link in links))
         if len(found) < len(links):
             raise TopologyError("this kernel gives veth devices no threads of their own (threaded NAPI, Linux 5.12)")
         for thread in found:

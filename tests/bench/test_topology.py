@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import sys
 
 import pytest
 
@@ -64,6 +65,20 @@ def test_namespaces_are_hosts_whose_packets_cross_devices() -> None:
         topology.close()
     left = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
     assert not [name for name in names if name in left]
+
+
+@pytest.mark.requires("ip")
+def test_what_a_killed_run_has_left_is_nobody_elses() -> None:
+    if os.geteuid():
+        skip_for_lack_of("the right to make network namespaces", enable="sudo make test")
+    script = "import os; from bench.topology import *; Namespaces(Cores.choose()); print(os.getpid(), flush=True)"
+    command = [sys.executable, "-c", f"{script}; os._exit(1)"]
+    killed = subprocess.run(command, capture_output=True, text=True, check=False)
+    topology = Namespaces(Cores.choose())
+    topology.close()
+    for host in ("client", "relay", "peer"):
+        subprocess.run(["ip", "netns", "del", f"bench-{host}-{killed.stdout.strip()}"], check=True)
+    assert len(topology.device_threads) == 2
 
 
 def test_without_its_tool_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
