@@ -110,6 +110,11 @@ impl Outbox {
         Piece { source: WRITTEN, start, length: self.written.len() as u32 - start }
     }
 
+    /// How many packets are to leave.
+    pub fn waiting(&self) -> usize {
+        self.packets.len()
+    }
+
     /// Puts a packet into the batch.
     pub fn push(&mut self, packet: Packet) {
         self.packets.push(packet);
