@@ -139,7 +139,7 @@ async def test_a_join_under_way_when_the_session_is_lost_is_asked_for_once(servi
             if held.is_set():
                 await send()
 
-        one.session._send = hold  # type: ignore[method-assign]
+        one.session._send = hold  # type: ignore[method-assign]  # the network, for a moment
         joining = asyncio.create_task(one.join("r"))
         await asyncio.sleep(0)
         held.set()

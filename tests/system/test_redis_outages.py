@@ -106,11 +106,11 @@ def test_a_call_loses_nothing_while_redis_stands_still_and_while_it_is_gone(
     call = Member(pair, sockets, "r").call
     with call.assert_loses_nothing():
         redis_server.pause()
-        time.sleep(_AWAY)
+        time.sleep(_AWAY)  # the call goes on in a thread of its own
         redis_server.go_on()
         pair.signal_api.await_ready()
         redis_server.kill()
-        time.sleep(_AWAY)
+        time.sleep(_AWAY)  # the call goes on in a thread of its own
         redis_server.start()
         pair.signal_api.await_ready()
 

@@ -62,7 +62,7 @@ async def test_nothing_passes_what_has_ended_while_python_stands_still(
     time.sleep(1.2)  # noqa: ASYNC251 - the loop is what is to stand still
     client.send(b"\x40\x00\x00\x02up")
     peer.sendto(b"down", relayed)
-    time.sleep(0.2)  # noqa: ASYNC251
+    time.sleep(0.2)  # noqa: ASYNC251 - what was sent arrives while it still does
     for end in (client.socket, peer):
         with pytest.raises(BlockingIOError):
             end.recv(100)

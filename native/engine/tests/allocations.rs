@@ -1,12 +1,14 @@
 //! Nothing is allocated on the way of a packet; alone in its program, since every allocation of the process counts.
 #![allow(unsafe_code, reason = "an allocator")]
 
+mod udp;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use engine::{Channel, Client, Engine, FiveTuple, NEVER, Options, Permission, Ports, Transport};
+use udp::{loopback, socket};
 
 const LISTENER: u32 = 1;
 const NUMBER: u16 = 0x4000;
@@ -32,16 +34,6 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
-
-fn loopback() -> SocketAddr {
-    "127.0.0.1:0".parse().unwrap()
-}
-
-fn socket() -> UdpSocket {
-    let socket = UdpSocket::bind(loopback()).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
-    socket
-}
 
 /// A client of an engine, and its peer, by a channel or by indications alone.
 struct Call {

@@ -1,9 +1,12 @@
 //! What the Python cases cannot bring about: a thread that panics, floods, and descriptors that run out.
 
+mod udp;
+
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use engine::{Channel, Client, Engine, FiveTuple, NEVER, Options, Permission, Ports, Reason, Transport};
+use udp::{loopback, socket};
 
 const NUMBER: u16 = 0x4000;
 const LISTENER: u32 = 1;
@@ -24,16 +27,6 @@ fn both(case: fn(bool)) {
         Ok(_) => case(true),
         Err(error) => eprintln!("not with rings, which this machine refuses: {error}"),
     }
-}
-
-fn loopback() -> SocketAddr {
-    "127.0.0.1:0".parse().unwrap()
-}
-
-fn socket() -> UdpSocket {
-    let socket = UdpSocket::bind(loopback()).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
-    socket
 }
 
 impl Call {

@@ -79,9 +79,8 @@ async def test_a_socket_that_a_dead_process_left_is_replaced(tmp_path: Path) -> 
     path = tmp_path / "link.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left:
         left.bind(str(path))
-    ends = server(path)
-    await ends.start()
-    await ends.stop()
+    async with linked(path) as ends:
+        assert ends.server.connected == 1
 
 
 async def test_a_socket_in_use_is_not(tmp_path: Path) -> None:

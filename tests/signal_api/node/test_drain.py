@@ -45,8 +45,11 @@ async def test_who_waits_for_a_drain_does_not_wait_on_when_it_is_called_off() ->
     await node.enter()
     drain = asyncio.create_task(node.hub.drain(0))
     await asyncio.sleep(0)
+    assert not drain.done()
     node.hub.leaving.call_off()
     await asyncio.wait_for(drain, 5)
+    assert not node.hub.draining
+    assert len(node.hub.roster) == 1
 
 
 async def test_a_second_drain_waits_for_those_who_came_after_the_first() -> None:
