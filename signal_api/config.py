@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
-from fairlead.config import AddressSetting, DaemonSettings, PathSetting, Settings
+from fairlead.config import AddressSetting, DaemonSettings, PathSetting, RedisSetting, Settings
 from fairlead.link import FenceMode
 from fairlead.listeners import Listener, parse_listener
 from signal_api.api_keys import ApiKey, Scope, digest_of
@@ -292,16 +292,9 @@ class EngineSettings(Settings):
 
     kind: Literal["memory", "redis"] = "memory"
     #: of Redis or Valkey: redis://, rediss:// (TLS) or unix://
-    url: SecretStr | None = None
+    url: RedisSetting | None = None
     #: what the names of all keys begin with
     prefix: str = Field(default="fairlead", pattern=r"^[A-Za-z0-9._-]{1,64}$")
-
-    @field_validator("url")
-    @classmethod
-    def _is_url(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("no URL of Redis; write redis://USER:PASSWORD@HOST:6379/0, rediss:// for TLS")
-        return url
 
     @model_validator(mode="after")
     def _has_url(self) -> "EngineSettings":

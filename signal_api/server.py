@@ -63,13 +63,13 @@ class SignalApi:
         self._section = section = loaded.section
         engine = self._engine = open_engine(section, clock, context.metrics)
         app = self.app = create_app(policy, clock, clock.entropy, engine, Instruments(context.metrics))
-        sockets = open_sockets(loaded)
         try:
             await engine.start()
         except EngineUnavailableError as error:
-            remedy = "start Redis, or correct the URL; engine.kind: memory needs none"
+            remedy = "correct the URL, or what that Redis lets its user do; engine.kind: memory needs none"
             raise SettingError((self.name, "engine", "url"), str(error), remedy) from None
         app.prepare()
+        sockets = open_sockets(loaded)
         doorstep = Doorstep(app.hub, take_all_files(), section.trusted_proxies)
         self._http = HttpServer(app, sockets, **uvicorn_options(loaded.section, doorstep))
         await self._http.start()

@@ -12,7 +12,7 @@ from fairlead.config.keys import (
 )
 from fairlead.config.loading import DEFAULT, Effective, Loaded, load, validate
 from fairlead.config.problems import ConfigError, Key, Place, Problem, SettingError, key_text
-from fairlead.config.schema import AddressSetting, DaemonSettings, PathSetting, Settings
+from fairlead.config.schema import AddressSetting, DaemonSettings, PathSetting, RedisSetting, Settings
 
 __all__ = [
     "DEFAULT",
@@ -30,6 +30,7 @@ __all__ = [
     "PathSetting",
     "Place",
     "Problem",
+    "RedisSetting",
     "SettingError",
     "Settings",
     "SharedSettings",

@@ -4,11 +4,10 @@ import ipaddress
 import re
 from collections import Counter
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
-from fairlead.config.schema import PathSetting, Settings
+from fairlead.config.schema import PathSetting, RedisSetting, Settings
 
 #: The sections of the file, by the daemon that reads them.
 SECTIONS = ("stund", "turnd", "signal_api")
@@ -89,21 +88,9 @@ class LinkSettings(Settings):
 
     socket: PathSetting | None = None
     #: of Redis or Valkey: redis://, rediss:// (TLS) or unix://
-    redis: SecretStr | None = None
+    redis: RedisSetting | None = None
     #: what the names of its streams in Redis begin with
     prefix: str = Field(default="fairlead", pattern=r"^[A-Za-z0-9._-]{1,64}$")
-
-    @field_validator("redis")
-    @classmethod
-    def _is_url(cls, url: SecretStr | None) -> SecretStr | None:
-        text = url.get_secret_value() if url is not None else "redis://"
-        try:
-            is_one = urlsplit(text).scheme in ("redis", "rediss", "unix") and urlsplit(text).port != 0
-        except ValueError:
-            is_one = False
-        if not is_one:
-            raise ValueError("no URL of Redis; write redis://USER:PASSWORD@HOST:6379/0, rediss:// for TLS")
-        return url
 
     @model_validator(mode="after")
     def _is_one(self) -> "LinkSettings":

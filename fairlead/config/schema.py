@@ -5,6 +5,7 @@ import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, model_validator
 
@@ -40,6 +41,22 @@ def _parses(text: str) -> str:
 
 #: `HOST:PORT` with an IP address; port 0 lets the system choose.
 AddressSetting = Annotated[str, AfterValidator(_parses)]
+
+
+def _is_of_redis(url: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(url.get_secret_value())
+        is_one = parts.scheme in ("redis", "rediss", "unix") and parts.port != 0
+    except ValueError:  # as of a port that is no number: what a password with a slash in it looks like
+        is_one = False
+    if not is_one:
+        form = "write redis://USER:PASSWORD@HOST:6379/0, rediss:// for TLS"
+        raise ValueError(f"no URL of Redis; {form}; of USER and PASSWORD, what is no letter or digit as %XX")
+    return url
+
+
+#: Where Redis or Valkey is: redis://, rediss:// (TLS) or unix://
+RedisSetting = Annotated[SecretStr, AfterValidator(_is_of_redis)]
 
 
 class DaemonSettings(Settings):

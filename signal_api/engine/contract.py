@@ -125,7 +125,9 @@ class Engine(Protocol):
         ...
 
     async def start(self) -> None:
-        """Begins, after all who want to hear of effects have said so; raises EngineUnavailableError."""
+        """Begins, after all who want to hear of effects have said so. A store that does not answer yet is looked for
+        from then on, and until it does this is as when it goes away; raises EngineUnavailableError where it answers and
+        refuses, so that what is configured has to change."""
         ...
 
     def retire(self) -> None:

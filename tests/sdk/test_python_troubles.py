@@ -89,6 +89,20 @@ async def test_frames_beyond_those_under_way_follow(service: Service) -> None:
         assert heard == list(range(150))
 
 
+async def test_what_was_too_fast_is_sent_again_when_the_server_says() -> None:
+    async with Service(limits__frame_burst=5, limits__frames_per_second=50) as service:
+        await service.start()
+        async with entered(service) as one, entered(service) as other:
+            here, there = await one.join("r"), await other.join("r")
+            sending = [asyncio.create_task(here.send(number)) for number in range(12)]
+            async with asyncio.timeout(WAIT):
+                while not all(task.done() for task in sending):
+                    service.pass_time(0.02)
+                    await asyncio.sleep(0.02)
+                heard = [(await next_of(there, "message")).data for _ in range(12)]
+            assert sorted(heard) == list(range(12))
+
+
 class Silent:
     """A line on which nothing comes."""
 

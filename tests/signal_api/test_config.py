@@ -79,6 +79,7 @@ def test_a_webhook_is_an_endpoint() -> None:
     [
         ({"engine__kind": "redis"}, "url is not set"),
         ({"engine__url": "http://127.0.0.1"}, "no URL of Redis"),
+        ({"engine__url": "redis://:pass/word@127.0.0.1:6379/0"}, "no URL of Redis"),
         ({"engine__prefix": "a:b"}, "engine.prefix"),
         ({"workers": 2}, "set engine.kind to redis"),
         ({"workers": 0}, "workers"),

@@ -17,6 +17,7 @@ from fairlead.config import SettingError
 from fairlead.daemon import Context, SystemClock
 from fairlead.metrics import Metrics
 from signal_api.server import SignalApi, open_sockets
+from tests.redis_server import RedisServer
 from tests.signal_api.worlds import DEFAULTS, ISSUER, JOIN_KEY, configured
 
 
@@ -95,6 +96,18 @@ async def test_a_proxy_is_believed_only_when_it_is_configured(trusted: list[str]
             assert client.visitor.source == source
     finally:
         await daemon.stop()
+
+
+@pytest.mark.requires("redis-server")
+async def test_where_redis_lets_nobody_in_it_does_not_start(one_redis: RedisServer) -> None:
+    url = f"redis://nobody:secret-0123@127.0.0.1:{one_redis.port}/0"
+    daemon = SignalApi()
+    with pytest.raises(SettingError) as caught:
+        await daemon.start(configured(engine={"kind": "redis", "url": url}), Context(Metrics("signal"), SystemClock()))
+    await daemon.stop()
+    assert caught.value.key == ("signal_api", "engine", "url")
+    assert "refuses" in str(caught.value)
+    assert "secret-0123" not in str(caught.value)
 
 
 def test_a_listener_keeps_little_for_who_does_not_read() -> None:

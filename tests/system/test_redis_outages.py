@@ -9,7 +9,7 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.processes import JOIN_KEY, Daemon, Daemons
+from tests.processes import JOIN_KEY, Daemon, Daemons, signaling_on_loopback
 from tests.redis_server import RedisServer
 from tests.system.members import Member, Pair
 from tests.system.talkers import Talker, nodes_on
@@ -63,6 +63,29 @@ async def test_while_redis_stands_still_everything_waits_that_needs_it_and_nothi
         assert (await alice.ask("join", data={"room": "q"}))["type"] in ("ok", "joined")
         assert (alice.closed, bob.closed, alice.resets + bob.resets) == ([], [], 0)
     await asyncio.to_thread(one.await_ready)
+
+
+async def test_a_node_that_starts_while_redis_is_away_is_alive_and_ready_once_redis_is(
+    daemons: Daemons, redis_server: RedisServer
+) -> None:
+    redis_server.pause()
+    own = {"engine": {"kind": "redis", "url": redis_server.url}}
+    node = daemons.start("signal_api", signaling_on_loopback("turn:127.0.0.1:3478", own=own))
+    async with await _http(node) as http:
+        assert (await asyncio.to_thread(node.get, "/healthz"))[0] == 200
+        status, why = await asyncio.to_thread(node.get, "/readyz")
+        assert (status, "the store does not answer" in why) == (503, True)
+        begun = time.monotonic()
+        refused = await http.post("/v1/sessions", json={"v": 1, "token": JOIN_KEY})
+        assert (refused.status_code, refused.json()["code"]) == (503, "engine_unavailable")
+        assert time.monotonic() - begun < 1
+        assert (await http.get("/v1/ice")).status_code == 200
+        redis_server.go_on()
+        await _joins_again(node, 5)
+    await asyncio.to_thread(node.await_ready)
+    warning = node.await_record("without Redis nobody can join a room or open a session")
+    assert "signal_api.engine.url" in warning["remedy"]
+    assert redis_server.url.partition("://")[2].partition("/")[0] == warning["at"]
 
 
 @pytest.mark.parametrize("how", ["emptied", "restarted"])

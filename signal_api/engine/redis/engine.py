@@ -62,8 +62,8 @@ class RedisEngine:
         return self._vault
 
     async def start(self) -> None:
-        """Raises EngineUnavailableError when Redis does not answer."""
-        await self._nodes.register()
+        """Also without Redis, which is looked for until it answers; raises BarredError when it says no."""
+        await self._nodes.begin()
         for work in (self._nodes.run(), self._inbox.run(), self._journal.run()):
             self._tasks.append(asyncio.create_task(work))
 
@@ -149,7 +149,9 @@ class RedisEngine:
         return self._nodes.census
 
     def troubles(self) -> Sequence[str]:
-        return ["the store of rooms does not answer"] if self._store.is_away else []
+        if self._store.is_away or self._nodes.problem:
+            return [f"{self._nodes.problem or 'the store does not answer'}, at {self._store.place}"]
+        return []
 
     def _remember(self, name: str, stored: Stored) -> None:
         self._seen[name] = stored

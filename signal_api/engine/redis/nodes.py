@@ -10,7 +10,7 @@ from signal_api.engine.contract import Census
 from signal_api.engine.redis.inbox import Inbox
 from signal_api.engine.redis.parcels import read_revocation
 from signal_api.engine.redis.scripts import BEAT, FORGET_REVOKED, LEAVE, ORPHANS, REGISTER
-from signal_api.engine.redis.store import LostError, Store
+from signal_api.engine.redis.store import BarredError, LostError, Store
 from signal_api.engine.redis.vault import Vault
 from signal_api.protocol.effects import Revoked
 from signal_api.protocol.names import base32
@@ -60,6 +60,18 @@ class Nodes:
         #: under which name this node was lost, until it lives again
         self._lost: str | None = None
         self._adopting: asyncio.Task[None] | None = None
+        #: why Redis could not be asked when it was last tried
+        self.problem = ""
+        self._is_known = False
+
+    async def begin(self) -> None:
+        """Registers; where Redis does not answer yet, that is left to `run`. Raises BarredError where it never will."""
+        try:
+            await self.register()
+        except BarredError:
+            raise
+        except EngineUnavailableError as error:
+            self._miss(error)
 
     async def register(self) -> None:
         """Begins under a name of its own, and learns what is revoked."""
@@ -74,6 +86,7 @@ class Nodes:
         over = [f"{revocation.kind}:{revocation.id}" for revocation in revocations if revocation.until <= now]
         if over:
             await self._store.probe(FORGET_REVOKED, *over[:_OVER])
+        self._is_known = True
 
     def lose(self) -> None:
         """Something that was for this node is gone for good."""
@@ -86,21 +99,51 @@ class Nodes:
         while True:
             self._store.alarm.clear()
             try:
-                if self._lost is None and loop.time() < due:
+                if self._is_known and self._lost is None and loop.time() < due:
                     await self._store.measure()  # Somebody was not answered; whether others are is seen now.
                 else:
-                    await (self._beat() if self._lost is None else self._begin_anew(self._lost))
+                    await self._live()
                     due = loop.time() + _BEAT
                 await self._vault.house(self._store.node)
+                self._meet()
                 pause = due - loop.time()
             except LostError:
                 self.lose()
                 pause = 0.0
-            except EngineUnavailableError:
+            except EngineUnavailableError as error:
+                self._miss(error)
                 self._store.alarm.clear()
                 pause = _AGAIN
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._store.alarm.wait(), pause)
+
+    async def _live(self) -> None:
+        if not self._is_known:
+            await self.register()
+        elif self._lost is None:
+            await self._beat()
+        else:
+            await self._begin_anew(self._lost)
+
+    def _miss(self, error: EngineUnavailableError) -> None:
+        """Redis was asked in vain: said when that begins, and when it turns out to be nothing that passes."""
+        is_barred = isinstance(error, BarredError)
+        if self._is_known and not self._store.is_away and not is_barred:
+            return  # It answered, and this process was too slow.
+        if not self.problem or (is_barred and self.problem != str(error)):
+            self.problem = str(error)
+            remedy = "start Redis, or correct signal_api.engine.url; it is asked again four times a second"
+            _log.warning(
+                "without Redis nobody can join a room or open a session",
+                at=self._store.place,
+                problem=self.problem,
+                remedy=remedy,
+            )
+
+    def _meet(self) -> None:
+        if self.problem:
+            self.problem = ""
+            _log.info("Redis answers", at=self._store.place)
 
     async def leave(self) -> None:
         """The others need not wait to find out."""

@@ -3,12 +3,21 @@
 import asyncio
 import contextlib
 import math
+import ssl
 from typing import Any
+from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    InvalidResponse,
+    NoScriptError,
+    RedisError,
+    ResponseError,
+)
 
 from fairlead.log import get_logger
 from signal_api.engine.redis.meters import Meters
@@ -22,12 +31,19 @@ _WAY_BACK = 0.3
 _CONNECTIONS = 32
 #: seconds that connections have to close that are not used any more
 _CLOSING = 0.1
+#: how replies begin that say no for a while: to a Redis that is busy, full, or not the first of its kind just now
+_PASSING = ("BUSY", "CLUSTERDOWN", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN")
 
 _log = get_logger("signal_api.engine")
 
 
 class LostError(EngineUnavailableError):
     """Redis does not know this node: what it knew is gone, or another node took this one for dead."""
+
+
+class BarredError(EngineUnavailableError):
+    """Who answers there is not our Redis, or does not let us in, and to wait does not help: what is configured is
+    wrong, here or there."""
 
 
 class Store:
@@ -45,6 +61,8 @@ class Store:
         #: milliseconds by which the clock of Redis is ahead of the event loop's
         self._ahead = -math.inf
         self._url = url
+        #: where Redis is, without how to get in
+        self.place = place_of(url)
         self._redis = _connect(url, _CONNECTIONS, PATIENCE)
         self._reader = _connect(url, 1, None)
         #: pools that are not used any more, while those who wait on them are answered
@@ -71,10 +89,8 @@ class Store:
         except (RedisError, OSError, TimeoutError) as error:
             heed_cancellation()
             self.meters.calls["unanswered",] += 1
-            self.is_away = True
             self.alarm.set()
-            self._replace(client)
-            raise EngineUnavailableError(f"the store does not answer ({type(error).__name__})") from None
+            raise self._unanswered(client, error) from None
         heed_cancellation()
         self.is_away = False
         self.meters.calls["ok",] += 1
@@ -91,7 +107,8 @@ class Store:
             return EngineUnavailableError("the call reached the store too late")
         self.meters.calls["refused",] += 1
         _log.warning("Redis refuses a call", reason=text)
-        return EngineUnavailableError(f"the store refuses: {text}")
+        kind = BarredError if is_barred(error) else EngineUnavailableError
+        return kind(f"the store refuses: {text}")
 
     async def measure(self) -> str:
         """Learns the clock of Redis, and that it answers; returns the id of this run of it."""
@@ -106,11 +123,16 @@ class Store:
                 run_id = str((await client.info("server"))["run_id"])
         except (RedisError, OSError, TimeoutError) as error:
             heed_cancellation()
-            self.is_away = True
-            self._replace(client)
-            raise EngineUnavailableError(f"the store does not answer ({type(error).__name__})") from None
+            raise self._unanswered(client, error) from None
         self.is_away = False
         return run_id
+
+    def _unanswered(self, client: "Redis", error: Exception) -> EngineUnavailableError:
+        self.is_away = True
+        self._replace(client)
+        if is_barred(error):
+            return BarredError(f"the store refuses: {error}")
+        return EngineUnavailableError(f"the store does not answer ({type(error).__name__})")
 
     async def read(self, key: str, after: int, most: int, block: int, patience: float) -> list[Any] | None:
         """Entries of a stream behind a number, waited for so many milliseconds; None when there was no answer."""
@@ -138,6 +160,24 @@ class Store:
             leaving = asyncio.get_running_loop().create_task(_give_up(client, PATIENCE))
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
+
+
+def place_of(url: str) -> str:
+    """The host and port, or the socket, of a URL of Redis, for logs."""
+    parts = urlsplit(url)
+    return parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+
+
+def is_barred(error: BaseException) -> bool:
+    """Whether this will be said again for as long as nobody changes what is configured. Who is not there, or is only
+    just starting, says nothing of that kind."""
+    if isinstance(error, AuthenticationError | AuthorizationError | InvalidResponse):
+        return True
+    if isinstance(error, ResponseError):
+        return not str(error).startswith(_PASSING) and getattr(error, "status_code", None) not in _PASSING
+    # redis-py says only that it could not connect; what TLS had against it stands behind that.
+    cause = error.__context__
+    return isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError)
 
 
 async def _evaluate(client: "Redis", script: str, arguments: tuple[Any, ...]) -> Any:

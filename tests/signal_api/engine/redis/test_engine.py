@@ -1,11 +1,23 @@
 """The engine as a whole: rooms that two nodes change at once, and who cannot be reached."""
 
 import asyncio
+import os
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
+from fairlead.daemon import SystemClock
+from fairlead.metrics import Metrics
+from signal_api.engine.redis.engine import RedisEngine
+from signal_api.engine.redis.store import BarredError
+from signal_api.protocol.effects import Effect, Revoked
 from signal_api.protocol.refusals import EngineUnavailableError
+from signal_api.protocol.revocations import Revocation, RevocationKind
 from signal_api.protocol.rooms import Room, Terms
+from tests.certificates import self_signed
 from tests.redis_server import RedisServer
 from tests.signal_api.engine.engines import running_engine
 from tests.waiting import eventually
@@ -33,7 +45,8 @@ async def test_troubles_are_told_and_end_with_their_cause(redis_server: RedisSer
             async with asyncio.timeout(1):
                 with pytest.raises(EngineUnavailableError):
                     await engine.load("r")
-            assert engine.troubles() == ["the store of rooms does not answer"]
+            assert engine.troubles()[0].startswith("the store does not answer")
+            assert engine.troubles()[0].endswith(f", at 127.0.0.1:{redis_server.port}")
         finally:
             redis_server.go_on()
         async with asyncio.timeout(5):
@@ -41,7 +54,72 @@ async def test_troubles_are_told_and_end_with_their_cause(redis_server: RedisSer
         assert (await engine.load("r")).room is None
 
 
-async def test_an_engine_that_finds_no_redis_does_not_begin() -> None:
-    with pytest.raises(EngineUnavailableError):
-        async with running_engine("redis://127.0.0.1:1/0", "t"):
-            pass
+@pytest.mark.parametrize("how", ["slow", "not there yet"])
+async def test_an_engine_begins_before_its_redis(
+    how: str, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when both are started together: it is all there as soon as Redis is, what is revoked included."""
+    caplog.set_level("INFO")
+    revocation = Revocation(RevocationKind.TOKEN, "j", 1.0, 1e10)
+    async with running_engine(redis_server.url, "t") as before:
+        await before.revoke(revocation)
+    redis_server.pause() if how == "slow" else redis_server.kill()
+    engine, told = RedisEngine(redis_server.url, "t", SystemClock(), os.urandom, Metrics("signal")), list[Effect]()
+    engine.subscribe(told.append)
+    async with asyncio.timeout(2):
+        await engine.start()
+    try:
+        (trouble,) = engine.troubles()
+        assert "does not answer" in trouble
+        async with asyncio.timeout(1):
+            with pytest.raises(EngineUnavailableError):
+                await engine.load("r")
+    finally:
+        redis_server.go_on() if how == "slow" else await asyncio.to_thread(redis_server.start)
+    async with asyncio.timeout(5):
+        await eventually(lambda: engine.troubles() == [])
+    assert await engine.commit("r", 0, Room("r", {}, terms=Terms(kept=True)), ())
+    assert told == ([Revoked(revocation)] if how == "slow" else [])
+    await engine.stop()
+    said = [record.msg["event"] for record in caplog.records if isinstance(record.msg, dict)]
+    assert said == ["without Redis nobody can join a room or open a session", "Redis answers"]
+
+
+async def test_an_engine_does_not_begin_where_waiting_does_not_help(redis_server: RedisServer, tmp_path: Path) -> None:
+    """No password, a wrong one, a database that is not there, no Redis at all, and one that TLS does not trust."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*self_signed(tmp_path))
+    async with no_redis() as web, no_redis(context) as stranger:
+        redis_server.command("CONFIG", "SET", "requirepass", "right")
+        places = [f"127.0.0.1:{redis_server.port}/0", f":wrong@127.0.0.1:{redis_server.port}/0"]
+        places += [f":right@127.0.0.1:{redis_server.port}/99", web]
+        for url in (*(f"redis://{place}" for place in places), f"rediss://{stranger}"):
+            with pytest.raises(BarredError, match="the store refuses: "):
+                async with running_engine(url, "t"):
+                    pass
+        async with running_engine(f"redis://{places[2].removesuffix('99')}0", "t") as engine:
+            assert engine.troubles() == []
+
+
+async def test_what_turns_out_to_be_wrong_later_is_said_where_readiness_is_asked(redis_server: RedisServer) -> None:
+    redis_server.pause()
+    async with running_engine(f"redis://:wrong@127.0.0.1:{redis_server.port}/0", "t") as engine:
+        assert "does not answer" in engine.troubles()[0]
+        redis_server.go_on()
+        async with asyncio.timeout(5):
+            await eventually(lambda: "the store refuses" in "".join(engine.troubles()))
+        assert "wrong" not in engine.troubles()[0]
+
+
+@asynccontextmanager
+async def no_redis(tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """Host and port of a server that speaks something else."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1024)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls)
+    async with server:
+        yield "{}:{}".format(*server.sockets[0].getsockname())
