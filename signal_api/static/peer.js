@@ -1,6 +1,6 @@
 // One member and the connection to it: perfect negotiation, trickle ICE, a data channel, restarts.
 
-import { outcomeOf, told } from "./outcome.js";
+import { outcomeOf, statsOf, told } from "./outcome.js";
 
 const RESTART_AFTER = 2_000; // ms between a failure and the attempt to go another way
 
@@ -112,7 +112,7 @@ export class Peer extends EventTarget {
 
   async #account(outcome, ms) {
     this.#outcome = outcome;
-    this.#tell("outcome", told(await this.pc.getStats(), outcome, ms));
+    this.#tell("outcome", told(await statsOf(this.pc, outcome), outcome, ms));
   }
 
   #tell(type, detail) {

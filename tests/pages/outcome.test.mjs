@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { outcomeOf, told } from "../../signal_api/static/outcome.js";
+import { outcomeOf, statsOf, told } from "../../signal_api/static/outcome.js";
 
 const entries = (...list) => new Map(list.map((entry) => [entry.id, entry]));
 const RELAYED = entries(
@@ -35,4 +35,16 @@ test("the way of our own side, and how long it took", () => {
   assert.deepEqual(told(RELAYED, "failed", 30_000), { outcome: "failed", connect_ms: 30_000 });
   assert.deepEqual(told(RELAYED, "lost", 9), { outcome: "lost" });
   assert.deepEqual(told(entries(), "connected", 1), { outcome: "connected", connect_ms: 1 });
+});
+
+test("what a browser kept from before the change is not the last word, and neither is it waited for without end", async () => {
+  const kept = (...reports) => ({ asked: 0, async getStats() { return reports[Math.min(this.asked++, reports.length - 1)]; } });
+  const wait = async () => {};
+  assert.equal(await statsOf(kept(entries(), entries(), RELAYED), "connected", wait), RELAYED);
+  const never = kept(entries());
+  assert.equal((await statsOf(never, "connected", wait)).size, 0);
+  assert.equal(never.asked, 10);
+  const failed = kept(entries());
+  await statsOf(failed, "failed", wait);
+  assert.equal(failed.asked, 1);
 });

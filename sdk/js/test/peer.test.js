@@ -147,6 +147,11 @@ test("the outcome says which way it went", async () => {
     });
     assert.deepEqual(await outcome(connection, "failed", 9), { outcome: "failed", connect_ms: 9 });
     assert.deepEqual(await outcome(connection, "lost", 9), { outcome: "lost" });
+    let asked = 0;
+    const late = { getStats: async () => (asked += 1) < 3 ? new Map() : connection.getStats() };
+    assert.equal((await outcome(late, "connected", 1, async () => {})).path, "relay");
+    const never = { getStats: async () => new Map() };
+    assert.deepEqual(await outcome(never, "connected", 1, async () => {}), { outcome: "connected", connect_ms: 1 });
     const states = ["connecting", "connected", "disconnected", "failed", "failed", "connected"];
     const told = states.reduce((seen, state) => [...seen, outcomeOf(state, seen.findLast((one) => one) ?? null)], []);
     assert.deepEqual(told, [null, "connected", null, "lost", null, null]);
