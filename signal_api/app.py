@@ -18,6 +18,7 @@ from signal_api.metrics import Instruments
 from signal_api.node.dispatch import Dispatch
 from signal_api.node.hub import Hub
 from signal_api.node.registry import Registry
+from signal_api.node.relaying import Relaying
 from signal_api.openapi import with_sessions
 from signal_api.policy import Policy
 from signal_api.protocol.refusals import ErrorCode, Refusal
@@ -66,7 +67,7 @@ def create_app(policy: Policy, clock: Clock, entropy: Entropy, engine: Engine, i
     sessions = HttpTransport(hub, dispatch)
     peerjs = PeerJsTransport(hub, dispatch, Registry(hub, engine))
     admin = admin_router(hub, engine, dispatch.verbs.steward, PROBLEMS)
-    rest = _rest_app(hub, admin)
+    rest = _rest_app(hub, engine, admin)
     return App(hub, Gate(hub, WebSocketTransport(hub, dispatch), peerjs, sessions, rest), rest)
 
 
@@ -78,7 +79,7 @@ def _allowed(app: FastAPI, path: str) -> str | None:
     return "GET, HEAD"  # a page
 
 
-def _rest_app(hub: Hub, admin: APIRouter) -> FastAPI:
+def _rest_app(hub: Hub, engine: Engine, admin: APIRouter) -> FastAPI:
     title, about = "Fairlead signal_api", "ICE servers for WebRTC; the signaling protocol sig.v1 is at /v1/ws."
     app = FastAPI(
         title=title,
@@ -113,7 +114,7 @@ def _rest_app(hub: Hub, admin: APIRouter) -> FastAPI:
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(RequestValidationError, not_understood)
     app.add_exception_handler(Exception, failed)
-    app.include_router(Rest(hub).router)
+    app.include_router(Rest(hub, Relaying(hub, engine)).router)
     app.include_router(admin)
     described = app.openapi
 

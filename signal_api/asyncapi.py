@@ -79,10 +79,13 @@ class Retry(msgspec.Struct, frozen=True):
 
 
 class IceUpdate(msgspec.Struct, frozen=True):
-    """Servers with fresh credentials, as in `joined`; `restart` asks for an ICE restart with them."""
+    """Servers with fresh credentials, as in `joined`; `restart` asks for an ICE restart with them. `reason` is
+    `draining` where a server is about to stop, and `not_granted`, without a credential, for who may relay no more."""
 
     iceServers: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET  # noqa: N815 - the W3C's name
     restart: bool | msgspec.UnsetType = msgspec.UNSET
+    reason: str | msgspec.UnsetType = msgspec.UNSET
+    message: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class FrameDoc(NamedTuple):

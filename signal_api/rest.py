@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fairlead import __version__
 from fairlead.buckets import BucketTable
@@ -15,6 +15,7 @@ from signal_api.metrics import TRANSPORTS
 from signal_api.node.custody import Custody, unavailable
 from signal_api.node.frames import FEATURES, PROTOCOL
 from signal_api.node.hub import Hub
+from signal_api.node.relaying import Relaying
 from signal_api.protocol.authorization import Ability, Flaw, Grants
 from signal_api.protocol.refusals import EngineUnavailableError, ErrorCode, Refusal
 from signal_api.relay.ice_servers import IceFormat, IceGrant, link_header, render
@@ -28,8 +29,9 @@ _NO_STORE = {"Cache-Control": "no-store"}
 _UNBOUND = Refusal(
     ErrorCode.FORBIDDEN,
     "the token bounds what its user relays, and a credential outside of rooms is bound by nothing; join a room: "
-    "`joined` brings one, and POST with the sid and the room another",
+    "`joined` brings one, and POST with the room and the sid or the member another",
 )
+_NO_MEMBER = Refusal(ErrorCode.FORBIDDEN, "you are no such member of that room, or may not relay there")
 
 
 class _Asker(NamedTuple):
@@ -61,10 +63,20 @@ class IceServers(BaseModel):
 
 
 class IceRequest(BaseModel):
-    """A session may ask for the credential of its membership; the session key is then the bearer token."""
+    """A membership of which the credential is wanted: by the session, and then its key is the bearer token, or by the
+    id of the member, and then a token of its user is, as for a page of PeerJS, which knows no session."""
 
-    sid: str = Field(max_length=64)
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["sid"]}, {"required": ["member"]}]})
+
     room: str = Field(max_length=128)
+    sid: str = Field(default="", max_length=64)
+    member: str = Field(default="", max_length=64)
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "IceRequest":
+        if len(self.model_fields_set & {"sid", "member"}) != 1:
+            raise ValueError("name the session or the member, by sid or member")
+        return self
 
 
 class Problem(BaseModel):
@@ -109,8 +121,9 @@ Shape = Annotated[IceFormat, Query(alias="format", description="The shape that t
 class Rest:
     """The handlers, and their routes."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, relaying: Relaying) -> None:
         self._hub = hub
+        self._relaying = relaying
         self._buckets = BucketTable(_ROWS, hub.entropy(16))
         self.router = APIRouter(prefix="/v1")
         ice: dict[str, Any] = {
@@ -136,7 +149,7 @@ class Rest:
         shape: Shape = IceFormat.WEBRTC,
         asked: Annotated[IceRequest | None, Body()] = None,
     ) -> Response:
-        """As GET; with a session and a room, the credential of that membership, made anew."""
+        """As GET; with a room and a session or a member of it, the credential of that membership, made anew."""
         return await self._ice(request, bearer, shape, asked)
 
     async def asyncapi(self) -> Response:
@@ -162,7 +175,11 @@ class Rest:
     async def _ice(self, request: Request, bearer: Bearer, shape: IceFormat, asked: IceRequest | None) -> Response:
         visitor = _visitor(request)
         token = bearer.credentials if bearer is not None else None
-        asker = self._by_token(token, visitor) if asked is None else await self._by_session(token, asked)
+        if asked is None:
+            asker = self._by_token(token, visitor)
+        else:
+            is_session = "sid" in asked.model_fields_set
+            asker = await (self._by_session(token, asked) if is_session else self._by_member(token, visitor, asked))
         hub = self._hub
         now = hub.clock.now()
         wait = self._buckets.take(asker.bucket, hub.policy.ice_rate, now.monotonic)
@@ -194,9 +211,32 @@ class Rest:
         if client is None or not self._is_good(client, asked.room):
             self._hub.instruments.auth_failures[Flaw.SESSION_KEY.value,] += 1
             raise RefusedError(Refusal(ErrorCode.UNAUTHORIZED, "no such session under this key"))
-        if not _may_relay(client, asked.room):
-            raise RefusedError(Refusal(ErrorCode.FORBIDDEN, "the session is not in that room, or may not relay there"))
-        return _Asker(client.session.rooms[asked.room].turn_user, b"session:" + client.sid.encode())
+        wrong = Refusal(ErrorCode.FORBIDDEN, "the session is not in that room, or may not relay there")
+        return _Asker(await self._turn_user(client, asked.room, wrong), b"session:" + client.sid.encode())
+
+    async def _by_member(self, token: str | None, visitor: Visitor, asked: IceRequest) -> _Asker:
+        """Whoever has a token of a user has what this user's members have; what they relay is counted with them."""
+        grants = self._hub.admit(token, visitor)
+        if isinstance(grants, Refusal):
+            raise RefusedError(grants)
+        if grants.user is None:
+            raise RefusedError(Refusal(ErrorCode.UNAUTHORIZED, "a member is asked for by a token of its user"))
+        if not grants.allow(Ability.ICE, asked.room):
+            raise RefusedError(_NO_MEMBER)
+        try:
+            client = await self._relaying.client_of(grants.user, asked.room, asked.member)
+        except EngineUnavailableError as error:
+            raise RefusedError(unavailable(error)) from None
+        if client is None or not self._is_good(client, asked.room):
+            raise RefusedError(_NO_MEMBER)
+        return _Asker(await self._turn_user(client, asked.room, _NO_MEMBER), b"user:" + grants.user.encode())
+
+    async def _turn_user(self, client: Client, room: str, wrong: Refusal) -> str:
+        membership = client.session.rooms.get(room)
+        if membership is None or not await self._relaying.allows(client, membership):
+            raise RefusedError(wrong)
+        self._hub.fences.enclose(room)
+        return membership.turn_user
 
     def _is_good(self, client: Client, room: str) -> bool:
         """Whether the tokens are that let it in. A session that was revoked may still be found where its node is gone,
@@ -213,11 +253,6 @@ async def _viewed(sid: str, key: str, custody: Custody) -> Client | None:
         return await custody.view(sid, key)
     except EngineUnavailableError as error:
         raise RefusedError(unavailable(error)) from None
-
-
-def _may_relay(client: Client, room: str) -> bool:
-    """By the token that it is in the room with. Whom the room let relay has a time for its next credential."""
-    return room in client.session.rooms and room in client.renewals and client.grants_in(room).allow(Ability.ICE, room)
 
 
 def _visitor(request: Request) -> Visitor:

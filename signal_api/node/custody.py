@@ -86,7 +86,13 @@ class Custody:
 
     async def view(self, sid: str, key: str) -> Client | None:
         """The client as it was last kept; nothing that is done to it has an effect."""
-        luggage = await self._known(sid, key)
+        return self._view(await self._known(sid, key))
+
+    async def look_at(self, sid: str) -> Client | None:
+        """As view, for whoever has been shown to be its user."""
+        return self._view(await self._vault.peek(sid))
+
+    def _view(self, luggage: Luggage | None) -> Client | None:
         return unpack(luggage, self._node.clock.now()) if luggage is not None else None
 
     async def send(self, errand: Errand) -> Outcome | None:

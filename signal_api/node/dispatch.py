@@ -12,6 +12,7 @@ from signal_api.node.custody import Custody
 from signal_api.node.delivery import Delivery
 from signal_api.node.frames import Hello, Join
 from signal_api.node.hub import Hub
+from signal_api.node.relaying import Relaying
 from signal_api.node.verbs import Outcome, Reply, Verbs
 from signal_api.protocol.effects import LeaveReason
 from signal_api.protocol.messages import (
@@ -42,6 +43,7 @@ class Dispatch:
         if engine.vault is not None:
             hub.custody = Custody(hub, engine.vault)
         hub.budgets.spend = engine.spend
+        hub.desk.may_relay = Relaying(hub, engine).allows
         self.verbs = Verbs(hub, engine)
         self._lobby = self.verbs.lobby
         if hub.custody is not None:

@@ -4,7 +4,7 @@ A client that has to ask for its next credential is a client that can forget to.
 the time that the last one named as its `refresh_at`.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from fairlead.clock import Entropy
@@ -14,10 +14,10 @@ from signal_api.metrics import Instruments
 from signal_api.node.roster import Roster
 from signal_api.pacing import paced
 from signal_api.policy import Policy
-from signal_api.protocol.authorization import Ability
+from signal_api.protocol.effects import ClosedReason
 from signal_api.protocol.messages import server_frame, to_json
 from signal_api.protocol.sessions import Membership
-from signal_api.relay.ice_servers import REFRESH_AFTER, IceGrant, Issuer, grant, webrtc
+from signal_api.relay.ice_servers import REFRESH_AFTER, IceGrant, Issuer, grant, webrtc, without_relay
 from signal_api.relay.sightings import Sightings
 from signal_api.timers import Timers
 
@@ -26,10 +26,11 @@ from signal_api.timers import Timers
 _AHEAD = 0.1
 #: The share of a drain's time after which everybody has been told of it.
 _TELLING = 0.25
+_NO_MORE = "you may not relay in this room any more; the credential that you have is the last one"
 
 
 class IceDesk:
-    """`spawn` runs what nobody waits for."""
+    """`spawn` runs what nobody waits for. `may_relay` says whether a member may; whoever knows the rooms sets it."""
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class IceDesk:
         self._sightings = sightings
         self._spawn = spawn
         self._draining: Draining | None = None
+        self.may_relay: Callable[[Client, Membership], Awaitable[bool]] | None = None
 
     def issue(self, user_id: str, host: str, label: str, until: float | None = None) -> IceGrant:
         """A fresh credential; `label` is what it is counted as. `host` is how the client found us, `until` (Unix time)
@@ -98,17 +100,34 @@ class IceDesk:
         self.give_up(client)
         if client.renewals and self._roster.get(client.sid) is client:
             left = min(client.renewals.values()) - self._timers.clock.now().monotonic
-            client.renewal = self._timers.after(max(0.0, left), lambda: self._renew(client))
+            client.renewal = self._timers.after(max(0.0, left), lambda: self._spawn(self._renew(client)))
 
-    def _renew(self, client: Client) -> None:
+    async def _renew(self, client: Client) -> None:
         now = self._timers.clock.now().monotonic
-        for room in [room for room, due in client.renewals.items() if due <= now]:
-            del client.renewals[room]
+        for room, due in [(room, due) for room, due in client.renewals.items() if due <= now]:
             membership = client.session.rooms.get(room)
-            if membership is not None and client.grants_in(room).allow(Ability.ICE, room):
+            is_allowed = membership is not None and await self._allows(client, membership)
+            if self._roster.get(client.sid) is not client:
+                return
+            if client.renewals.get(room) != due:
+                continue  # It has left meanwhile, or has been given another.
+            del client.renewals[room]
+            if is_allowed and membership is not None:
                 given = self.for_member(client, room, membership.turn_user, "push")
                 client.deliver(server_frame("ice", to_json(webrtc(given)), room=room))
+            elif membership is not None:
+                self._withhold(client, room)
         self._arm(client)
+
+    async def _allows(self, client: Client, membership: Membership) -> bool:
+        assert self.may_relay is not None  # Whoever brings clients here knows the rooms.
+        return await self.may_relay(client, membership)
+
+    def _withhold(self, client: Client, room: str) -> None:
+        """The right was taken by another token, or from its role: it hears so instead of a credential."""
+        servers = without_relay(self._issuer().urls, self._policy().public_host or client.visitor.host)
+        body = {"iceServers": servers, "restart": False, "reason": ClosedReason.NOT_GRANTED, "message": _NO_MORE}
+        client.deliver(server_frame("ice", to_json(body), room=room))
 
     # Drain
 
@@ -125,10 +144,11 @@ class IceDesk:
         async for client, membership in paced(members, draining.seconds * _TELLING):
             if self._draining is not draining:
                 return
-            if client.session.rooms.get(membership.room) is membership:
-                self._tell_of_drain(client, membership, draining)
+            renews = membership.room in client.renewals and await self._allows(client, membership)
+            if client.session.rooms.get(membership.room) is membership and self._roster.get(client.sid) is client:
+                self._tell_of_drain(client, membership, draining, renews)
 
-    def _tell_of_drain(self, client: Client, membership: Membership, draining: Draining) -> None:
+    def _tell_of_drain(self, client: Client, membership: Membership, draining: Draining, renews: bool) -> None:
         """A restart is asked for where it helps: of those who relay, and when there is another server."""
         room, sighting = membership.room, self._sightings.of(membership.turn_user)
         relays = sighting is not None and any(relay.ended is None for relay in sighting.relays)
@@ -138,7 +158,7 @@ class IceDesk:
             body |= {"restart": False, "message": last}
             if not relays:
                 return
-        elif room in client.renewals:
+        elif renews:
             body |= webrtc(self.for_member(client, room, membership.turn_user, "push"))
         else:
             return

@@ -59,7 +59,8 @@ class Registry:
         if isinstance(change, Refusal):
             return change
         assert change.member is not None  # It has just come in.
-        membership.order = change.member.order
+        assert change.room is not None
+        membership.order, membership.terms = change.member.order, change.room.terms
         client.session.rooms[room] = membership
         return self._commits.part_with(client)
 

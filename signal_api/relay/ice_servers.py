@@ -121,6 +121,12 @@ def ice_servers(given: IceGrant) -> list[dict[str, Any]]:
     return servers
 
 
+def without_relay(urls: Urls, host: str) -> list[dict[str, Any]]:
+    """The list of RTCIceServer for who may not relay."""
+    stun = _urls_at(urls, host).stun
+    return [{"urls": list(stun)}] if stun else []
+
+
 def webrtc(given: IceGrant) -> dict[str, Any]:
     """What `new RTCPeerConnection` takes, and beside it how long it is good."""
     body = {

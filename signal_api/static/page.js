@@ -157,6 +157,7 @@ const FRAMES = {
   // Fresh credentials, and at times the wish to leave a server that is about to stop.
   ice: ({ data }) => {
     if (data.iceServers) takeServers(data);
+    if (data.reason === "not_granted") chat.line(`No relay from now on: ${data.message}.`);
     if (data.restart) for (const peer of Object.values(state.peers)) peer.restart();
   },
   turn: ({ data }) => chat.line(data.event === "refused" ? `The relay refused us: ${data.reason}${data.code ? ` (${data.code})` : ""}` : `The relay ended our allocation: ${data.reason}`),
@@ -184,7 +185,7 @@ function takeServers(ice) {
   state.ice = ice;
   for (const peer of Object.values(state.peers)) peer.configure(configuration());
   clearTimeout(renewal);
-  renewal = setTimeout(renew, Math.max(5_000, Date.parse(ice.refresh_at) - Date.now()));
+  if (ice.refresh_at) renewal = setTimeout(renew, Math.max(5_000, Date.parse(ice.refresh_at) - Date.now()));
 }
 
 async function renew() {

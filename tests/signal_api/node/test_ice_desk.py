@@ -1,11 +1,13 @@
 """Credentials are renewed before the client has to think of it, and nobody is sent to a turnd that goes."""
 
+import json
 from typing import Any
 
 import pytest
 
 from fairlead.credentials import parse_username
 from fairlead.link import Allocated, Draining
+from signal_api.protocol.moderation import Alteration
 from tests.signal_api.socketless import Node, Seat
 from tests.signal_api.worlds import token
 
@@ -63,8 +65,36 @@ async def test_whoever_has_left_or_may_not_relay_any_more_gets_none(leaves: bool
         await seat.say("leave", room="r")
     else:
         await seat.say("token", data={"token": token(node.clock, lifetime=9000, can=["join"])})
+    told = await _wait(node, seat, 3000)
+    assert [frame["data"]["reason"] for frame in told] == ([] if leaves else ["not_granted"])
+    assert '"credential":' not in json.dumps(told)
     assert await _wait(node, seat, 3000) == []
     assert seat.line.closed is None
+
+
+async def test_a_role_that_loses_the_right_hears_so_at_its_next_renewal_and_is_given_none() -> None:
+    node = Node()
+    opener = await node.enter()
+    await opener.join("r", create={"roles": {"viewer": ["publish", "ice"]}})
+    seat = await node.enter(token=token(node.clock, role="viewer", lifetime=20000))
+    assert "ice" in await seat.join("r")
+    await node.dispatch.verbs.steward.alter("r", Alteration(roles={"viewer": ("publish",)}))
+    (frame,) = await _wait(node, seat, 3000)
+    assert (frame["room"], frame["data"]["reason"], frame["data"]["restart"]) == ("r", "not_granted", False)
+    assert [list(server) for server in frame["data"]["iceServers"]] == [["urls"]]
+    assert _urls(frame["data"]) == []
+    assert await _wait(node, seat, 7200) == []
+
+
+async def test_a_role_that_lost_the_right_is_given_nothing_by_a_drain() -> None:
+    node = Node(ice__turn=BOTH)
+    await (await node.enter()).join("r")
+    seat = await node.enter(token=token(node.clock, role="viewer"))
+    await seat.join("r")
+    await node.dispatch.verbs.steward.alter("r", Alteration(roles={"viewer": ("publish",)}))
+    node.hub.desk.turnd_goes(HERE)
+    await node.hub.settled()
+    assert _ice(seat) == []
 
 
 @pytest.mark.parametrize("how", ["leave", "close"])

@@ -8,6 +8,7 @@ import pytest
 
 from fairlead.link import Command, Revoke
 from signal_api.engine.redis.scripts import COMMIT
+from signal_api.node.relaying import Relaying
 from signal_api.protocol.effects import LeaveReason
 from signal_api.protocol.refusals import CloseCode, Closing, EngineUnavailableError
 from signal_api.protocol.revocations import Revocation, RevocationKind
@@ -110,7 +111,7 @@ async def test_a_token_that_was_revoked_is_good_for_nothing_at_any_node(cluster:
     alice = await one.enter(token=hers, rooms=["r"])
     await eventually(lambda: "joined" in [frame["type"] for frame in alice.line.frames])
     await asyncio.sleep(0.2)  # It is kept by then.
-    rest, asked = Rest(other.hub), IceRequest(sid=alice.client.sid, room="r")
+    rest, asked = Rest(other.hub, Relaying(other.hub, other.engine)), IceRequest(sid=alice.client.sid, room="r")
     membership = alice.client.session.rooms["r"]
     assert (await rest._by_session(alice.welcome["key"], asked)).user == membership.turn_user
     await one.die()
