@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from signal_api.clients import Client
 from signal_api.protocol.messages import MAX_DEPTH, nesting
 from signal_api.protocol.refusals import ErrorCode, Refusal
-from signal_api.protocol.rooms import Ban, Member, Room
+from signal_api.protocol.rooms import MAX_META, Ban, Member, Room
 from signal_api.web.problems import RefusedError
 
 T = TypeVar("T")
@@ -57,6 +57,9 @@ class NewRoom(RoomChange):
     name: RoomName
 
 
+_UNREAD: Any = Field(default=None, description="What is attached, as text, where it cannot be read as JSON.")
+
+
 class MemberView(BaseModel):
     id: str
     sid: str
@@ -65,6 +68,7 @@ class MemberView(BaseModel):
     role: str
     joined_at: int = Field(description="Unix time in milliseconds.")
     meta: Any
+    meta_text: str | None = _UNREAD
 
     @classmethod
     def of(cls, member: Member) -> "MemberView":
@@ -75,7 +79,7 @@ class MemberView(BaseModel):
             order=member.order,
             role=member.role,
             joined_at=member.joined_at,
-            meta=msgspec.json.decode(member.meta),
+            **shown(member.meta),
         )
 
 
@@ -98,6 +102,7 @@ class RoomView(BaseModel):
     has_password: bool
     roles: dict[str, list[str]]
     meta: Any
+    meta_text: str | None = _UNREAD
     rseq: int
     members: list[MemberView]
     bans: list[BanView]
@@ -111,11 +116,23 @@ class RoomView(BaseModel):
             capacity=room.terms.capacity,
             has_password=room.terms.password is not None,
             roles={role: list(abilities) for role, abilities in room.terms.roles.items()},
-            meta=msgspec.json.decode(room.meta),
+            **shown(room.meta),
             rseq=room.rseq,
             members=[MemberView.of(member) for member in room.members.values()],
             bans=[BanView.of(ban) for ban in room.bans.values() if ban.until > now],
         )
+
+
+def shown(meta: msgspec.Raw) -> dict[str, Any]:
+    """What is attached to a room or a member, as a value, or else as the text that it is: a record may be older than
+    the rules that keep out what nobody can read."""
+    text = bytes(meta)
+    try:
+        if len(text) <= MAX_META and nesting(text) <= MAX_DEPTH:
+            return {"meta": msgspec.json.decode(text)}
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        pass
+    return {"meta": None, "meta_text": text[:MAX_META].decode(errors="replace")}
 
 
 def _names(who: str) -> dict[str, Any]:

@@ -189,6 +189,13 @@ def remains(room: Room) -> Room | None:
     return msgspec.structs.replace(room, meta=NULL, terms=UNSAID) if room.bans else None
 
 
+def ruins(name: str) -> Room:
+    """What stands for a room of which the record cannot be read, with its password and its bans: nobody comes in until
+    a back end closes it."""
+    said = to_json("the record of this room cannot be read; close the room to be rid of it")
+    return Room(name, {}, meta=msgspec.Raw(said), terms=Terms(capacity=0, kept=True))
+
+
 def recipients(room: Room, sender: Member, to: Recipients) -> tuple[str, ...] | Refusal:
     """The sessions that a frame goes to: "*" is everybody else; nobody is reached outside the room."""
     if to == "*":

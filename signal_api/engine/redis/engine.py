@@ -28,7 +28,7 @@ from signal_api.engine.redis.vault import Vault
 from signal_api.protocol.effects import Effect, Revoked
 from signal_api.protocol.refusals import EngineUnavailableError
 from signal_api.protocol.revocations import Revocation
-from signal_api.protocol.rooms import Room
+from signal_api.protocol.rooms import Room, ruins
 from signal_api.relay.ledger import Spending, Spent
 from signal_api.relay.reports import EACH as REPORTS_EACH
 from signal_api.relay.reports import Report
@@ -94,7 +94,8 @@ class RedisEngine:
             self._seen.pop(name, None)
             return _NOBODY
         if data:
-            seen = Stored(read_room(data[0]), version)
+            read = self._store.readable(read_room, data, f"room {name}")
+            seen = Stored(read[0] if read else ruins(name), version)
         self._remember(name, seen)
         return seen
 
@@ -143,7 +144,8 @@ class RedisEngine:
         return bool(await self._store.run(REPORT, sid, frame_id, turn_user, write(report), REPORTS_EACH))
 
     async def reports(self, turn_users: Sequence[str]) -> list[Sequence[Report]]:
-        return [[read_report(told) for told in one] for one in await self._store.run(REPORTS, *turn_users)]
+        told = await self._store.run(REPORTS, *turn_users)
+        return [self._store.readable(read_report, one, "report") for one in told]
 
     def census(self) -> Census:
         return self._nodes.census

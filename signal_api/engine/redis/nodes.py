@@ -79,7 +79,7 @@ class Nodes:
         self._store.node = base32(self._entropy(10))
         self._beats = 0
         self._inbox.restart()
-        revocations = [read_revocation(kept) for kept in await self._store.probe(REGISTER)]
+        revocations = self._store.readable(read_revocation, await self._store.probe(REGISTER), "revocation")
         for revocation in revocations:
             self._vault.deliver(Revoked(revocation))
         now = self._clock.now().wall

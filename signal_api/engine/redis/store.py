@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import math
 import ssl
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -33,6 +35,11 @@ _CONNECTIONS = 32
 _CLOSING = 0.1
 #: how replies begin that say no for a while: to a Redis that is busy, full, or not the first of its kind just now
 _PASSING = ("BUSY", "CLUSTERDOWN", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN")
+
+#: records that cannot be read, of which the log speaks
+_SAID = 1024
+
+T = TypeVar("T")
 
 _log = get_logger("signal_api.engine")
 
@@ -65,6 +72,7 @@ class Store:
         self.place = place_of(url)
         self._redis = _connect(url, _CONNECTIONS, PATIENCE)
         self._reader = _connect(url, 1, None)
+        self._said: set[str] = set()
         #: pools that are not used any more, while those who wait on them are answered
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -109,6 +117,18 @@ class Store:
         _log.warning("Redis refuses a call", reason=text)
         kind = BarredError if is_barred(error) else EngineUnavailableError
         return kind(f"the store refuses: {text}")
+
+    def readable(self, read: Callable[[bytes], T], records: Iterable[bytes], what: str) -> list[T]:
+        """The records, without those that cannot be read: of `what` they are, the log speaks once."""
+        found = []
+        for record in records:
+            try:
+                found.append(read(record))
+            except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+                if what not in self._said and len(self._said) < _SAID:
+                    self._said.add(what)
+                    _log.warning("a record in Redis cannot be read", what=what, problem=str(error))
+        return found
 
     async def measure(self) -> str:
         """Learns the clock of Redis, and that it answers; returns the id of this run of it."""

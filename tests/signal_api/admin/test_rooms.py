@@ -3,8 +3,10 @@
 from urllib.parse import quote
 
 import httpx
+import msgspec
 import pytest
 
+from signal_api.protocol.rooms import Member, Room, Terms
 from tests.signal_api.service import Service
 from tests.signal_api.worlds import token
 
@@ -60,6 +62,26 @@ async def test_rooms_come_a_page_at_a_time(admin: httpx.AsyncClient) -> None:
     assert ([room["name"] for room in first["items"]], first["next"]) == (["a", "b"], "b")
     second = (await admin.get("/rooms", params={"limit": 2, "after": first["next"]})).json()
     assert ([room["name"] for room in second["items"]], second["next"]) == (["c"], None)
+
+
+@pytest.mark.parametrize("text", [b"1e999", b"NaN", b'{"a":', b"9" * 5000, b"[" * 300 + b"]" * 300, b'"\xff"'])
+async def test_what_nobody_can_read_is_shown_as_it_is_and_breaks_no_list(
+    admin: httpx.AsyncClient, service: Service, text: bytes
+) -> None:
+    """As a version before the rules for it may have stored it."""
+    await admin.post("/rooms", json={"name": "b", "meta": {"topic": 1}})
+    member = Member("m", "s", "ann", 1, 1, msgspec.Raw(text))
+    room = Room("a", {"m": member}, meta=msgspec.Raw(text), terms=Terms(kept=True))
+    assert await service.engine.commit("a", (await service.engine.load("a")).version, room, ())
+    reply = await admin.get("/rooms")
+    assert reply.status_code == 200
+    bad, good = reply.json()["items"]
+    assert (good["name"], good["meta"], good["meta_text"]) == ("b", {"topic": 1}, None)
+    for row in (bad, bad["members"][0]):
+        assert row["meta"] is None
+        assert row["meta_text"] == text[:2048].decode(errors="replace")
+    assert (await admin.get("/rooms/a")).json()["meta_text"] == bad["meta_text"]
+    assert (await admin.delete("/rooms/a")).status_code == 204
 
 
 async def test_a_kick_by_a_back_end_sticks_and_a_ban_is_seen_and_taken_back(

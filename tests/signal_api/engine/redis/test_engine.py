@@ -12,13 +12,15 @@ import pytest
 from fairlead.daemon import SystemClock
 from fairlead.metrics import Metrics
 from signal_api.engine.redis.engine import RedisEngine
+from signal_api.engine.redis.parcels import hashed
 from signal_api.engine.redis.store import BarredError
 from signal_api.protocol.effects import Effect, Revoked
 from signal_api.protocol.refusals import EngineUnavailableError
 from signal_api.protocol.revocations import Revocation, RevocationKind
-from signal_api.protocol.rooms import Room, Terms
+from signal_api.protocol.rooms import Change, Room, Terms
 from tests.certificates import self_signed
 from tests.redis_server import RedisServer
+from tests.signal_api.cluster import Cluster
 from tests.signal_api.engine.engines import running_engine
 from tests.waiting import eventually
 
@@ -52,6 +54,30 @@ async def test_troubles_are_told_and_end_with_their_cause(redis_server: RedisSer
         async with asyncio.timeout(5):
             await eventually(lambda: engine.troubles() == [])
         assert (await engine.load("r")).room is None
+
+
+async def test_a_record_that_cannot_be_read_breaks_no_list_and_opens_no_room(
+    one_redis: RedisServer, redis_prefix: str, cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As another version may have left it: of the room the password and the bans are lost, so nobody comes in."""
+    old = await cluster.node()
+    for name in ("bad", "good"):
+        assert await old.redis.commit(name, 0, Room(name, {}, terms=Terms(kept=True)), ())
+    one_redis.command("HSET", f"{redis_prefix}:r:{hashed('bad')}", "d", '{"name":"bad","members":{},"meta":NaN}')
+    one_redis.command("HSET", f"{redis_prefix}:revoked", "token:j", "x")
+    one_redis.command("RPUSH", f"{redis_prefix}:o:user", "x")
+    node = await cluster.node()
+    assert [room.name for room in await node.redis.rooms("", 10)] == ["bad", "good"]
+    assert await node.redis.reports(["user"]) == [[]]
+    seat = await node.enter()
+    await seat.say("join", room="bad")
+    assert seat.news()[-1]["data"]["code"] == "room_full"
+    steward = node.dispatch.verbs.steward
+    assert isinstance(await steward.close("bad"), Change)
+    assert [room.name for room in await node.redis.rooms("", 10)] == ["good"]
+    logged = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    said = [record["what"] for record in logged if record["event"] == "a record in Redis cannot be read"]
+    assert said == ["revocation", "room bad", "report"]
 
 
 @pytest.mark.parametrize("how", ["slow", "not there yet"])
