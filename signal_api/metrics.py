@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
-from fairlead.metrics import Counts, Labels, Metrics
+from fairlead.metrics import Counts, Labels, LabelSet, Metrics
 from signal_api.engine.contract import Census
 from signal_api.protocol.authorization import Flaw
 from signal_api.protocol.effects import LeaveReason
@@ -42,14 +42,17 @@ _WHERE_TO_LOOK = (
 Declare: TypeAlias = Callable[[str, str, Labels], Counts]
 
 SESSION_ROUTES = (_SESSION, *(f"{_SESSION}/{verb}" for verb in SESSION_VERBS))
-_KNOWN = frozenset(FRAME_TYPES)
 
 
-def frame_type(kind: str) -> str:
-    """The label of a frame's type."""
-    if kind in _KNOWN:
-        return kind
-    return "x" if kind.startswith("x.") else "other"
+class _Labels(dict[str, LabelSet]):
+    """Knows the types that have a label of their own, so that to look one up is all that a frame costs."""
+
+    def __missing__(self, kind: str) -> LabelSet:
+        return ("x",) if kind.startswith("x.") else ("other",)
+
+
+#: the label set of a frame's type, whatever a client has written there
+LABELS = _Labels((kind, (kind,)) for kind in FRAME_TYPES)
 
 
 def route_label(path: str) -> str:

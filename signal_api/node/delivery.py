@@ -37,7 +37,11 @@ class Delivery:
         """Carries out one effect, now."""
         match effect:
             case Deliver():
-                self._deliver(effect)
+                for sid in effect.to:
+                    if (receiver := self._hub.roster.get(sid)) is not None:
+                        receiver.deliver(effect.frame)
+                if effect.receipts:
+                    self._note_debts(effect)
             case Announce():
                 for client in self._clients(effect.to):
                     self._gather(client, effect)
@@ -58,15 +62,6 @@ class Delivery:
             client = self._hub.roster.get(sid)
             if client is not None:
                 yield client
-
-    def _deliver(self, effect: Deliver) -> None:
-        known = self._hub.roster.get
-        for sid in effect.to:
-            client = known(sid)
-            if client is not None:
-                client.deliver(effect.frame)
-        if effect.receipts:
-            self._note_debts(effect)
 
     def _note_debts(self, effect: Deliver) -> None:
         now = self._hub.clock.now().monotonic

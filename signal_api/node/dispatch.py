@@ -7,7 +7,7 @@ import msgspec
 
 from signal_api.clients import Client
 from signal_api.engine.contract import Engine
-from signal_api.metrics import frame_type
+from signal_api.metrics import LABELS
 from signal_api.node.custody import Custody
 from signal_api.node.delivery import Delivery
 from signal_api.node.frames import Hello, Join
@@ -162,7 +162,7 @@ class Dispatch:
         except InvalidFrameError as error:
             self._refuse(answer, Refusal(ErrorCode.BAD_FRAME, str(error)), id_of(frame))
             return None
-        hub.instruments.frames[frame_type(decoded.type),] += 1
+        hub.instruments.frames[LABELS[decoded.type]] += 1
         hub.instruments.frame_bytes.observe(len(frame))
         if decoded.ack is not None:
             client.session.acknowledge(decoded.ack)

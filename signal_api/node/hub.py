@@ -65,7 +65,7 @@ class Hub:
         self.revocations = Revocations()
         self.webhooks = Webhooks(clock, entropy, self._count_webhook)
         self.chronicle = Chronicle(self.webhooks, self.timers, self.sightings)
-        self.fences = Fences(lambda: self.policy.fence)
+        self.fences = Fences(policy.fence)
         self.rights = RelayRights(clock, lambda: self.policy.issuer.lifetime)
         self.budgets = Budgets(self.rights, self.chronicle, instruments, self.spawn)
         self.leaving = Drain(self.roster, entropy)

@@ -1,7 +1,7 @@
 """Who is here: the sessions of this node by id, by user and by source, and how many of each there may be."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from signal_api.clients import Client
 from signal_api.config import LimitSettings
@@ -13,6 +13,8 @@ class Roster:
 
     def __init__(self) -> None:
         self._by_sid: dict[str, Client] = {}
+        #: the client of a session, None when it is not here
+        self.get: Callable[[str], Client | None] = self._by_sid.get
         self._by_user: defaultdict[str, set[Client]] = defaultdict(set)
         self._by_source: Counter[bytes] = Counter()
 
@@ -21,9 +23,6 @@ class Roster:
 
     def __len__(self) -> int:
         return len(self._by_sid)
-
-    def get(self, sid: str) -> Client | None:
-        return self._by_sid.get(sid)
 
     def of(self, user: str) -> tuple[Client, ...]:
         """The sessions of one user."""

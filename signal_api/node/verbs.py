@@ -8,7 +8,7 @@ import msgspec
 
 from signal_api.clients import Client
 from signal_api.engine.contract import Engine, Once
-from signal_api.metrics import frame_type
+from signal_api.metrics import LABELS
 from signal_api.node.admission import bytes_of, meta_refusal
 from signal_api.node.commits import Commits
 from signal_api.node.frames import Join, Kick, Leave, MetaSet, Token, Unban
@@ -18,7 +18,7 @@ from signal_api.node.steward import Steward
 from signal_api.passwords import Passwords
 from signal_api.protocol.authorization import Ability
 from signal_api.protocol.effects import Deliver, Receipt
-from signal_api.protocol.messages import NEGOTIATION, PONG, ClientFrame, server_frame
+from signal_api.protocol.messages import NEGOTIATION, PONG, ClientFrame, relayed_frame, server_frame
 from signal_api.protocol.moderation import Who, change_member, may
 from signal_api.protocol.refusals import ErrorCode, Refusal
 from signal_api.protocol.rooms import Room, recipients
@@ -100,7 +100,7 @@ class Verbs:
 
     def _relayed(self, client: Client, frame: ClientFrame, sent: Deliver) -> Outcome:
         instruments = self._hub.instruments
-        instruments.relayed[frame_type(frame.type),] += len(sent.to)
+        instruments.relayed[LABELS[frame.type]] += len(sent.to)
         instruments.relay_seconds.observe(self._hub.clock.now().monotonic - client.last_heard)
         return _DONE
 
@@ -118,10 +118,11 @@ class Verbs:
         to = recipients(room, sender, frame.to)
         if isinstance(to, Refusal):
             return to
-        if frame.type in NEGOTIATION:
-            self._hub.fences.overhear(room.name, frame.data)
+        fences = self._hub.fences
+        if fences.is_on and frame.type in NEGOTIATION:
+            fences.overhear(room.name, frame.data)
         ts = round(self._hub.clock.now().wall * 1000)
-        sent = server_frame(frame.type, bytes(frame.data), room=room.name, sender=sender.id, ts=ts)
+        sent = relayed_frame(frame.type, frame.data, room.name, sender.id, ts)
         return Deliver(to, sent, _receipts(client, frame, room, to) if frame.id is not None and frame.to != "*" else ())
 
     async def _join(self, client: Client, frame: ClientFrame) -> Outcome:

@@ -24,7 +24,8 @@ NEGOTIATION = frozenset({"offer", "answer", "candidate", "candidates", "restart"
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 RoomName = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 # Of what ends a text in Python, the lookahead is what the schemas' readers in other languages know as well.
-FrameType = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9._-]{0,31}(?![\s\S])")]
+_TYPE = r"^[a-z][a-z0-9._-]{0,31}(?![\s\S])"
+FrameType = Annotated[str, msgspec.Meta(max_length=32, extra_json_schema={"pattern": _TYPE})]
 NULL = msgspec.Raw(b"null")
 
 
@@ -81,6 +82,8 @@ class _Named(msgspec.Struct, frozen=True):
 
 
 _frames = msgspec.json.Decoder(ClientFrame)
+#: Told by the decoder, the pattern would be looked at for each frame, and cost more than all else that it does.
+_is_type = functools.lru_cache(256)(re.compile(_TYPE).match)
 _named = msgspec.json.Decoder(_Named)
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -102,7 +105,7 @@ def decode(data: bytes, limit: int = MAX_FRAME) -> ClientFrame:
     if not data.isascii():
         _check_utf8(data)
     decoded = _decode(data)
-    if data.count(_OBJECT) + data.count(_LIST) > MAX_DEPTH and nesting(data) > MAX_DEPTH:
+    if data.count(_OBJECT) + (_LIST in data and data.count(_LIST)) > MAX_DEPTH and nesting(data) > MAX_DEPTH:
         raise MalformedFrameError(CloseCode.BAD_REQUEST, f"a frame nests at most {MAX_DEPTH} levels deep")
     if _LF in data or _CR in data:
         # Inside a string they would have been refused: these stand between tokens.
@@ -129,13 +132,16 @@ def _decode(data: bytes) -> ClientFrame:
     if not data.lstrip(b" \t\r\n").startswith(b"{"):
         raise MalformedFrameError(CloseCode.BAD_REQUEST, "a frame is one JSON object")
     try:
-        return _frames.decode(data)
+        frame = _frames.decode(data)
     except RecursionError:
         raise MalformedFrameError(CloseCode.BAD_REQUEST, f"a frame nests at most {MAX_DEPTH} levels deep") from None
     except msgspec.ValidationError as error:
         raise InvalidFrameError(str(error)) from None
     except msgspec.DecodeError as error:
         raise MalformedFrameError(CloseCode.BAD_REQUEST, f"a frame is one JSON object: {error}") from None
+    if not _is_type(frame.type):
+        raise InvalidFrameError("type is written with a-z, 0-9, `.`, `_` and `-`, and begins with a letter")
+    return frame
 
 
 def nesting(data: bytes) -> int:
@@ -168,6 +174,12 @@ def server_frame(
     if data is not None:
         tail += b',"data":' + data
     return ServerFrame(_head(kind), tail + b"}")
+
+
+def relayed_frame(kind: str, data: msgspec.Raw, room: str, sender: str, ts: int) -> ServerFrame:
+    """As server_frame, of a member, in one step: most frames are."""
+    tail = b',"room":%b,"from":%b,"ts":%d,"data":%b}' % (to_json(room), to_json(sender), ts, data)
+    return ServerFrame(_head(kind), tail)
 
 
 @functools.lru_cache(256)

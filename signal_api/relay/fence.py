@@ -14,7 +14,6 @@ from fairlead.datagram import parse_address
 from fairlead.link import Allocated, Command, Fence, FenceMode
 from signal_api.relay.ice_servers import room_hash
 
-_OFF = FenceMode.OFF
 #: candidates that are read of one frame, and hosts and rooms that are remembered
 _IN_FRAME, _HOSTS, _ROOMS = 64, 1024, 20_000
 
@@ -36,13 +35,14 @@ def announced(data: bytes) -> Iterator[str]:
 
 
 class Fences:
-    """What each room has announced. `mode` says what turnd is to do with the rest; while it is off, nothing is read.
+    """What each room has announced. `mode` says what turnd is to do with the rest; off, and nothing is read.
 
     `command` takes the way to turnd. A room or host that was named longest ago gives way to a new one.
     """
 
-    def __init__(self, mode: Callable[[], FenceMode]) -> None:
+    def __init__(self, mode: FenceMode) -> None:
         self.command: Callable[[Command], None] | None = None
+        self.is_on = mode is not FenceMode.OFF
         self._mode = mode
         self._rooms: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
 
@@ -55,7 +55,7 @@ class Fences:
 
     def overhear(self, room: str, data: bytes) -> None:
         """Takes note of the candidates in a frame on its way to another member."""
-        if self._mode() is not _OFF:
+        if self.is_on:
             self._add(room_hash(room), announced(data))
 
     def note(self, event: Allocated, turn_user: str) -> None:
@@ -66,12 +66,10 @@ class Fences:
 
     def standing(self) -> list[Fence]:
         """All of it, for a turnd that knows nothing."""
-        mode = self._mode()
-        return [Fence(hashed, mode, tuple(hosts)) for hashed, hosts in self._rooms.items()]
+        return [Fence(hashed, self._mode, tuple(hosts)) for hashed, hosts in self._rooms.items()]
 
     def _add(self, hashed: str, hosts: Iterable[str]) -> None:
-        mode = self._mode()
-        if mode is FenceMode.OFF or self.command is None:
+        if not self.is_on or self.command is None:
             return
         known = self._rooms.get(hashed)
         fresh = [host for host in hosts if known is None or host not in known]
@@ -84,4 +82,4 @@ class Fences:
             known.popitem(last=False)
         while len(self._rooms) > _ROOMS:
             self._rooms.popitem(last=False)
-        self.command(Fence(hashed, mode, tuple(fresh)))
+        self.command(Fence(hashed, self._mode, tuple(fresh)))

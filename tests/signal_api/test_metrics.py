@@ -4,16 +4,17 @@ import pytest
 
 from fairlead.metrics import Metrics
 from signal_api.engine.redis.meters import Meters
-from signal_api.metrics import FRAME_TYPES, RELAYED_TYPES, Instruments, frame_type
+from signal_api.metrics import FRAME_TYPES, LABELS, RELAYED_TYPES, Instruments
 from signal_api.node.verbs import AT_ONCE, HANDLERS, Verbs
 from tests.signal_api.socketless import Node
 
 
 def test_frame_types_are_counted_by_a_closed_set() -> None:
-    assert frame_type("offer") == "offer"
-    assert frame_type("x.game.move") == "x"
-    assert frame_type("anything") == "other"
-    assert all(frame_type(kind) == kind for kind in FRAME_TYPES)
+    assert LABELS["offer"] == ("offer",)
+    assert LABELS["x.game.move"] == ("x",)
+    assert LABELS["anything"] == ("other",)
+    assert all(LABELS[kind] == (kind,) for kind in FRAME_TYPES)
+    assert len(LABELS) == len(FRAME_TYPES), "to look is not to remember: clients choose what is looked up"
 
 
 def test_types_are_counted_that_there_can_be_and_no_others() -> None:

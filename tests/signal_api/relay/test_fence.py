@@ -104,7 +104,7 @@ async def test_where_members_are_and_what_they_were_given_is_announced() -> None
 def test_a_turnd_that_begins_anew_is_told_all_of_it_and_it_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_HOSTS", 2)
     monkeypatch.setattr(module, "_ROOMS", 2)
-    fences = Fences(lambda: FenceMode.LOG)
+    fences = Fences(FenceMode.LOG)
     fences.overhear("r", b"")
     assert len(fences) == 0, "without a link nothing is kept"
     fences.command = lambda _: None
