@@ -37,11 +37,7 @@ class Delivery:
         """Carries out one effect, now."""
         match effect:
             case Deliver():
-                for sid in effect.to:
-                    if (receiver := self._hub.roster.get(sid)) is not None:
-                        receiver.deliver(effect.frame)
-                if effect.receipts:
-                    self._note_debts(effect)
+                self._deliver(effect)
             case Announce():
                 for client in self._clients(effect.to):
                     self._gather(client, effect)
@@ -62,6 +58,14 @@ class Delivery:
             client = self._hub.roster.get(sid)
             if client is not None:
                 yield client
+
+    def _deliver(self, effect: Deliver) -> None:
+        for sid in effect.to:
+            client = self._hub.roster.get(sid)
+            if client is not None:
+                client.deliver(effect.frame)
+        if effect.receipts:
+            self._note_debts(effect)
 
     def _note_debts(self, effect: Deliver) -> None:
         now = self._hub.clock.now().monotonic

@@ -190,9 +190,8 @@ class Session:
         return hmac.compare_digest(digest(key), self.key_digest)
 
     def _drop(self, oldest: int) -> None:
-        for entry in self._log[:oldest]:
-            self._log_bytes -= entry.frame.size
-        del self._log[:oldest]
+        for _ in range(oldest):
+            self._log_bytes -= self._log.pop(0).frame.size
         self._forgotten += oldest
 
     # Replies to frames that took effect

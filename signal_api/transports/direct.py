@@ -106,7 +106,7 @@ class Direct:
                     self.wire.close(*self._closing)
                     self.wire.resume()
                 return
-            self.wire.write(frame)
+            self.wire.write_now(frame)
 
     def heard(self, message: bytes | None) -> None:
         if self._later is not None:

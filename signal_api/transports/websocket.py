@@ -85,7 +85,8 @@ class WebSocketTransport:
     def __init__(self, hub: Hub, dispatch: Dispatch) -> None:
         self._hub = hub
         self._dispatch = dispatch
-        self._framing = Framing(hub.policy.limits.frame_bytes * FRAME_SLACK, Breather().heard)
+        framing = self.framing = Framing(hub.policy.limits.frame_bytes * FRAME_SLACK)
+        framing.heard = Breather(framing.gather, framing.write_out).heard
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, visitor: Visitor) -> None:
         """Accepts, and has the wire go on; or else reads until either side ends it. Then the session waits."""
@@ -95,7 +96,7 @@ class WebSocketTransport:
         await send({"type": "websocket.accept", "subprotocol": chosen})
         take_over: TakeOver | None = scope.get("extensions", {}).pop(TAKE_OVER, None)
         if take_over is not None:
-            direct = Direct(self._hub, self._dispatch, self._framing, visitor)
+            direct = Direct(self._hub, self._dispatch, self.framing, visitor)
             if take_over(direct.wire):
                 return
             direct.lost()

@@ -28,6 +28,8 @@ _WHOLE_TEXT, _MASKED, _MEDIUM, _HEADER = 0x81, 0x80, 126, 6
 PORTION = 4096
 #: messages of one parcel that are handled before the connection may be ended
 _MOST_TOGETHER = 512
+#: bytes that are kept at most so that they leave together
+_MOST_GATHERED = 262144
 #: RFC 6455 section 7.4.1, and the registry that it begins: the server is about to stop
 _SERVICE_RESTART = 1012
 #: bytes of a client that goes on talking after our close, such as what was on its way
@@ -65,21 +67,44 @@ def _next_turn(do: Callable[[], None]) -> None:
 
 
 class Framing:
-    """What the connections of one server share; `most` is the largest size of a message in bytes, `heard` is told of
-    each parcel that comes, `later` does something when others have had their turn."""
+    """What the connections of one server share; `most` is the largest size of a message in bytes, `later` does
+    something when others have had their turn."""
 
-    def __init__(
-        self,
-        most: int,
-        heard: Callable[[], None] = lambda: None,
-        later: Callable[[Callable[[], None]], None] = _next_turn,
-    ) -> None:
+    def __init__(self, most: int, later: Callable[[Callable[[], None]], None] = _next_turn) -> None:
         self._most = most
-        self.heard = heard
         self.later = later
+        #: is told of each parcel that comes
+        self.heard: Callable[[], None] = lambda: None
         self.idle = self.fresh()
-        #: while the messages of one parcel are handled: frames that leave together, by whom they go to
-        self.gathered: dict[Wire, list[bytes]] | None = None
+        self._gathered: dict[Wire, list[bytes]] = {}
+        self._gathered_bytes = 0
+        #: whether what is written is kept until `write_out`
+        self.gathers = False
+
+    def gather(self) -> None:
+        """From now on, what several have to say to one leaves as one parcel, and all parcels leave one after the
+        other: those who are woken by the first find the others there."""
+        self.gathers = True
+
+    def keep(self, wire: "Wire", frame: bytes) -> None:
+        self._gathered.setdefault(wire, []).append(frame)
+        self._gathered_bytes += len(frame)
+        if self._gathered_bytes > _MOST_GATHERED:
+            self._write_gathered()
+
+    def write_out(self) -> None:
+        """The end of what `gather` began."""
+        self.gathers = False
+        self._write_gathered()
+
+    def write_out_to(self, wire: "Wire") -> None:
+        """Ahead of the others, for one that is about to end."""
+        wire.write_now(b"".join(self._gathered.pop(wire, ())))
+
+    def _write_gathered(self) -> None:
+        gathered, self._gathered, self._gathered_bytes = self._gathered, {}, 0
+        for wire, frames in gathered.items():
+            wire.write_now(b"".join(frames))
 
     def whole_texts(self, parcel: bytes) -> list[bytes]:
         """The messages of a parcel that is, from its first byte to its last, texts in one frame each, as nearly all
@@ -144,11 +169,15 @@ class Wire(Successor):
 
     def write(self, frame: bytes) -> None:
         """Sends what `text_frame` made."""
-        gathered = self._shared.gathered
-        if gathered is not None:
-            gathered.setdefault(self, []).append(frame)
-        elif not self._transport.is_closing():
-            self._transport.write(frame)
+        if self._shared.gathers:
+            self._shared.keep(self, frame)
+        else:
+            self.write_now(frame)
+
+    def write_now(self, frames: bytes) -> None:
+        """As write, ahead of what is kept for later."""
+        if not self._transport.is_closing():
+            self._transport.write(frames)
 
     def close(self, code: int, reason: str) -> None:
         """Begins the closing handshake; the connection is lost when the client has answered."""
@@ -194,7 +223,7 @@ class Wire(Successor):
 
     def shutdown(self) -> None:
         self.close(_SERVICE_RESTART, "")
-        self._transport.close()
+        self._end()
 
     def data_received(self, data: bytes) -> None:
         self._shared.heard()
@@ -204,7 +233,10 @@ class Wire(Successor):
         texts = self._shared.whole_texts(data) if self._own is None else []
         if texts:
             self._between = 0
-            self._hear(texts)
+            if len(texts) == 1:
+                self._listener.heard(texts[0])
+            else:
+                self._hear(texts)
         elif not self._transport.is_closing():
             self._read_on(data)
 
@@ -227,17 +259,14 @@ class Wire(Successor):
     def _hear(self, texts: list[bytes]) -> None:
         """What several messages of one parcel have the server say, such as candidates that come at once, is written
         at once to each whom it goes to."""
-        if len(texts) == 1:
-            self._listener.heard(texts[0])
-            return
-        gathered = self._shared.gathered = {}
+        is_ours = not self._shared.gathers
+        self._shared.gather()
         try:
             for text in texts:
                 self._listener.heard(text)
         finally:
-            self._shared.gathered = None
-            for wire, frames in gathered.items():
-                wire.write(b"".join(frames))
+            if is_ours:
+                self._shared.write_out()
 
     def _read(self, data: bytes) -> None:
         framing = self._own or self._shared.idle
@@ -276,12 +305,17 @@ class Wire(Successor):
         if self._between == MOST_BETWEEN + 1:
             self._listener.flooded()
 
+    def _end(self) -> None:
+        """Ends the connection when all is written."""
+        self._shared.write_out_to(self)
+        self._transport.close()
+
     def _send_out(self, framing: ServerProtocol) -> None:
         """Sends what the library answers by itself. Of the pings that came while the client does not read, the last is
         answered (RFC 6455 section 5.5.3), so that nothing grows."""
         for frame in framing.data_to_send():
             if frame == SEND_EOF:
-                self._transport.close()
+                self._end()
             elif self.is_full and frame[0] & 15 == Opcode.PONG:
                 self._pong = frame
             else:

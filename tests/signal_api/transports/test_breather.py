@@ -19,20 +19,30 @@ def runner(request: pytest.FixtureRequest) -> asyncio.Runner:
 
 
 class Sleeper:
-    """The clock; who sleeps hears first what has reached the other end by then."""
+    """The clock; who sleeps hears first what has reached the other end by then. `turns` says how often the turn before
+    a lull has begun and ended, as it was when it was slept."""
 
     def __init__(self) -> None:
         self.ours, self.theirs = socket.socketpair()
         self.theirs.setblocking(False)
         self.slept: list[float] = []
         self.heard: list[bytes] = []
+        self.begun = self.ended = 0
+        self.turns: list[tuple[int, int]] = []
         self._now = 1000.0
 
     def now(self) -> float:
         self._now += 1e-5
         return self._now
 
+    def begin(self) -> None:
+        self.begun += 1
+
+    def end(self) -> None:
+        self.ended += 1
+
     def sleep(self, seconds: float) -> None:
+        self.turns.append((self.begun, self.ended))
         self.slept.append(seconds)
         self._now += seconds
         self.heard.append(self.theirs.recv(100))
@@ -60,7 +70,7 @@ class Echo(asyncio.Protocol):
 async def _answered(sleeper: Sleeper, said: bytes) -> None:
     loop = asyncio.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()
-    breather = Breather(sleeper.now, sleeper.sleep)
+    breather = Breather(sleeper.begin, sleeper.end, sleeper.now, sleeper.sleep)
     transport, _ = await loop.create_connection(lambda: Echo(breather, over), sock=sleeper.ours)
     sleeper.theirs.send(said)
     await over
@@ -74,6 +84,7 @@ def test_a_loop_rests_once_a_turn_when_all_is_written(runner: asyncio.Runner) ->
         runner.run(_answered(sleeper, b"a" * 2010))
     assert sleeper.heard == [b"A" * 100]
     assert 0 < sleeper.slept[0] <= SPAN
+    assert sleeper.turns == [(1, 1)], "what was gathered is written before the lull"
 
 
 def test_who_speaks_alone_finds_no_rest(runner: asyncio.Runner) -> None:
@@ -82,3 +93,4 @@ def test_who_speaks_alone_finds_no_rest(runner: asyncio.Runner) -> None:
         runner.run(_answered(sleeper, b"a"))
         assert sleeper.theirs.recv(100) == b"A"
     assert not sleeper.slept
+    assert not sleeper.begun

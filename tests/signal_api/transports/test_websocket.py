@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,8 +13,11 @@ from websockets.typing import Origin
 
 from signal_api.protocol.refusals import CloseCode
 from signal_api.protocol.sessions import LOG_FRAMES
+from signal_api.transports.websocket import WebSocketTransport
 from tests.signal_api.service import Peer, PlainService, Service
+from tests.signal_api.socketless import Node
 from tests.signal_api.worlds import JOIN_KEY, token
+from tests.waiting import eventually
 
 
 @pytest.fixture(params=[Service, PlainService])
@@ -282,3 +286,14 @@ async def test_a_bug_ends_one_connection_and_no_other(service: Service) -> None:
     assert await bad.end() == CloseCode.INTERNAL_ERROR
     await good.say("ping")
     await good.hear("pong")
+
+
+async def test_a_server_that_is_told_much_gathers_what_it_has_to_say() -> None:
+    """As fast as this test can tell it, for longer than it takes to see how fast that is."""
+    node = Node()
+    transport = WebSocketTransport(node.hub, node.dispatch)
+    framing, end = transport.framing, time.monotonic() + 5
+    while not framing.gathers and time.monotonic() < end:
+        framing.heard()
+    assert framing.gathers
+    await eventually(lambda: not framing.gathers)

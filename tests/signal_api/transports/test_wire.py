@@ -324,39 +324,6 @@ def test_what_is_read_at_once_is_what_the_library_reads(body: bytes, place: int,
         ]
 
 
-def test_what_several_messages_of_one_parcel_ask_for_leaves_together() -> None:
-    framing = Framing(MOST, later=_at_once)
-    speaker, hearer = End(framing), End(framing)
-    parcels: list[bytes] = []
-    hearer.line.write = parcels.append  # type: ignore[assignment,method-assign]  # a transport that keeps them apart
-
-    def relay(message: bytes | None) -> None:
-        assert message is not None
-        hearer.wire.write(text_frame(message))
-
-    speaker.heard = relay  # type: ignore[method-assign]  # a listener that answers another wire
-    speaker.bring(text(b"a"), text(b"b"), text(b"c"))
-    assert parcels == [b"".join(text_frame(letter) for letter in (b"a", b"b", b"c"))]
-    speaker.bring(text(b"d"))
-    assert parcels[1:] == [text_frame(b"d")]
-
-
-def test_a_bug_amid_several_messages_holds_nothing_back() -> None:
-    framing = Framing(MOST, later=_at_once)
-    speaker, hearer = End(framing), End(framing)
-
-    def fail(message: bytes | None) -> None:
-        hearer.wire.write(text_frame(b"before"))
-        raise ZeroDivisionError
-
-    speaker.heard = fail  # type: ignore[method-assign]  # a listener with a bug
-    with pytest.raises(ZeroDivisionError):
-        speaker.bring(text(b"a"), text(b"b"))
-    assert hearer.answers() == [(Opcode.TEXT, b"before")]
-    hearer.wire.write(text_frame(b"after"))
-    assert hearer.answers() == [(Opcode.TEXT, b"after")]
-
-
 @pytest.mark.parametrize("size", [0, 125, 126, 256, 65535, 65536])
 def test_a_text_is_written_as_the_library_writes_it(size: int) -> None:
     assert text_frame(b"x" * size) == text(b"x" * size).serialize(mask=False)
