@@ -29,6 +29,7 @@ from signal_api.relay.fence import Fences
 from signal_api.relay.rights import RelayRights
 from signal_api.relay.sightings import Sightings
 from signal_api.timers import Clock, Timer, Timers
+from signal_api.turnstile import Turnstile
 from signal_api.webhooks import Webhooks
 
 #: rows of the table of sources that connect; each takes 16 bytes
@@ -60,6 +61,7 @@ class Hub:
         self.entropy = entropy
         self.instruments = instruments
         self.timers = Timers(clock)
+        self.turnstile = Turnstile()
         self.roster = Roster()
         self.sightings = Sightings()
         self.revocations = Revocations()

@@ -71,6 +71,7 @@ class Conversation:
     async def _greet(self, frame: bytes) -> None:
         """Lets in whom the first frame says it is."""
         self._patience.cancel()
+        await self._hub.turnstile.wait(self._visitor.source)
         hello = self._dispatch.greet(frame)
         if isinstance(hello, Closing):
             self._close(hello)

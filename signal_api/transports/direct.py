@@ -124,8 +124,13 @@ class Direct:
 
     def lost(self) -> None:
         self._is_lost = True
+        self.wire.part()
         if self._later is None:
-            self._talk.end()
+            self._end()
+
+    def _end(self) -> None:
+        self._talk.end()
+        del self._talk  # They hold each other.
 
     async def _catch_breath(self, rest: Coroutine[Any, Any, None], later: deque[bytes | None]) -> None:
         try:
@@ -140,7 +145,7 @@ class Direct:
         finally:
             self._later = self._task = None
             if self._is_lost:
-                self._talk.end()
+                self._end()
             elif not self.is_closing or self._outbox is None:
                 self.wire.resume()
 

@@ -108,6 +108,7 @@ class Peer:
         for timer in self._expiries.values():
             timer.cancel()
         self._expiries.clear()
+        self.client.on_news = None  # They hold each other.
 
     def _wait_for(self, absent: str, message: peerjs.Message) -> None:
         if not message.waits:

@@ -94,6 +94,16 @@ class Upgrade(WebSocketsSansIOProtocol):
             if self.transport.is_closing():
                 return
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._part()
+
+    def _part(self) -> None:
+        """Lets go of what holds it in turn: its parser, and what the scope offers."""
+        self.conn.parser.close()
+        if self.handshake_initiated and self.response.status_code == 101:
+            cast(dict[str, Any], self.scope["extensions"]).pop(TAKE_OVER, None)
+
     def handle_ping(self) -> None:
         """Of who does not read the answers none is kept (RFC 6455 section 5.5.3)."""
         if self.writable.is_set():
@@ -132,7 +142,7 @@ class Upgrade(WebSocketsSansIOProtocol):
             return False
         transport, self.transport = self.transport, _Gone()
         self.connections.discard(self)
-        self.conn.parser.close()  # The generator and its owner hold each other.
+        self._part()
         transport.set_protocol(successor)
         successor.succeed(transport, self.connections)
         return True

@@ -181,10 +181,20 @@ class Wire(Successor):
 
     def close(self, code: int, reason: str) -> None:
         """Begins the closing handshake; the connection is lost when the client has answered."""
+        if self._transport.is_closing():
+            return
         own = self._own = self._own or self._shared.fresh()
         if own.state is State.OPEN:
             own.send_close(code, reason.encode()[:_LONGEST_REASON].decode(errors="ignore"))
             self._send_out(own)
+
+    def part(self) -> None:
+        """Nothing follows: it lets go of what holds it in turn. Who leaves is to leave no work for a collector, which
+        has everybody wait."""
+        del self._listener
+        if self._own is not None:
+            self._own.parser.close()
+            self._own = None
 
     def abort(self) -> None:
         """Ends the connection, whatever is not written yet."""

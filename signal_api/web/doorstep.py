@@ -2,7 +2,8 @@
 
 uvicorn counts nobody before the head of a request is there, and waits for the rest of a head or of a body as long as
 it takes. Here each has its time, and a source its number of connections, so that who holds many open and says little
-holds a few and not for long. A WebSocket leaves when it is handed on: from there hello and pings have their own times.
+holds a few and not for long; and what many ask for together is read a few at a time (signal_api.turnstile). A WebSocket
+leaves when it is handed on: from there hello and pings have their own times.
 """
 
 import enum
@@ -156,7 +157,9 @@ class _Connection(H11Protocol):
         self._doorstep = doorstep
         self._source: bytes | None = None
         self._is_here = False
-        self._is_new = True  # nothing has come
+        self._first: bytes | None = b""  # the first parcel, until it is read
+        self._is_waiting = False  # for its turn,
+        self._is_held = False  # and not read meanwhile
         self._open_at_once: Callable[[H11Protocol, bytes], bool] | None
         self._open_at_once = getattr(self.ws_protocol_class, "open_at_once", None)
         self._wait: _Wait | None = None
@@ -176,17 +179,48 @@ class _Connection(H11Protocol):
         self._depart()
 
     def data_received(self, data: bytes) -> None:
-        is_first, self._is_new = self._is_new, False
-        if is_first and self._is_opened(data):
-            self._depart()
+        if self._first is not None:
+            self._first += data
+        else:
+            self.conn.receive_data(data)
+        self.handle_events()
+
+    def handle_events(self) -> None:
+        """Reads what has come when it is its turn: one request at a time, also where several came together."""
+        unread = self._first or self.conn.trailing_data[0]
+        if not unread:
+            super().handle_events()
+        elif not self._is_waiting:
+            self._is_waiting = True
+            self._unset_keepalive_if_required()
+            who = self if self._source is None else self._source
+            if not self._doorstep.hub.turnstile.enter(who, self._read_on, len(unread)):
+                self._doorstep.count("capacity")
+                self.refuse(_FULL)
+            elif self._is_waiting:
+                self._is_held = True
+                self.transport.pause_reading()
+
+    def _read_on(self) -> None:
+        self._is_waiting = False
+        first, self._first = self._first, None
+        if self.transport.is_closing():
             return
-        super().data_received(data)
+        if self._is_held:
+            self._is_held = False
+            self.transport.resume_reading()
+        if first is not None:
+            if self._is_opened(first):
+                self._depart()
+                return
+            self.conn.receive_data(first)
+        super().handle_events()
         self._watch()
 
     def _is_opened(self, data: bytes) -> bool:
         """Whether the connection is a WebSocket by its first parcel, and nobody here has to read it."""
         open_at_once = self._open_at_once
-        return open_at_once is not None and not self.transport.is_closing() and open_at_once(self, data)
+        return open_at_once is not None and open_at_once(self, data)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

@@ -99,6 +99,11 @@ class Service:
             self._started = True
             await self._server.start()
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._server.server.server_state.connections)
+
     async def dial(self, path: str = "/v1/ws", named: str | None = None, **options: Any) -> Peer:
         """Opens a WebSocket from the service's own page; `named` is the Host, `options` go to the client."""
         await self.start()

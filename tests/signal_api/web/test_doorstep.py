@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from signal_api.turnstile import A_TURN, MOST_BYTES, Turnstile
 from signal_api.web.doorstep import Doorstep
 from tests.signal_api.service import Service
 from tests.signal_api.worlds import JOIN_KEY
@@ -240,3 +241,83 @@ async def test_there_are_no_more_connections_than_files() -> None:
         refusal = full.judge(None, total=5)
         assert refusal is not None
         assert refusal.code.status == 503
+
+
+class _Turns(list[Callable[[], None]]):
+    """The turns of the turnstile, in hand."""
+
+    def turn(self) -> None:
+        due = self.copy()
+        self.clear()
+        for do in due:
+            do()
+
+
+async def test_what_comes_together_is_read_a_few_requests_a_turn(call: Call, service: Service) -> None:
+    """Requests, handshakes, and what makes no sense: each costs more than it costs to leave it in its line."""
+    turns = _Turns()
+    service.hub.turnstile = Turnstile(turns.append)
+    handshake = (
+        HEAD.replace("info", "ws") + "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    )
+    kinds = [HEAD, handshake + "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n", HEAD + "nonsense\r\n"]
+    callers = [await call(service) for _ in range(3 * A_TURN)]
+    for number, caller in enumerate(callers):
+        caller.say(kinds[number % 3] + "\r\n")
+    turnstile = service.hub.turnstile
+    await eventually(lambda: len(turnstile) == 2 * A_TURN)
+    for waiting in (2 * A_TURN, A_TURN, 0):
+        await asyncio.sleep(0.01)
+        assert len(turnstile) == waiting
+        turns.turn()
+    assert sorted([(await caller.reply())[0] for caller in callers]) == [200] * 4 + [400] * 4 + [403] * 4
+
+
+async def test_requests_of_one_connection_are_as_many(call: Call, service: Service) -> None:
+    turns = _Turns()
+    service.hub.turnstile = Turnstile(turns.append)
+    caller = await call(service)
+    caller.say((HEAD + "\r\n") * 3 * A_TURN)
+    for _ in range(A_TURN):
+        assert (await caller.reply())[0] == 200
+    await eventually(lambda: len(service.hub.turnstile) == 1)
+    assert service.doorstep.unfinished() == {("head",): 1, ("body",): 0}
+    turns.turn()
+    for _ in range(A_TURN):
+        assert (await caller.reply())[0] == 200
+    turns.turn()
+    for _ in range(A_TURN):
+        assert (await caller.reply())[0] == 200
+    await _until(service)
+
+
+async def test_who_waits_is_not_read_and_may_go(call: Call, service: Service) -> None:
+    """What comes behind it stays in the kernel; the place of who has gone is nobody's."""
+    turns = _Turns()
+    service.hub.turnstile = Turnstile(turns.append)
+    callers = [await call(service) for _ in range(A_TURN + 2)]
+    for caller in callers:
+        caller.say("GET /v1/info HTTP/1.1\r\n")
+        await asyncio.sleep(0.002)
+    await eventually(lambda: len(service.hub.turnstile) == 2)
+    callers[-1].say("Host: {0}\r\n\r\n")
+    callers[-2].hang_up()
+    await asyncio.sleep(0.01)
+    assert len(service.hub.turnstile) == 2
+    turns.turn()
+    await eventually(lambda: service.connections == A_TURN + 1)
+    assert (await callers[-1].reply())[0] == 200
+
+
+async def test_where_too_much_waits_the_next_are_turned_away(call: Call, service: Service) -> None:
+    turns = _Turns()
+    turnstile = service.hub.turnstile = Turnstile(turns.append)
+    for _ in range(A_TURN):
+        turnstile.enter("others", lambda: None)
+    turnstile.enter("others", lambda: None, MOST_BYTES)
+    caller = await call(service)
+    caller.say(HEAD + "\r\n")
+    status, body = await caller.reply()
+    assert (status, '"code":"over_capacity"' in body) == (503, True)
+    assert await caller.is_over()
+    assert _turned_away(service) == {"capacity": 1}
