@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
@@ -50,10 +51,10 @@ class App:
         self._gate = gate
         self._rest = rest
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """Makes the description of the API, which takes a tenth of a second and which any stranger may ask for: a 405
-        does. Nobody else should wait for that."""
-        self._rest.openapi()
+        does. Nobody else should wait for that, nor for what the framework loads for its first thread."""
+        await run_in_threadpool(self._rest.openapi)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._gate(scope, receive, send)

@@ -73,7 +73,7 @@ class SignalApi:
         except EngineUnavailableError as error:
             remedy = "correct the URL, or what that Redis lets its user do; engine.kind: memory needs none"
             raise SettingError((self.name, "engine", "url"), str(error), remedy) from None
-        app.prepare()
+        await app.prepare()
         sockets = open_sockets(loaded)
         gc.set_threshold(*_COLLECT)
         doorstep = Doorstep(app.hub, take_all_files(), section.trusted_proxies)

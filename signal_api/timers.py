@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import itertools
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -10,6 +11,8 @@ from fairlead.clock import Now
 
 #: cancelled timers that are not worth looking for
 _FEW = 1024
+#: callbacks in one turn of the event loop, when more are due: those who came together go together
+A_TURN = 16
 
 
 class Clock(Protocol):
@@ -56,12 +59,13 @@ class Timers:
         self._arm()
         return timer
 
-    def run_due(self) -> None:
-        """Runs what is due by the clock; the event loop calls it, and so may whoever moves the clock."""
+    def run_due(self, most: float = math.inf) -> None:
+        """Runs what is due by the clock, and so many callbacks at most; for whoever moves the clock."""
         now = self.clock.now().monotonic
-        while self._heap and self._heap[0][0] <= now:
+        while most > 0 and self._heap and self._heap[0][0] <= now:
             callback = heapq.heappop(self._heap)[2].callback
             if callback is not None:
+                most -= 1
                 callback()
         self._arm()
 
@@ -93,4 +97,4 @@ class Timers:
 
     def _fire(self) -> None:
         self._armed = None
-        self.run_due()
+        self.run_due(A_TURN)

@@ -121,6 +121,8 @@ class Dispatch:
         return done
 
     async def _finish(self, client: Client, frame: ClientFrame) -> Closing | None:
+        if frame.type == "join":  # Who talks already goes first.
+            await self._hub.turnstile.wait(client.visitor.source)
         async with client.turn:
             if client.is_elsewhere:
                 return _MOVED

@@ -7,7 +7,7 @@ is asked at once.
 
 import abc
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias, cast
 from urllib.parse import unquote
 
@@ -21,21 +21,16 @@ from signal_api.web.asgi import AT_ONCE, Message, Scope
 
 #: name of the extension
 TAKE_OVER = "fairlead.take_over"
-#: bytes that are read of one connection at once: it may be ended before the next. An offer of a browser fits in.
-_PORTION = 8192
+#: bytes that are read of one connection in a turn: the least frame has six, and what they say may be its end
+_PORTION = 4096
+#: messages that an app is given in a turn
+MESSAGES = 16
 #: frames between two messages that are none: pings, pongs, fragments of the next. A library that cuts messages of
 #: 64 KiB into pieces of 1 KiB makes half as many.
 MOST_BETWEEN = 128
 #: RFC 6455 section 7.4.1: what is sent breaks no rule, and is too much
 _POLICY_VIOLATION = 1008
 TOO_MANY = "too many frames that are no messages"
-
-
-def portions(data: bytes) -> Iterable[bytes]:
-    """What came, in pieces that hold few frames: the least of them has six bytes."""
-    if len(data) <= _PORTION:
-        return (data,)
-    return (data[start : start + _PORTION] for start in range(0, len(data), _PORTION))
 
 
 class Successor(asyncio.Protocol, abc.ABC):
@@ -74,6 +69,8 @@ class Upgrade(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._parcels = 0
+        self._ahead = b""  # what is read in the turns that follow
+        self._given = 0
         self._between = 0
         self._was_ended = False
 
@@ -89,10 +86,41 @@ class Upgrade(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._parcels += 1
-        for portion in portions(data):
-            super().data_received(portion)
-            if self.transport.is_closing():
-                return
+        if self._ahead:
+            self._ahead += data
+        else:
+            self._read_on(data)
+
+    def _read_on(self, data: bytes) -> None:
+        self._ahead = data[_PORTION:]
+        super().data_received(data[:_PORTION])
+        if self.transport.is_closing():
+            self._ahead = b""
+        elif self._ahead:
+            self._hold()
+            self.loop.call_soon(self._go_on)
+        elif self.read_paused and self.queue.empty():
+            self.read_paused = False
+            self.transport.resume_reading()
+
+    def _go_on(self) -> None:
+        if not self.transport.is_closing():
+            self._read_on(self._ahead)
+
+    def _hold(self) -> None:
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    async def receive(self) -> Any:
+        """Who has said much at once is heard in several turns, and not read before that."""
+        self._given += 1
+        if self._given % MESSAGES == 0:
+            await asyncio.sleep(0)
+        message = await super().receive()
+        if self._ahead:
+            self._hold()
+        return message
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -138,7 +166,7 @@ class Upgrade(WebSocketsSansIOProtocol):
     def _take_over(self, successor: Successor) -> bool:
         """Nothing may be under way: a client that spoke before it was accepted is left to uvicorn."""
         is_accepted = self.handshake_complete and not self.transport.is_closing()
-        if not is_accepted or self._parcels > 1 or not self.writable.is_set():
+        if not is_accepted or self._parcels > 1 or self._ahead or not self.writable.is_set():
             return False
         transport, self.transport = self.transport, _Gone()
         self.connections.discard(self)

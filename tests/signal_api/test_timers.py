@@ -2,7 +2,7 @@
 
 import asyncio
 
-from signal_api.timers import Timers
+from signal_api.timers import A_TURN, Timers
 from tests.signal_api.worlds import ManualClock
 
 
@@ -72,4 +72,22 @@ async def test_the_event_loop_wakes_for_the_first_deadline() -> None:
     timers.after(0.01, done.set)
     clock.move(0.01)
     await asyncio.wait_for(done.wait(), 5)
+    timers.close()
+
+
+async def test_what_is_due_together_runs_in_several_turns() -> None:
+    """Five hundred who connected together are pinged together; nobody else waits for all of them."""
+    clock = ManualClock()
+    timers = Timers(clock)
+    ran: list[int] = []
+    for number in range(2 * A_TURN + 1):
+        timers.after(0.001, lambda number=number: ran.append(number))  # type: ignore[misc]
+    clock.move(0.002)
+    seen = set()
+    async with asyncio.timeout(20):
+        while len(ran) <= 2 * A_TURN:
+            seen.add(len(ran))
+            await asyncio.sleep(0)
+    assert seen == {0, A_TURN, 2 * A_TURN}
+    assert ran == sorted(ran)
     timers.close()

@@ -10,7 +10,7 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from fairlead.daemon import HttpServer
-from signal_api.transports.upgrade import TAKE_OVER, Successor, Upgrade
+from signal_api.transports.upgrade import MESSAGES, TAKE_OVER, Successor, Upgrade
 from signal_api.web.asgi import App, Receive, Scope, Send
 from tests.waiting import eventually
 
@@ -136,6 +136,56 @@ async def test_frames_that_are_no_messages_are_few_there_as_well(serve: Serve, f
     await reader.readuntil(b"\x81\x02HO")
     writer.write(Frame(Opcode.TEXT, b"h", fin=False).serialize(mask=True) + frame * 10000)
     assert b"\x03\xf0too many frames that are no messages" in await _rest(reader)
+    writer.close()
+
+
+class _Census:
+    """An app that counts what it is told in each turn of the loop."""
+
+    def __init__(self) -> None:
+        self.told = [0]
+        self.is_over = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        self._turn()
+        while (await receive())["type"] == "websocket.receive":
+            self.told[-1] += 1
+        self.is_over = True
+
+    def _turn(self) -> None:
+        if not self.is_over:
+            self.told.append(0)
+            asyncio.get_running_loop().call_soon(self._turn)
+
+
+async def test_what_comes_at_once_is_heard_in_several_turns(serve: Serve) -> None:
+    """A parcel of a quarter of a megabyte holds ten thousand messages; the others are heard in between."""
+    census, many = _Census(), 10_000
+    server = await serve(census)
+    reader, writer = await asyncio.open_connection(*server.address)
+    writer.write(_request("/"))
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(Frame(Opcode.TEXT, b'{"type":"HEARTBEAT"}').serialize(mask=True) * many)
+    await eventually(lambda: sum(census.told) == many)
+    assert max(census.told) <= 2 * MESSAGES
+    writer.write(Frame(Opcode.TEXT, b"x" * 10000).serialize(mask=True))
+    await eventually(lambda: sum(census.told) == many + 1)
+    writer.close()
+    await eventually(lambda: not server.server.server_state.connections)
+
+
+async def test_who_goes_in_the_middle_of_it_is_gone(serve: Serve) -> None:
+    census = _Census()
+    server = await serve(census)
+    reader, writer = await asyncio.open_connection(*server.address)
+    writer.write(_request("/"))
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(Frame(Opcode.TEXT, b"{}").serialize(mask=True) * 1000 + b"\xff" * 200_000)
+    await eventually(lambda: not server.server.server_state.connections)
+    await eventually(lambda: census.is_over)
+    assert 0 < sum(census.told) < 1000
     writer.close()
 
 
