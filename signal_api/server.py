@@ -36,9 +36,9 @@ _USER_TIMEOUT = 30000
 _DRAIN_SHARE = 0.8
 #: seconds for running requests when the daemon stops
 _LAST_REQUESTS = 1
-#: Who leaves leaves nothing that only a collector could find (tests/signal_api/transports/test_direct_leaving.py). So all that
-#: lives is looked through a tenth as often as Python would, since that stops the loop for tens of milliseconds where
-#: there are thousands of sessions.
+#: Who leaves leaves nothing that only a collector would find (tests/signal_api/transports/test_direct_leaving.py). So
+#: all that lives is looked through a tenth as often as Python would, since that stops the loop for tens of milliseconds
+#: where there are thousands of sessions.
 _COLLECT = (700, 10, 100)
 #: Keys that a running process cannot change: its sockets were opened with them.
 _FIXED = ("listen", "trusted_proxies", "webhooks", "fence", "engine", "workers")
