@@ -23,6 +23,8 @@ from signal_api.protocol.refusals import CloseCode, ErrorCode, Refusal
 from signal_api.protocol.revocations import Revocation, RevocationKind
 from signal_api.web.problems import RefusedError
 
+_UNLINKED = Refusal(ErrorCode.CONFLICT, "no turnd would hear of it: set link.socket or link.redis, here and at turnd")
+
 
 def add_service(router: APIRouter, hub: Hub, engine: Engine) -> None:
     """Adds the routes of the node."""
@@ -113,6 +115,8 @@ def add_revocations(router: APIRouter, hub: Hub, engine: Engine) -> None:
         summary="Revoke TURN credentials",
     )
     async def revoke_turn(asked: TurnRevocation) -> Response:
+        if hub.rights.command is None:
+            raise RefusedError(_UNLINKED)
         hub.rights.withdraw(asked.user, "revoked by a back end")
         return Response(status_code=202)
 

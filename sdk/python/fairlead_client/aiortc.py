@@ -99,12 +99,21 @@ class RoomSignaling(BaseSignaling):
     async def receive(self) -> Signal | None:
         """What the other sent; BYE when it has left, None when we have."""
         while (frame := await anext(self._frames, None)) is not None:
-            if self._other is not None and self._other.id not in self.room.members:
+            if self._other is None:
+                continue
+            # Not the room as it is by now: what the other said before it left has yet to be read.
+            if _is_gone(self._other.id, frame):
                 return BYE
-            signal = _read(frame) if self._other is not None and frame.sender == self._other.id else None
+            signal = _read(frame) if frame.sender == self._other.id else None
             if signal is not None:
                 return signal
         return None
+
+
+def _is_gone(member: str, frame: Frame) -> bool:
+    """Whether the frame says that the member is not in the room."""
+    here = {"member.left": False, "joined": True}.get(frame.type)
+    return here is not None and here != any(row["id"] == member for row in frame.data["members"])
 
 
 def _written(signal: Signal) -> tuple[str, Json | None]:

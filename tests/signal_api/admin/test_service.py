@@ -59,6 +59,12 @@ async def test_turn_credentials_are_revoked_over_the_link(admin: httpx.AsyncClie
     assert told == [Revoke(RevokeBy.USER, "camera-7", "revoked by a back end")]
 
 
+async def test_without_a_link_a_back_end_hears_that_nothing_was_revoked(admin: httpx.AsyncClient) -> None:
+    refused = await admin.post("/turn/revoke", json={"user": "camera-7"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    assert "link.redis" in refused.json()["detail"]
+
+
 async def test_a_node_sends_its_clients_away_and_takes_them_in_again(
     admin: httpx.AsyncClient, service: Service
 ) -> None:

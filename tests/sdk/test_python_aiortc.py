@@ -1,0 +1,33 @@
+"""The Python client's adapter for aiortc, against the service itself."""
+
+import asyncio
+
+from aiortc import RTCSessionDescription
+from aiortc.contrib.signaling import BYE
+
+from fairlead_client.aiortc import RoomSignaling
+from tests.sdk.clients import WAIT
+from tests.signal_api.service import Service
+from tests.signal_api.worlds import JOIN_KEY
+from tests.waiting import eventually
+
+
+async def test_what_the_other_said_is_read_before_that_it_left(service: Service) -> None:
+    server = f"http://{service.authority}"
+    here, there = (RoomSignaling(server, "r", JOIN_KEY) for _ in range(2))
+    async with asyncio.timeout(WAIT):
+        first = asyncio.create_task(here.connect())
+        await eventually(lambda: here._room is not None)
+        await there.connect()
+        service.pass_time(0.05)
+        await first
+        assert there.is_caller
+        assert not here.is_caller
+        await there.send(RTCSessionDescription(sdp="v=0", type="offer"))
+        await there.close()
+        service.pass_time(0.05)
+        await eventually(lambda: not here.room.members)
+        assert await here.receive() == RTCSessionDescription(sdp="v=0", type="offer")
+        assert await here.receive() is BYE
+        assert await here.receive() is BYE
+        await here.close()
