@@ -132,8 +132,14 @@ def _read_address(value: bytes, mask: Mask) -> Address:
     raise AttributeValueError(f"no address: {len(value)} bytes of family {value[1] if len(value) > 1 else None}")
 
 
+#: What stands in front of a host: nothing, family and port; and the family of a host of so many bytes.
+_BEFORE_HOST = struct.Struct("!xBH")
+_FAMILY_BY_SIZE = {4: Family.IPV4, 16: Family.IPV6}
+
+
 def _write_address(value: Address, mask: Mask) -> bytes:
-    return bytes((0, value.family)) + value.port.to_bytes(2) + value.packed_host
+    host = value.packed_host
+    return _BEFORE_HOST.pack(_FAMILY_BY_SIZE[len(host)], value.port) + host
 
 
 def _apply_mask(value: bytes, mask: Mask) -> bytes:
@@ -153,7 +159,7 @@ def _write_xor_address(value: Address, mask: Mask) -> bytes:
     host = value.packed_host
     size = len(host)
     masked = (int.from_bytes(host) ^ int.from_bytes(mask[:size])).to_bytes(size)
-    return bytes((0, value.family)) + (value.port ^ (mask[0] << 8 | mask[1])).to_bytes(2) + masked
+    return _BEFORE_HOST.pack(_FAMILY_BY_SIZE[size], value.port ^ (mask[0] << 8 | mask[1])) + masked
 
 
 def _read_code(value: bytes) -> tuple[int, str]:

@@ -55,9 +55,13 @@ def userhash(username: str, realm: str) -> bytes:
     return hashlib.sha256(f"{opaque_string(username)}:{opaque_string(realm)}".encode()).digest()
 
 
-def with_length(message: bytes, end: int) -> bytes:
-    """The first bytes of a message up to an attribute, its length field set as if it ended at `end`."""
-    return message[:2] + (end - 20).to_bytes(2) + message[4:]
+def with_length(message: bytes, offset: int, end: int) -> bytes:
+    """The first bytes of a message up to an attribute at `offset`, its length field set as if it ended at `end`."""
+    return message[:2] + (end - 20).to_bytes(2) + message[4:offset]
+
+
+#: What each byte of a key becomes in the inner and in the outer block.
+_PADS = tuple(bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 
 
 class PreparedMac:
@@ -68,10 +72,8 @@ class PreparedMac:
         block = hashlib.new(digest).block_size
         if len(key) > block:
             key = hashlib.new(digest, key).digest()
-        padded = int.from_bytes(key.ljust(block, b"\0"))
-        self._inner, self._outer = (
-            hashlib.new(digest, (padded ^ int.from_bytes(pad * block)).to_bytes(block)) for pad in (b"\x36", b"\x5c")
-        )
+        padded = key.ljust(block, b"\0")
+        self._inner, self._outer = (hashlib.new(digest, padded.translate(pad)) for pad in _PADS)
 
     def digest(self, covered: bytes) -> bytes:
         """The whole HMAC over these bytes."""
@@ -81,31 +83,29 @@ class PreparedMac:
         return outer.digest()
 
 
-class PreparedKey(bytes):
+class PreparedKey(PreparedMac, bytes):
     """A key whose HMAC is set up once, for whoever uses it again and again; it equals its bytes."""
 
-    integrity: Integrity
-    _mac: PreparedMac
-
     def __new__(cls, key: bytes, integrity: Integrity) -> "PreparedKey":
-        prepared = super().__new__(cls, key)
-        prepared.integrity = integrity
-        prepared._mac = PreparedMac(key, integrity.digest)
-        return prepared
+        return bytes.__new__(cls, key)
 
-    def digest(self, covered: bytes) -> bytes:
-        """The whole HMAC over these bytes."""
-        return self._mac.digest(covered)
+    def __init__(self, key: bytes, integrity: Integrity) -> None:
+        super().__init__(key, integrity.digest)
+        self.integrity = integrity
 
 
 def compute(integrity: Integrity, key: bytes, message: bytes, offset: int, size: int) -> bytes:
     """The HMAC over all before `offset`, where the attribute stands (or is to stand), cut to `size` bytes."""
-    covered = with_length(message[:offset], offset + 4 + size)
+    return mac(integrity, key, with_length(message, offset, offset + 4 + size))[:size]
+
+
+def mac(integrity: Integrity, key: bytes, covered: bytes) -> bytes:
+    """The whole HMAC over what precedes the attribute, whose length field counts the attribute already."""
     if isinstance(key, PreparedKey) and key.integrity is integrity:
-        return key.digest(covered)[:size]
-    return hmac.digest(key, covered, integrity.digest)[:size]
+        return key.digest(covered)
+    return hmac.digest(key, covered, integrity.digest)
 
 
 def fingerprint(message: bytes, offset: int) -> int:
     """The value of a FINGERPRINT that stands (or is to stand) at `offset` (RFC 8489 section 14.7)."""
-    return zlib.crc32(with_length(message[:offset], offset + 8)) ^ FINGERPRINT_XOR
+    return zlib.crc32(with_length(message, offset, offset + 8)) ^ FINGERPRINT_XOR

@@ -6,7 +6,7 @@ could have appended behind MESSAGE-INTEGRITY is ever seen, except the stronger i
 
 import hmac
 import struct
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, NamedTuple, TypeVar
 
 from fairlead.reasons import Reason
@@ -20,7 +20,7 @@ from fairlead.stun.header import (
     read_header,
     split_message_type,
 )
-from fairlead.stun.integrity import Integrity, compute, fingerprint
+from fairlead.stun.integrity import Integrity, compute, fingerprint, mac
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class Message(NamedTuple):
     method: int
     message_class: Class
     mask: bytes
-    visible: tuple[RawAttribute, ...]
+    visible: Sequence[RawAttribute]
     leading: Mapping[int, RawAttribute]
 
     @property
@@ -76,9 +76,11 @@ class Message(NamedTuple):
         """All values of an attribute in their order; raises AttributeValueError on a bad one."""
         return [attribute.decode(raw.value, self.mask) for raw in self.visible if raw.type == attribute.type]
 
-    def unknown(self, known: Collection[int]) -> tuple[int, ...]:
+    def unknown(self, known: Set[int]) -> tuple[int, ...]:
         """Types that must be understood and are not among `known` (RFC 8489 section 6.3.1), each once; of more than
         MOST_UNKNOWN the first ones, so that a reply which names them stays small."""
+        if self.leading.keys() <= known:
+            return ()
         found = [kind for kind in self.leading if kind < 0x8000 and kind not in known]
         return tuple(found[:MOST_UNKNOWN])
 
@@ -97,10 +99,7 @@ def decode(data: bytes, classic: bool = False) -> Message:
     leaves the message, a FINGERPRINT that does not match; or when it has more than MOST_ATTRIBUTES.
     """
     method, message_class = split_message_type(read_header(data, classic))
-    visible = _visible(data)
-    leading: dict[int, RawAttribute] = {}
-    for raw in visible:
-        leading.setdefault(raw.type, raw)
+    visible, leading = _read_attributes(data)
     return Message(data, method, message_class, data[4:20], visible, leading)
 
 
@@ -112,14 +111,15 @@ _SEEN_BEHIND = {
 }
 
 
-def _visible(data: bytes) -> tuple[RawAttribute, ...]:
-    found: list[RawAttribute] = []
+def _read_attributes(data: bytes) -> tuple[list[RawAttribute], dict[int, RawAttribute]]:
+    """What is visible, and of each type the first."""
+    visible: list[RawAttribute] = []
+    leading: dict[int, RawAttribute] = {}
     seen: frozenset[int] | None = None
-    offset, end, count = HEADER_LENGTH, len(data), 0
-    while offset < end:
-        count += 1
-        if count > MOST_ATTRIBUTES:
-            raise DecodeError(Reason.TOO_LARGE)
+    offset, end = HEADER_LENGTH, len(data)
+    for _ in range(MOST_ATTRIBUTES):
+        if offset >= end:
+            break
         kind, length = _HEAD.unpack_from(data, offset)
         start = offset + 4
         stop = start + length
@@ -127,13 +127,17 @@ def _visible(data: bytes) -> tuple[RawAttribute, ...]:
             raise DecodeError(Reason.MALFORMED)
         if seen is None or kind in seen:
             # What RawAttribute(...) does, without the call into Python for each attribute of each message.
-            found.append(tuple.__new__(RawAttribute, (kind, offset, data[start:stop])))
+            raw = tuple.__new__(RawAttribute, (kind, offset, data[start:stop]))
+            visible.append(raw)
+            leading.setdefault(kind, raw)
             if kind in _SEEN_BEHIND:
                 seen = _SEEN_BEHIND[kind]
                 if kind == FINGERPRINT.type:
                     _check_fingerprint(data, offset, stop)
         offset = stop + (-stop & 3)
-    return tuple(found)
+    if offset < end:
+        raise DecodeError(Reason.TOO_LARGE)
+    return visible, leading
 
 
 def _check_fingerprint(data: bytes, offset: int, stop: int) -> None:
@@ -169,21 +173,14 @@ def encode(
     body = b"".join(pieces)
     kind = message_type(method, message_class)
     if signature is not None:
+        # What is signed counts its signature already.
         integrity, key = signature
-        unsigned = _message(kind, mask, body)
-        body += _attribute(integrity.attribute.type, compute(integrity, key, unsigned, len(unsigned), integrity.size))
+        covered = _HEAD.pack(kind, len(body) + 4 + integrity.size) + mask + body
+        body += _HEAD.pack(integrity.attribute.type, integrity.size) + mac(integrity, key, covered)
     if with_fingerprint:
-        unmarked = _message(kind, mask, body)
-        body += _attribute(FINGERPRINT.type, fingerprint(unmarked, len(unmarked)).to_bytes(4))
-    return _message(kind, mask, body)
-
-
-def _message(kind: int, mask: bytes, body: bytes) -> bytes:
+        covered = _HEAD.pack(kind, len(body) + 8) + mask + body
+        body += _HEAD.pack(FINGERPRINT.type, 4) + fingerprint(covered, len(covered)).to_bytes(4)
     return _HEAD.pack(kind, len(body)) + mask + body
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    return _HEAD.pack(kind, len(value)) + value + _PADDING[len(value) & 3]
 
 
 def new_mask(transaction_id: bytes) -> bytes:

@@ -201,7 +201,7 @@ def read_all(message: Message) -> None:
         with contextlib.suppress(AttributeValueError):
             message.all(attribute)
             message.first(attribute)
-    message.unknown(())
+    message.unknown(frozenset())
     message.is_intact(SHA1, KEY)
     message.is_intact(SHA256, KEY)
 
@@ -265,12 +265,12 @@ def test_unknown_attributes_are_each_named_once_in_their_order() -> None:
 
 
 def test_comprehension_is_required_up_to_0x7fff() -> None:
-    assert decode(written((0x8000, b""), (0x7FFF, b""))).unknown(()) == (0x7FFF,)
+    assert decode(written((0x8000, b""), (0x7FFF, b""))).unknown(frozenset()) == (0x7FFF,)
 
 
 def test_a_reply_that_names_unknown_attributes_stays_small() -> None:
     message = decode(written(*((kind, b"") for kind in range(0x7000, 0x7000 + 4 * MOST_UNKNOWN))))
-    unknown = message.unknown(())
+    unknown = message.unknown(frozenset())
     assert unknown == tuple(range(0x7000, 0x7000 + MOST_UNKNOWN))
     values: list[tuple[Attribute[Any], Any]] = [
         (stun.ERROR_CODE, stun.ErrorCode(420, "Unknown Attribute")),
