@@ -10,7 +10,6 @@ free + used + held + foreign is the range, always. Every operation takes constan
 between counted to those that gave them away.
 """
 
-import enum
 from array import array
 from collections import Counter, deque
 from typing import NamedTuple
@@ -23,11 +22,8 @@ FOREIGN_SECONDS = 60.0
 LEAST_REST = 2.0
 
 
-class _State(enum.IntEnum):
-    FREE = 0
-    USED = 1
-    HELD = 2
-    FOREIGN = 3
+#: In whose hand a port is that is not free. A free one has its place in an urn instead.
+_USED, _HELD, _FOREIGN = -1, -2, -3
 
 
 class Census(NamedTuple):
@@ -46,35 +42,25 @@ class _Held(NamedTuple):
 
 
 class _Urn:
-    """A set of ports from which one is drawn by chance; adding, removing and drawing take constant time."""
+    """Ports from which one is drawn by chance; adding and removing take constant time. `places` says where each of them
+    stands; `base` is the port of its first entry."""
 
-    def __init__(self, first: int, last: int) -> None:
-        self._first = first
-        self._ports = array("H")
-        self._place = array("i", [-1]) * (last - first + 1)
-
-    def __len__(self) -> int:
-        return len(self._ports)
-
-    def __contains__(self, port: int) -> bool:
-        return self._place[port - self._first] >= 0
+    def __init__(self, base: int, places: "array[int]") -> None:
+        self._base = base
+        self._places = places
+        self.ports = array("H")
 
     def add(self, port: int) -> None:
-        self._place[port - self._first] = len(self._ports)
-        self._ports.append(port)
+        self._places[port - self._base] = len(self.ports)
+        self.ports.append(port)
 
-    def discard(self, port: int) -> None:
-        place = self._place[port - self._first]
-        if place < 0:
-            return
-        last = self._ports.pop()
+    def remove(self, port: int) -> None:
+        """Takes out a port that is in it."""
+        last = self.ports.pop()
         if last != port:
-            self._ports[place] = last
-            self._place[last - self._first] = place
-        self._place[port - self._first] = -1
-
-    def at(self, index: int) -> int:
-        return self._ports[index]
+            place = self._places[port - self._base]
+            self.ports[place] = last
+            self._places[last - self._base] = place
 
 
 def _below(limit: int, entropy: Entropy) -> int:
@@ -91,11 +77,13 @@ class PortPool:
             raise ValueError(f"{first}-{last} is no range of ports; write the lower one first, both from 1 to 65535")
         self._first, self._last = first, last
         self._hold_seconds = hold_seconds
-        self._states = bytearray(last - first + 1)
-        self._even = _Urn(first, last)
-        self._odd = _Urn(first, last)
+        # From an even port to an odd one, so that each has the other half of its pair at hand.
+        self._base = first & ~1
+        self._places = array("i", [_FOREIGN]) * ((last | 1) - self._base + 1)
+        self._even = _Urn(self._base, self._places)
+        self._odd = _Urn(self._base, self._places)
         #: Even ports whose next one is free too.
-        self._pairs = _Urn(first, last)
+        self._pairs = _Urn(self._base, self._places[:])
         # Each line has one waiting time, so that whoever came first leaves first.
         self._held: deque[_Held] = deque()
         self._foreign: deque[tuple[float, int]] = deque()
@@ -104,33 +92,33 @@ class PortPool:
             self._put_back(port)
 
     def __len__(self) -> int:
-        return len(self._states)
+        return self._last - self._first + 1
 
     def take(self, entropy: Entropy, now: Now) -> int | None:
         """Any free port; None when there is none."""
         self._return_due(now)
-        while not self._even and not self._odd:
+        even, odd = self._even.ports, self._odd.ports
+        while not even and not odd:
             if not self._lend(now):
                 return None
-        even, odd = len(self._even), len(self._odd)
-        index = _below(even + odd, entropy)
-        return self._use(self._even.at(index) if index < even else self._odd.at(index - even))
+        index = _below(len(even) + len(odd), entropy)
+        return self._use(even[index] if index < len(even) else odd[index - len(even)])
 
     def take_even(self, entropy: Entropy, now: Now, with_next: bool) -> int | None:
         """A free even port for EVEN-PORT (RFC 8656 section 7.2); `with_next` takes the port above it as well."""
         self._return_due(now)
-        urn = self._pairs if with_next else self._even
-        while not urn:
+        ports = (self._pairs if with_next else self._even).ports
+        while not ports:
             if not self._lend(now):
                 return None
-        port = self._use(urn.at(_below(len(urn), entropy)))
+        port = self._use(ports[_below(len(ports), entropy)])
         if with_next:
             self._use(port + 1)
         return port
 
     def release(self, port: int, owner: str, now: Now) -> None:
         """Gives back a used port; it can be taken again when it has been held, and until then counts as its owner's."""
-        self._retire(port, _State.HELD)
+        self._retire(port, _HELD)
         self._held.append(_Held(now.monotonic + self._hold_seconds, port, owner))
         self._held_of[owner] += 1
 
@@ -141,12 +129,12 @@ class PortPool:
 
     def foreign(self, port: int, now: Now) -> None:
         """Gives back a used port that could not be bound, since it is in use by somebody else."""
-        self._retire(port, _State.FOREIGN)
+        self._retire(port, _FOREIGN)
         self._foreign.append((now.monotonic + FOREIGN_SECONDS, port))
 
     def census(self, now: Now) -> Census:
         self._return_due(now)
-        free, held, foreign = len(self._even) + len(self._odd), len(self._held), len(self._foreign)
+        free, held, foreign = len(self._even.ports) + len(self._odd.ports), len(self._held), len(self._foreign)
         return Census(free, len(self) - free - held - foreign, held, foreign)
 
     def _return_due(self, now: Now) -> None:
@@ -171,21 +159,19 @@ class PortPool:
         self._put_back(port)
 
     def _put_back(self, port: int) -> None:
-        self._states[port - self._first] = _State.FREE
         (self._odd if port & 1 else self._even).add(port)
-        even = port & ~1
-        if even in range(self._first, self._last) and even in self._even and even + 1 in self._odd:
-            self._pairs.add(even)
+        if self._places[(port - self._base) ^ 1] >= 0:
+            self._pairs.add(port & ~1)
 
     def _use(self, port: int) -> int:
-        self._states[port - self._first] = _State.USED
-        (self._odd if port & 1 else self._even).discard(port)
-        if port & ~1 >= self._first:
-            self._pairs.discard(port & ~1)
+        (self._odd if port & 1 else self._even).remove(port)
+        self._places[port - self._base] = _USED
+        if self._places[(port - self._base) ^ 1] >= 0:
+            self._pairs.remove(port & ~1)
         return port
 
-    def _retire(self, port: int, state: _State) -> None:
+    def _retire(self, port: int, hand: int) -> None:
         # Only the owner of a port gives it back, once; anything else would put it into two hands.
-        if not self._first <= port <= self._last or self._states[port - self._first] != _State.USED:
+        if not self._first <= port <= self._last or self._places[port - self._base] != _USED:
             raise ValueError(f"port {port} is not in use")
-        self._states[port - self._first] = state
+        self._places[port - self._base] = hand
