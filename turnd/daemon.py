@@ -83,9 +83,7 @@ class Turnd:
         self._take_certificate(certificate)
         self.listening.apply(_entries(section, certificate))
         state.policy = self._make_policy(section)
-        journal = Journal()
-        server.watchers.append(lambda event, usage: journal.write(event, usage, clock.now()))
-        server.watchers.append(self._watch_for_empty)
+        server.watchers += [Journal(clock.now).write, self._watch_for_empty]
         await self._open_link(shared)
         self._probe = SelfProbe(self.listening.targets, clock.entropy)
         declare(context.metrics, server, clock.now)

@@ -1,6 +1,7 @@
 """What turnd writes to its log: allocations as they come and go, and refusals in words that lead to their cause."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
 
 from fairlead.clock import Now
@@ -37,13 +38,15 @@ _ORDINARY = frozenset({403, 437, 443})
 
 
 class Journal:
-    """A watcher of the server. Refusals are sampled: one line per source, kind and minute."""
+    """A watcher of the server; `clock` is read for what is sampled. Refusals are: one line per source, kind and
+    minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], Now]) -> None:
+        self._clock = clock
         self._sampled = SampledLog(_log)
         self._faults = FaultLog(_log)
 
-    def write(self, event: Event, usage: Usage | None, now: Now) -> None:
+    def write(self, event: Event, usage: Usage | None) -> None:
         match event:
             case Allocated() | Ended() if not _threshold.isEnabledFor(logging.INFO):
                 pass
@@ -52,11 +55,11 @@ class Journal:
             case Ended():
                 self._ended(event, usage or Usage())
             case Refused():
-                self._refused(event, now)
+                self._refused(event)
             case Challenged():
-                self._challenged(event, now)
+                self._challenged(event)
             case Fault():
-                self._faults.write(event.thread, event.text, now.monotonic)
+                self._faults.write(event.thread, event.text, self._clock().monotonic)
 
     def _allocated(self, event: Allocated) -> None:
         _log.info(
@@ -78,9 +81,9 @@ class Journal:
             **asdict(usage),
         )
 
-    def _challenged(self, event: Challenged, now: Now) -> None:
+    def _challenged(self, event: Challenged) -> None:
         self._sampled.warning(
-            now.monotonic,
+            self._clock().monotonic,
             "not authenticated",
             event.five_tuple.client.host,
             kind=event.failure,
@@ -89,10 +92,10 @@ class Journal:
             why=EXPLANATIONS[event.failure],
         )
 
-    def _refused(self, event: Refused, now: Now) -> None:
+    def _refused(self, event: Refused) -> None:
         client = event.five_tuple.client
         if event.code in _ORDINARY:
             _log.debug("refused", code=event.code, user=event.username, client=str(client), why=event.reason)
             return
         name = f"refused {event.code}"
-        self._sampled.warning(now.monotonic, name, client.host, user=event.username, why=event.reason)
+        self._sampled.warning(self._clock().monotonic, name, client.host, user=event.username, why=event.reason)

@@ -108,11 +108,11 @@ def _contradiction(message: Message) -> Refusal | None:
 
 def _requested_family(state: State, message: Message) -> Family | Refusal:
     code = message.first(REQUESTED_ADDRESS_FAMILY)
-    if code is None:
-        code = Family.IPV4
-    if code not in state.settings.hosts:
-        return Refusal(440, f"no relay address of family {code}; see relay.address")
-    return Family(code)
+    wanted = Family.IPV4 if code is None else code
+    for family in state.settings.hosts:
+        if family == wanted:
+            return family
+    return Refusal(440, f"no relay address of family {wanted}; see relay.address")
 
 
 def _claim_quota(state: State, opening: Opening) -> Refusal | None:

@@ -169,18 +169,19 @@ class Authenticator:
         message.is_intact(algorithm.integrity, _NOBODYS[algorithm.password])
         return AuthFailure.UNKNOWN_USER
 
-    def _candidates(self, username: str, algorithm: Algorithm) -> Iterator[Account]:
-        """The accounts that the username may belong to, each made when it is asked for."""
+    def _candidates(self, username: str, algorithm: Algorithm) -> Iterable[Account]:
+        """The accounts that the username may belong to."""
         user = self._users.get((algorithm.password, username))
-        if user is not None:
-            yield user
-            return
+        return self._time_limited(username, algorithm) if user is None else (user,)
+
+    def _time_limited(self, username: str, algorithm: Algorithm) -> Iterator[Account]:
+        """One for each secret, made when it is asked for."""
         limited = parse_username(username)
         if limited is None:
             return
+        user_id = limited.user_id or username
         for name, secret in self._secrets:
             key = _key(username, self.realm, password_for(secret, username), algorithm)
-            user_id = limited.user_id or username
             yield Account(username, user_id, self.realm, key, name, limited.expires, algorithm.integrity)
 
     def _in_force(self, account: Account, now: Now) -> Account | AuthFailure:

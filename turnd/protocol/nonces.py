@@ -44,11 +44,12 @@ class NonceMint:
 
     def issued_at(self, nonce: str, client: Address) -> int | None:
         """When (Unix time) this client was given this nonce; None when it is not one of ours, or another's."""
+        written = nonce.encode()
         try:
-            time = int.from_bytes(binascii.a2b_base64(nonce[:_STAMP].encode().translate(_FROM_URLS))[:_TIME_BYTES])
+            time = int.from_bytes(binascii.a2b_base64(written[:_STAMP].translate(_FROM_URLS))[:_TIME_BYTES])
         except ValueError:
             return None
-        return time if hmac.compare_digest(nonce.encode(), self._seal(client, time)) else None
+        return time if hmac.compare_digest(written, self._seal(client, time)) else None
 
     def _seal(self, client: Address, time: int) -> bytes:
         stamp = time.to_bytes(_TIME_BYTES)

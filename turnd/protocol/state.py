@@ -50,4 +50,5 @@ class State:
 
     def told(self, relayed: Address) -> Address:
         """A relayed address as clients are told it; the inverse of bound_peer."""
-        return Address(self.settings.hosts[relayed.family].told, relayed.port)
+        bound, told = self.settings.hosts[relayed.family]
+        return relayed if bound == told else Address(told, relayed.port)
