@@ -25,9 +25,9 @@ test: $(VENV)/dev.stamp  ## Runs the tests; ARGS narrows them down, as in ARGS="
 
 # What a minute of tests only hints at, with the values that are promised; half an hour of a quiet machine.
 ENDURED := FAIRLEAD_RECONNECTS=1000 FAIRLEAD_REDIS_PAUSE=15 FAIRLEAD_DRAINED_CLIENTS=2000 FAIRLEAD_HOSTILE=16 \
-	FAIRLEAD_SIMULATION=1000
-ENDURING := tests/signal_api/engine/redis/test_vault_switching.py tests/system/test_redis_outages.py \
-	tests/system/test_redis_deaths.py tests/hostile/test_others.py tests/simulation
+	FAIRLEAD_SIMULATION=1000 FAIRLEAD_GHOSTS=40
+ENDURING := tests/signal_api/engine/redis/test_vault_switching.py tests/signal_api/engine/redis/test_vault_ghosts.py \
+	tests/system/test_redis_outages.py tests/system/test_redis_deaths.py tests/hostile/test_others.py tests/simulation
 
 endure: $(VENV)/dev.stamp  ## Runs the long variants of tests: reconnects, outages, drains, attacks, simulation
 	@tools/install-programs tests/programs.txt

@@ -1,13 +1,16 @@
-"""What happens here, as events for webhooks. Nothing is made of them while nobody listens."""
+"""What happens here, as events for webhooks. Nothing is made of them while nobody listens.
 
-from collections.abc import Callable
+What the store is changed by comes back from it as an effect, with the change or not at all: an answer that is lost on
+its way takes no event with it.
+"""
+
 from functools import partial
 from typing import Any
 
 import msgspec
 
 from fairlead.link import Allocated, Ended, Event, Refused
-from signal_api.protocol.effects import LeaveReason
+from signal_api.protocol.effects import Happened, Own, Person, Reported
 from signal_api.protocol.rooms import Change, Member, Room
 from signal_api.relay.ice_servers import session_of
 from signal_api.relay.reports import Report
@@ -28,20 +31,36 @@ class Chronicle:
         self._timers = timers
         self._sightings = sightings
 
-    def room_changed(self, name: str, before: Room | None, change: Change) -> None:
-        """A change was committed."""
+    def of_room(self, name: str, before: Room | None, change: Change) -> tuple[Own, ...]:
+        """What is to be told of a change, to be committed with it."""
         if not self.webhooks:
-            return
-        was_open, is_open = _is_open(before), _is_open(change.room)
-        if is_open and not was_open:
-            self.webhooks.tell("room.created", {"room": name})
-        member = change.member
-        if member is not None and member not in change.gone and (before is None or member.id not in before.members):
-            self.webhooks.tell("member.joined", {"room": name, "member": member.id, "user": member.user})
-        closing = was_open and not is_open
-        later: Callable[[], None] = partial(self._left, name, change.gone, change.reason, closing)
-        if change.gone or closing:
-            self._timers.after(_SETTLED, later)
+            return ()
+        was_open, is_open, member = _is_open(before), _is_open(change.room), change.member
+        is_new = (
+            member is not None and member not in change.gone and (before is None or member.id not in before.members)
+        )
+        joined = _person(member) if member is not None and is_new else None
+        if was_open == is_open and joined is None and not change.gone:
+            return ()
+        opened, closed = is_open and not was_open, was_open and not is_open
+        return (Happened(name, opened, closed, joined, tuple(map(_person, change.gone)), change.reason),)
+
+    def tell(self, event: Own) -> None:
+        """It was committed, or kept."""
+        if isinstance(event, Reported):
+            about = {"room": event.room, "member": event.member}
+            self.webhooks.tell("report", about | msgspec.json.decode(event.report))
+        else:
+            self._tell_of_room(event)
+
+    def _tell_of_room(self, change: Happened) -> None:
+        if change.opened:
+            self.webhooks.tell("room.created", {"room": change.room})
+        if change.joined is not None:
+            who = change.joined
+            self.webhooks.tell("member.joined", {"room": change.room, "member": who.id, "user": who.user})
+        if change.gone or change.closed:
+            self._timers.after(_SETTLED, partial(self._left, change))
 
     def relay(self, event: Event, turn_user: str) -> None:
         """turnd has told something of a member's relay."""
@@ -57,24 +76,27 @@ class Chronicle:
             ended = {"reason": event.reason, "seconds": event.seconds, "traffic": msgspec.to_builtins(event.traffic)}
             self.webhooks.tell("allocation.ended", about | ended)
 
-    def report(self, room: str, member: str, report: Report) -> None:
-        """A client has told how one of its connections went."""
-        if self.webhooks:
-            self.webhooks.tell("report", {"room": room, "member": member} | msgspec.to_builtins(report))
+    def of_report(self, room: str, member: str, report: Report) -> tuple[Own, ...]:
+        """What is to be told when it is kept how a client's connection went."""
+        return (Reported(room, member, msgspec.json.encode(report)),) if self.webhooks else ()
 
     def quota(self, room: str, member: str, quota: dict[str, Any]) -> None:
         """A budget is nearly used, or used up."""
         if self.webhooks:
             self.webhooks.tell("quota", {"room": room, "member": member} | quota)
 
-    def _left(self, room: str, gone: tuple[Member, ...], reason: LeaveReason, closed: bool) -> None:
-        for member in gone:
+    def _left(self, change: Happened) -> None:
+        for member in change.gone:
             sighting = self._sightings.of(member.turn_user)
             traffic = total([relay.traffic for relay in sighting.relays] if sighting is not None else [])
-            about = {"room": room, "member": member.id, "user": member.user, "reason": reason.value}
+            about = {"room": change.room, "member": member.id, "user": member.user, "reason": change.reason.value}
             self.webhooks.tell("member.left", about | {"traffic": msgspec.to_builtins(traffic)})
-        if closed:
-            self.webhooks.tell("room.closed", {"room": room})
+        if change.closed:
+            self.webhooks.tell("room.closed", {"room": change.room})
+
+
+def _person(member: Member) -> Person:
+    return Person(member.id, member.user, member.turn_user)
 
 
 def _is_open(room: Room | None) -> bool:

@@ -165,8 +165,11 @@ class Engine(Protocol):
         """Counts what relays have relayed, for all nodes together; see signal_api.relay.ledger."""
         ...
 
-    async def report(self, turn_user: str, report: Report, once: Once | None = None) -> bool:
-        """Keeps how a connection of a membership went; False when that frame had told it already."""
+    async def report(
+        self, turn_user: str, report: Report, once: Once | None = None, effects: Sequence[Effect] = ()
+    ) -> bool:
+        """Keeps how a connection of a membership went, and delivers the effects; False, with nothing done, when that
+        frame had told it already."""
         ...
 
     async def reports(self, turn_users: Sequence[str]) -> list[Sequence[Report]]:

@@ -92,8 +92,11 @@ class MemoryEngine:
     async def spend(self, spendings: Sequence[Spending]) -> list[Spent]:
         return [self._ledger.spend(spending) for spending in spendings]
 
-    async def report(self, turn_user: str, report: Report, once: Once | None = None) -> bool:
+    async def report(
+        self, turn_user: str, report: Report, once: Once | None = None, effects: Sequence[Effect] = ()
+    ) -> bool:
         self._reports.note(turn_user, report)
+        await self.publish(effects)
         return True
 
     async def reports(self, turn_users: Sequence[str]) -> list[Sequence[Report]]:

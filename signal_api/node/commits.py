@@ -53,9 +53,10 @@ class Commits:
             change = step(stored.room)
             if isinstance(change, Refusal):
                 return change
-            if await self._engine.commit(room, stored.version, change.room, (*before(change), *change.effects)):
+            told = self._hub.chronicle.of_room(room, stored.room, change)
+            effects = (*before(change), *change.effects, *told)
+            if await self._engine.commit(room, stored.version, change.room, effects):
                 self._see_off(room, change)
-                self._hub.chronicle.room_changed(room, stored.room, change)
                 return change
         raise EngineUnavailableError(f"the room changed {_ATTEMPTS} times while it was to be changed")
 

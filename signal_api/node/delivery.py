@@ -8,7 +8,19 @@ from signal_api.clients import Client
 from signal_api.engine.contract import Engine
 from signal_api.node.hub import Hub
 from signal_api.protocol.authorization import Grants
-from signal_api.protocol.effects import Announce, ClosedReason, Deliver, Effect, End, Expel, LeaveReason, Revoked, Tell
+from signal_api.protocol.effects import (
+    Announce,
+    ClosedReason,
+    Deliver,
+    Effect,
+    End,
+    Expel,
+    Happened,
+    LeaveReason,
+    Reported,
+    Revoked,
+    Tell,
+)
 from signal_api.protocol.messages import server_frame, to_json
 from signal_api.protocol.refusals import CloseCode
 from signal_api.protocol.revocations import Revocation, RevocationKind
@@ -52,6 +64,8 @@ class Delivery:
                     client.deliver(effect.frame)
             case Revoked():
                 self._hub.revoke(effect.revocation)
+            case Happened() | Reported():
+                self._hub.chronicle.tell(effect)
 
     def _clients(self, sids: Iterable[str]) -> Iterator[Client]:
         for sid in sids:

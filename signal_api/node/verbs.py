@@ -212,9 +212,9 @@ class Verbs:
         if membership is None:
             return _NOT_IN
         once = Once(client.sid, frame.id) if frame.id is not None else None
-        if await self._engine.report(membership.turn_user, body, once):
+        told = self._hub.chronicle.of_report(membership.room, membership.member, body)
+        if await self._engine.report(membership.turn_user, body, once, told):
             self._hub.instruments.reports[body.outcome.value, body.path.value] += 1
-            self._hub.chronicle.report(membership.room, membership.member, body)
         return Reply.OK
 
     def _ping(self, client: Client, frame: ClientFrame) -> Outcome:

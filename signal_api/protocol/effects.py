@@ -95,8 +95,38 @@ class Revoked(msgspec.Struct, frozen=True, tag=True):
     revocation: Revocation
 
 
+class Person(msgspec.Struct, frozen=True):
+    """A member, as back ends are told of it; by `turn_user` its relays are found."""
+
+    id: str
+    user: str | None
+    turn_user: str
+
+
+class Happened(msgspec.Struct, frozen=True, tag=True):
+    """What a change made of a room, for the webhooks of the node that changed it, which learns so by the same step:
+    its own answer may be lost."""
+
+    room: str
+    opened: bool
+    closed: bool
+    joined: Person | None
+    gone: tuple[Person, ...]
+    reason: LeaveReason
+
+
+class Reported(msgspec.Struct, frozen=True, tag=True):
+    """How a connection of a member went, as JSON, for the webhooks of the node that was told."""
+
+    room: str
+    member: str
+    report: bytes
+
+
 #: what is for the sessions that it names in `to`
 Addressed = Deliver | Announce | Expel | End
 #: what is for every node
 Broadcast = Tell | Revoked
-Effect = Addressed | Broadcast
+#: what is for the node that asked for it
+Own = Happened | Reported
+Effect = Addressed | Broadcast | Own

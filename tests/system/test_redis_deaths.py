@@ -2,12 +2,15 @@
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
+from fairlead.daemon import take_all_files
 from tests.processes import Daemon, Daemons
 from tests.redis_server import RedisServer
 from tests.system.talkers import Talker, nodes_on
@@ -22,6 +25,18 @@ _IN_A_ROOM = 40
 _COUNTS = (("takeovers", "how"), ("calls", "result"))
 
 
+@pytest.fixture
+def files() -> Iterator[None]:
+    """The clients are in this process, which is often given 1024 files."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert take_all_files() > _CLIENTS * 1.1 + 100, (
+        "too few files for so many clients; raise the hard limit (ulimit -Hn)"
+    )
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.usefixtures("files")
 async def test_clients_of_a_node_that_drains_lose_nothing_and_do_not_come_all_at_once(
     daemons: Daemons, redis_server: RedisServer
 ) -> None:

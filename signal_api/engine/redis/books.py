@@ -6,7 +6,8 @@ o:TURN_USER    list: how the connections of a membership went
 
 from signal_api.engine.redis.scripts import BEGIN, KNOWN
 
-#: sid and id of the frame that tells it, membership, report, how many of them are kept -> whether it was the first time
+#: sid and id of the frame that tells it, membership, report, how many of them are kept, effects -> whether it was the
+#: first time
 REPORT = (
     BEGIN
     + KNOWN
@@ -16,6 +17,7 @@ local told = P .. 'o:' .. ARGV[6]
 redis.call('RPUSH', told, ARGV[7])
 redis.call('LTRIM', told, -tonumber(ARGV[8]), -1)
 redis.call('PEXPIRE', told, {ttl})
+effects(9)
 return 1
 """
 ).replace("{ttl}", "86400000")

@@ -139,9 +139,11 @@ class RedisEngine:
             arguments += [hashed(relay), "" if total is None else total, len(pools), *map(hashed, pools)]
         return [Spent(total, fresh, tuple(used)) for total, fresh, *used in await self._store.run(SPEND, *arguments)]
 
-    async def report(self, turn_user: str, report: Report, once: Once | None = None) -> bool:
-        sid, frame_id = once or ("", "")
-        return bool(await self._store.run(REPORT, sid, frame_id, turn_user, write(report), REPORTS_EACH))
+    async def report(
+        self, turn_user: str, report: Report, once: Once | None = None, effects: Sequence[Effect] = ()
+    ) -> bool:
+        arguments = [*(once or ("", "")), turn_user, write(report), REPORTS_EACH, *for_nodes(effects)]
+        return bool(await self._store.run(REPORT, *arguments))
 
     async def reports(self, turn_users: Sequence[str]) -> list[Sequence[Report]]:
         told = await self._store.run(REPORTS, *turn_users)

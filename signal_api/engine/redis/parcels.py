@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from signal_api.luggage import Luggage, read_place, write_place
-from signal_api.protocol.effects import Addressed, Deliver, Effect, Revoked, Tell
+from signal_api.protocol.effects import Addressed, Broadcast, Deliver, Effect, Own, Revoked, Tell
 from signal_api.protocol.messages import ServerFrame
 from signal_api.protocol.revocations import Revocation
 from signal_api.protocol.rooms import Member, Room
@@ -50,11 +50,14 @@ def write_member(room: str, member: Member) -> bytes:
 
 
 def for_nodes(effects: Sequence[Effect]) -> list[Any]:
-    """Effects as arguments of a script: their number, and with each that of its sessions; -1 stands for every node."""
+    """Effects as arguments of a script: their number, and with each that of its sessions; -1 stands for every node, -2
+    for the one that asks."""
     arguments: list[Any] = [len(effects)]
     for effect in effects:
-        to = () if isinstance(effect, Tell | Revoked) else effect.to
-        arguments += [-1 if isinstance(effect, Tell | Revoked) else len(to), *to, _encode(effect)]
+        if isinstance(effect, Broadcast | Own):
+            arguments += [-1 if isinstance(effect, Broadcast) else -2, _encode(effect)]
+        else:
+            arguments += [len(effect.to), *effect.to, _encode(effect)]
     return arguments
 
 
@@ -74,6 +77,8 @@ def for_session(effect: Effect, sid: str, user: str | None) -> Effect | None:
     """The effect for one session of this user alone; None when it is for others."""
     if isinstance(effect, Revoked):
         return effect
+    if isinstance(effect, Own):
+        return None
     if isinstance(effect, Tell):
         return narrowed(effect, (sid,)) if effect.user == user else None
     return narrowed(effect, (sid,)) if sid in effect.to else None

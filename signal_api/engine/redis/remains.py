@@ -5,7 +5,7 @@ import asyncio
 from signal_api.engine.redis.parcels import for_session, read_effect
 from signal_api.engine.redis.scripts import REMAINS
 from signal_api.engine.redis.store import Store
-from signal_api.protocol.effects import Effect, Revoked, Tell
+from signal_api.protocol.effects import Effect, Own, Revoked, Tell
 
 #: nodes whose remains are remembered
 _NODES = 4
@@ -52,7 +52,7 @@ class Remains:
                 effect = read_effect(a)
                 if isinstance(effect, Tell | Revoked):
                     left.for_all.append((left.next, effect))
-                else:
+                elif not isinstance(effect, Own):  # whose node does not live any more
                     for sid in effect.to:
                         left.by_session.setdefault(sid, []).append((left.next, effect))
             left.next += 1

@@ -32,10 +32,12 @@ end
 local function effects(at)
   for _ = 1, tonumber(ARGV[at]) do
     local count, nodes = tonumber(ARGV[at + 1]), {}
-    if count < 0 then
+    if count == -1 then
       for _, node in ipairs(redis.call('HKEYS', P .. 'nodes')) do nodes[node] = true end
-      count = 0
+    elseif count == -2 then
+      nodes[me] = true
     end
+    count = math.max(count, 0)
     for i = at + 2, at + 1 + count do
       local node = redis.call('HGET', P .. 's:' .. ARGV[i], 'node')
       if node then nodes[node] = true end

@@ -24,7 +24,7 @@ from signal_api.engine.redis.parcels import (
 from signal_api.engine.redis.scripts import FIRST, OWNER, PEEK, TELL, TOUCH
 from signal_api.engine.redis.store import Store
 from signal_api.luggage import Luggage
-from signal_api.protocol.effects import Addressed, Effect, Revoked, Tell
+from signal_api.protocol.effects import Addressed, Effect, Own, Revoked, Tell
 from signal_api.protocol.refusals import CloseCode, EngineUnavailableError
 
 #: seconds that another node has to answer a question, and that this one has for its last words
@@ -144,7 +144,7 @@ class Vault:
             waiting.set_result(b)
 
     def _deliver(self, number: int, effect: Effect) -> None:
-        if isinstance(effect, Revoked):
+        if isinstance(effect, Revoked | Own):
             self.deliver(effect)
             return
         mine = []
