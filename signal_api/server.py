@@ -7,7 +7,7 @@ import signal
 import socket
 from collections.abc import Mapping, Sequence
 
-from fairlead.config import Loaded, SettingError
+from fairlead.config import Key, Loaded, SettingError
 from fairlead.daemon import Context, HttpServer, SystemClock, take_all_files
 from fairlead.datagram import Address
 from fairlead.link import Remote
@@ -40,7 +40,7 @@ _LAST_REQUESTS = 1
 #: all that lives is looked through a tenth as often as Python would, since that stops the loop for tens of milliseconds
 #: where there are thousands of sessions.
 _COLLECT = (700, 10, 100)
-#: Keys that a running process cannot change: its sockets were opened with them.
+#: keys of its section that a running process cannot change
 _FIXED = ("listen", "trusted_proxies", "webhooks", "fence", "engine", "workers")
 
 _log = get_logger("signal_api")
@@ -66,6 +66,7 @@ class SignalApi:
         policy = read_policy(loaded)
         clock = context.clock
         self._section = section = loaded.section
+        self._fixed = fixed_by(loaded)
         engine = self._engine = open_engine(section, clock, context.metrics)
         app = self.app = create_app(policy, clock, clock.entropy, engine, Instruments(context.metrics))
         try:
@@ -113,10 +114,11 @@ class SignalApi:
 
     async def reload(self, loaded: Loaded[SignalApiSettings]) -> None:
         policy = read_policy(loaded)
-        for key in _FIXED:
-            if getattr(loaded.section, key) != getattr(self._section, key):
+        fixed = fixed_by(loaded)
+        for key, value in self._fixed.items():
+            if fixed[key] != value:
                 wrong, remedy = "cannot change while signal_api runs", "restart signal_api, or put it back"
-                raise SettingError((self.name, key), wrong, remedy)
+                raise SettingError(key, wrong, remedy)
         assert self.app is not None  # The runtime reloads nothing that has not started.
         await self.app.hub.adopt(policy)
         self._section = loaded.section
@@ -146,6 +148,13 @@ class SignalApi:
             await self.app.hub.close()
         if self._engine is not None:
             await self._engine.stop()
+
+
+def fixed_by(loaded: Loaded[SignalApiSettings]) -> dict[Key, object]:
+    """What a running process cannot change: its sockets, its engine and its link were opened with that."""
+    section = loaded.section
+    fixed: dict[Key, object] = {(loaded.name, key): getattr(section, key) for key in _FIXED}
+    return fixed | {(loaded.name, "limits", "frame_bytes"): section.limits.frame_bytes, ("link",): loaded.shared.link}
 
 
 def open_engine(section: SignalApiSettings, clock: SystemClock, metrics: Metrics) -> Engine:

@@ -13,7 +13,7 @@ from signal_api.node.hub import Hub
 from signal_api.node.steward import Steward
 from signal_api.protocol.moderation import Alteration, Who
 from signal_api.protocol.refusals import ErrorCode, Refusal
-from signal_api.protocol.rooms import MAX_META, Change
+from signal_api.protocol.rooms import MAX_META, Change, Room
 from signal_api.web.problems import RefusedError
 
 _ABSENT = Refusal(ErrorCode.ROOM_NOT_FOUND, "there is no such room")
@@ -66,6 +66,11 @@ def add_rooms(router: APIRouter, hub: Hub, engine: Engine, steward: Steward) -> 
             raise RefusedError(_ABSENT)
         return RoomView.of(room, now)
 
+    async def view_of_what_is_left(name: str) -> RoomView:
+        """After a change that was made: a room that is not kept is gone with it, when nobody is in it."""
+        room = (await engine.load(name)).room
+        return RoomView.of(room or Room(name, {}), hub.clock.now().wall)
+
     @router.get("/rooms", dependencies=[read], summary="Rooms, by name")
     async def list_rooms(after: After = "", limit: Limit = 100) -> Page[RoomView]:
         rooms = await engine.rooms(after, limit)
@@ -76,7 +81,7 @@ def add_rooms(router: APIRouter, hub: Hub, engine: Engine, steward: Steward) -> 
     @router.post("/rooms", status_code=201, dependencies=[write], summary="Open a room")
     async def create(new: NewRoom) -> RoomView:
         granted(await steward.establish(new.name, _alteration(new, whole=True)))
-        return await view(new.name)
+        return await view_of_what_is_left(new.name)
 
     @router.get("/rooms/{name:path}", dependencies=[read], summary="A room with its members")
     async def get(name: Name) -> RoomView:
@@ -85,7 +90,7 @@ def add_rooms(router: APIRouter, hub: Hub, engine: Engine, steward: Steward) -> 
     @router.patch("/rooms/{name:path}", dependencies=[write], summary="Change what holds in a room")
     async def patch(name: Name, change: RoomChange) -> RoomView:
         granted(await steward.alter(name, _alteration(change)))
-        return await view(name)
+        return await view_of_what_is_left(name)
 
     @router.delete("/rooms/{name:path}", status_code=204, dependencies=[write], summary="Close a room")
     async def close(name: Name) -> Response:

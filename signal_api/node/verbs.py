@@ -57,7 +57,7 @@ class Verbs:
         self._hub = hub
         self._engine = engine
         self._commits = Commits(hub, engine)
-        passwords = Passwords(hub.clock, hub.entropy)
+        passwords = Passwords(hub.clock, hub.entropy, lambda: hub.policy.limits.members_per_room)
         self.lobby = Lobby(hub, engine, self._commits, passwords)
         self.steward = Steward(hub, self._commits, passwords)
 

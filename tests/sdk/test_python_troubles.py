@@ -8,10 +8,11 @@ import pytest
 
 from fairlead_client import Frame, Room, Session, SignalingError
 from fairlead_client.frames import Json
-from fairlead_client.transports import OPENERS, Line
+from fairlead_client.transports import OPENERS, ClosedError, Line
 from tests.sdk.clients import WAIT, drop, entered, forget, next_of
 from tests.signal_api.service import Peer, Service
 from tests.signal_api.worlds import JOIN_KEY, token
+from tests.waiting import eventually
 
 # What others send
 
@@ -101,6 +102,55 @@ async def test_what_was_too_fast_is_sent_again_when_the_server_says() -> None:
                     await asyncio.sleep(0.02)
                 heard = [(await next_of(there, "message")).data for _ in range(12)]
             assert sorted(heard) == list(range(12))
+
+
+class Scripted:
+    """A line on which comes what a test says."""
+
+    def __init__(self) -> None:
+        self.coming: asyncio.Queue[Json | ClosedError] = asyncio.Queue()
+        self.sent: list[Json] = []
+
+    async def receive(self) -> Json:
+        frame = await self.coming.get()
+        if isinstance(frame, ClosedError):
+            raise frame
+        return frame
+
+    async def send(self, frames: Sequence[Json]) -> None:
+        self.sent += frames
+
+    async def close(self, leave: bool) -> None:
+        pass
+
+
+async def test_a_join_is_settled_by_the_room_that_is_shown_anew() -> None:
+    """Its reply is gone with the log."""
+    lines: list[Scripted] = []
+
+    async def opener(base: str, hello: Json, once: str) -> Line:
+        lines.append(Scripted())
+        epoch = f"e{len(lines)}"
+        lines[-1].coming.put_nowait({"type": "welcome", "seq": 1, "data": {"sid": "s", "key": "k", "epoch": epoch}})
+        return lines[-1]
+
+    async with asyncio.timeout(WAIT):
+        async with Session("http://signal.example", JOIN_KEY, ["x"], {"x": opener}, lambda: 0.0) as session:
+            joining = asyncio.create_task(session.request("join", room="r"))
+            await eventually(lambda: len(lines[0].sent) == 1)
+            lines[0].coming.put_nowait(ClosedError(1006, "the network is gone"))
+            await eventually(lambda: len(lines) == 2 and len(lines[1].sent) == 1)
+            for room in ("other", "r"):
+                lines[1].coming.put_nowait({"type": "joined", "seq": 2 + (room == "r"), "room": room, "data": {}})
+            assert (await joining).room == "r"
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse", "poll"])
+async def test_who_closes_gives_its_place_back(service: Service, transport: str) -> None:
+    async with entered(service, transport) as client:
+        await client.join("r")
+        assert len(service.hub.roster) == 1
+    await eventually(lambda: len(service.hub.roster) == 0)
 
 
 class Silent:

@@ -60,12 +60,25 @@ async def test_a_reload_changes_who_is_let_in(daemon: SignalApi) -> None:
 
 @pytest.mark.parametrize(
     "keys",
-    [{"listen": "127.0.0.1:1"}, {"trusted_proxies": ["127.0.0.1"]}, {"fence": "log"}, {"jwt": None, "join_key": None}],
+    [
+        {"listen": "127.0.0.1:1"},
+        {"trusted_proxies": ["127.0.0.1"]},
+        {"fence": "log"},
+        {"limits__frame_bytes": 1048576},
+        {"jwt": None, "join_key": None},
+    ],
 )
 async def test_a_reload_that_cannot_be_changes_nothing(daemon: SignalApi, keys: dict[str, object]) -> None:
     with pytest.raises(SettingError):
         await daemon.reload(configured(**keys))
     assert (await _ask(daemon)).status_code == 200
+
+
+async def test_a_reload_cannot_change_the_link(daemon: SignalApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DEFAULTS, "FAIRLEAD__LINK__SOCKET", "/run/elsewhere")
+    with pytest.raises(SettingError) as caught:
+        await daemon.reload(configured())
+    assert caught.value.key == ("link",)
 
 
 async def test_drain_and_stop_before_anything_was_started() -> None:

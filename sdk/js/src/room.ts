@@ -114,6 +114,7 @@ export class Room extends Emitter<RoomEvents> {
         else if (type === "ice") this.#renew(data);
         else if (type.startsWith("member.") && data?.members) this.#change(frame);
         else if (from !== undefined && NEGOTIATION.has(type)) this.#negotiate(from, frame);
+        else if (from !== undefined && type === "bye") this.#part(from);
         else if (from !== undefined) this.emit("message", { from, type, data });
         else this.emit("frame", frame);
     }
@@ -184,8 +185,16 @@ export class Room extends Emitter<RoomEvents> {
         peer?.close();
     }
 
+    /** The member has ended its call with us; should it make another one, its offer begins that. */
+    #part(from: string): void {
+        this.#early.delete(from);
+        this.#disconnect(from);
+    }
+
     /** What comes before our side has a call waits for it. */
     #negotiate(from: string, frame: ServerFrame): void {
+        const member = this.members.get(from);
+        if (frame.type === "offer" && this.#call && member) this.#connect(member);
         const peer = this.peers.get(from);
         if (peer) peer.receive(frame);
         else if (this.members.has(from)) this.#early.set(from, [...this.#early.get(from) ?? [], frame].slice(-64));

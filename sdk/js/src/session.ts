@@ -198,6 +198,7 @@ export class Session extends Emitter<SessionEvents> {
             // A room hears of its `joined` in the order of the frames, not when whoever asked comes to it.
             if (frame.re === undefined || frame.type === "joined") this.emit("frame", frame);
             if (frame.re !== undefined) this.#settle(frame);
+            else if (frame.type === "joined") this.#settleJoins(frame);
         }
         if (this.#seq - this.#acked >= ACK_EVERY) this.#put([{ type: "pong" }]);
     }
@@ -219,12 +220,22 @@ export class Session extends Emitter<SessionEvents> {
         this.#send();
     }
 
+    /** The room is shown anew, since the log is gone, and with it the reply to a join that was under way. */
+    #settleJoins(joined: ServerFrame): void {
+        for (const [id, { frame, resolve }] of this.#waiting) {
+            if (frame.type !== "join" || frame.room !== joined.room) continue;
+            this.#waiting.delete(id);
+            resolve(joined);
+        }
+        this.#send();
+    }
+
     #settle(frame: ServerFrame): void {
         const entry = this.#waiting.get(frame.re!);
         if (!entry) return;
-        const { code, message, retry_after_ms: wait } = frame.type === "error" ? frame.data : {};
-        // Of a join the rate is that of wrong passwords, which no repetition makes right.
-        if (code === "rate_limited" && wait !== undefined && entry.frame.type !== "join") {
+        const { code, message, retry_after_ms: wait, details } = frame.type === "error" ? frame.data : {};
+        // Wrong passwords are made right by no repetition.
+        if (code === "rate_limited" && wait !== undefined && details?.limit !== "passwords") {
             entry.isSent = false;
             this.#hold(wait);
             return;

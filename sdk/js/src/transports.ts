@@ -26,20 +26,36 @@ const POLL = 25; // seconds
 const ANSWERED = new Set(["join"]);
 const FAILED = 1006;
 
+/** Ends a session. The page may be going: keepalive lets this one request outlive it. */
+function forget(url: string, key: string): void {
+    const headers = { Authorization: `Bearer ${key}` };
+    void fetch(url, { method: "DELETE", headers, keepalive: true }).catch(() => {});
+}
+
 const websocket: Opener = (base, hello, listener) => {
     const socket = new WebSocket(`${base.replace(/^http/, "ws")}/v1/ws`, "sig.v1");
     let over = false;
+    let session: Welcome | null = null;
     const end = (code: number, reason: string) => {
         if (over) return;
         over = true;
         listener.closed(code, reason);
     };
     socket.onopen = () => socket.send(JSON.stringify({ type: "hello", data: hello }));
-    socket.onmessage = ({ data }) => { if (!over) listener.frame(JSON.parse(data)); };
+    socket.onmessage = ({ data }) => {
+        if (over) return;
+        const frame: ServerFrame = JSON.parse(data);
+        if (frame.type === "welcome") session = frame.data;
+        listener.frame(frame);
+    };
     socket.onclose = ({ code, reason }) => end(code, reason);
     return {
         send: (frames) => { for (const frame of frames) socket.send(JSON.stringify(frame)); },
-        close: () => { over = true; socket.close(1000); },
+        close: (leave) => {
+            over = true;
+            socket.close(1000);
+            if (leave && session) forget(`${base}/v1/sessions/${session.sid}`, session.key);
+        },
     };
 };
 
@@ -64,8 +80,7 @@ class Http implements Transport {
     close(leave: boolean): void {
         this.#over = true;
         this.#abort.abort();
-        // The page may be going: keepalive lets this one request outlive it.
-        if (leave && this.#url) void fetch(this.#url, { method: "DELETE", headers: this.#headers(), keepalive: true }).catch(() => {});
+        if (leave && this.#url) forget(this.#url, this.#key);
     }
 
     async #run(hello: Hello, once: string): Promise<void> {

@@ -282,9 +282,33 @@ test("a frame that was too fast is sent again when the server says, before those
 test("a join that asks too often is told so", async () => {
     lines.last.listener.frame(welcome());
     const joining = session.request("join", { room: "r", data: { password: "wrong" } });
-    const data = { code: "rate_limited", message: "", retry_after_ms: 12_000 };
+    const data = { code: "rate_limited", message: "", retry_after_ms: 12_000, details: { limit: "passwords" } };
     lines.last.listener.frame({ type: "error", re: lines.last.sent[0].id, data });
     await assert.rejects(joining, { code: "rate_limited", retryAfterMs: 12_000 });
+});
+
+test("a join that comes while many passwords are checked is asked for again", async () => {
+    lines.last.listener.frame(welcome());
+    const joining = session.request("join", { room: "r", data: { password: "right" } });
+    const [{ id }] = lines.last.sent;
+    const data = { code: "rate_limited", message: "", retry_after_ms: 1000, details: { limit: "hashes" } };
+    lines.last.listener.frame({ type: "error", re: id, data });
+    timers.tick(1000);
+    assert.deepEqual(lines.last.sent.map((frame) => frame.id), [id, id]);
+    lines.last.listener.frame({ type: "joined", re: id, room: "r", data: {} });
+    await joining;
+});
+
+test("a join is settled by the room that is shown anew, where its reply is gone with the log", async () => {
+    lines.last.listener.frame(welcome());
+    const joining = session.request("join", { room: "r" });
+    lines.last.listener.closed(1006, "");
+    timers.tick(30_000);
+    await flushed();
+    lines.last.listener.frame(welcome({ epoch: "f" }));
+    lines.last.listener.frame({ type: "joined", seq: 2, room: "other", data: {} });
+    lines.last.listener.frame({ type: "joined", seq: 3, room: "r", data: { rseq: 7 } });
+    assert.equal((await joining).data.rseq, 7);
 });
 
 // A session that is lost

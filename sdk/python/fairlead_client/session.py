@@ -267,6 +267,8 @@ class Session:
                 self._drained = frame.data["retry_ms"] / 1000
             if frame.re is None or frame.type == "joined":
                 self.on_frame(frame)
+            if frame.re is None and frame.type == "joined":
+                self._settle_joins(frame)
             if frame.re is not None:
                 self._settle(frame)
                 await self._send()
@@ -284,9 +286,14 @@ class Session:
             self._first.set_result(None)
         await self._send()
 
+    def _settle_joins(self, joined: Frame) -> None:
+        """The room is shown anew, since the log is gone, and with it the reply to a join that was under way."""
+        for one in self._waiting.values():
+            if one.frame["type"] == "join" and one.frame.get("room") == joined.room and not one.reply.done():
+                one.reply.set_result(joined)
+
     def _settle(self, frame: Frame) -> None:
-        """A frame that was too fast waits; of a join the rate is that of wrong passwords, which no repetition makes
-        right."""
+        """A frame that was too fast waits, but for wrong passwords, which no repetition makes right."""
         one = self._waiting.get(frame.re or "")
         if one is None or one.reply.done():
             return
@@ -295,7 +302,8 @@ class Session:
             return
         wait = frame.data.get("retry_after_ms")
         after = wait / 1000 if wait is not None else None
-        if frame.data["code"] == "rate_limited" and after is not None and one.frame["type"] != "join":
+        is_guess = (frame.data.get("details") or {}).get("limit") == "passwords"
+        if frame.data["code"] == "rate_limited" and after is not None and not is_guess:
             one.is_sent = False
             self._hold(after)
         else:

@@ -2,6 +2,7 @@
 
 import abc
 import asyncio
+import contextlib
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,6 +23,8 @@ _MOST_FRAMES = 32
 _POLL, _PATIENCE = 25, 10.0
 #: seconds until something comes through a stream
 _FIRST = 10.0
+#: seconds that the end of a session may take to be said
+_GOODBYE = 2.0
 #: frames whose answer is a frame of its own
 _ANSWERED = frozenset({"join"})
 #: what the WebSocket protocol calls an end without a close
@@ -57,14 +60,18 @@ Opener = Callable[[str, Json, str], Awaitable[Line]]
 class WebSocketLine:
     """A WebSocket that has said hello."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: ClientConnection, base: str) -> None:
         self._socket = socket
+        self._base = base
+        self._welcome: Json | None = None
 
     async def receive(self) -> Json:
         try:
             frame: Json = read_json(await self._socket.recv())
         except ConnectionClosed as error:
             raise _closed(error) from None
+        if frame["type"] == "welcome":
+            self._welcome = frame["data"]
         return frame
 
     async def send(self, frames: Sequence[Json]) -> None:
@@ -75,7 +82,13 @@ class WebSocketLine:
             raise _closed(error) from None
 
     async def close(self, leave: bool) -> None:
+        """A socket that closes may come back, so the end of the session is said by a request."""
         await self._socket.close()
+        if leave and self._welcome is not None:
+            headers = {"Authorization": f"Bearer {self._welcome['key']}"}
+            with contextlib.suppress(httpx.HTTPError):  # It goes all the same: the server will miss it.
+                async with httpx.AsyncClient(timeout=_GOODBYE) as http:
+                    await http.delete(f"{self._base}/v1/sessions/{self._welcome['sid']}", headers=headers)
 
 
 async def open_websocket(base: str, hello: Json, once: str) -> Line:
@@ -90,7 +103,7 @@ async def open_websocket(base: str, hello: Json, once: str) -> Line:
         raise _closed(error) from None
     except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
         raise ClosedError(FAILED, str(error)) from None
-    return WebSocketLine(socket)
+    return WebSocketLine(socket, base)
 
 
 def _closed(error: ConnectionClosed) -> ClosedError:

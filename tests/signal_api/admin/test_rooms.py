@@ -55,6 +55,15 @@ async def test_what_a_patch_leaves_out_stays(admin: httpx.AsyncClient, service: 
     assert (await admin.patch("/rooms/r", json={})).status_code == 404
 
 
+async def test_a_room_that_is_let_go_is_gone_and_that_is_no_error(admin: httpx.AsyncClient) -> None:
+    await admin.post("/rooms", json={"name": "r"})
+    let_go = await admin.patch("/rooms/r", json={"kept": False})
+    assert (let_go.status_code, let_go.json()["open"], let_go.json()["kept"]) == (200, False, False)
+    assert (await admin.get("/rooms/r")).status_code == 404
+    unkept = await admin.post("/rooms", json={"name": "r", "kept": False})
+    assert (unkept.status_code, unkept.json()["open"]) == (201, False)
+
+
 async def test_rooms_come_a_page_at_a_time(admin: httpx.AsyncClient) -> None:
     for name in "cab":
         await admin.post("/rooms", json={"name": name})
