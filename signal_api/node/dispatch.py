@@ -1,5 +1,6 @@
 """From the bytes of a client's frame to the reply: checks, limits, and what is done once."""
 
+import dataclasses
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeAlias
 
@@ -80,7 +81,9 @@ class Dispatch:
             return Closing(CloseCode.BAD_REQUEST, f"hello is not understood: {error}")
 
     async def begin(self, client: Client, rooms: Sequence[str] = ()) -> None:
-        """What follows the welcome: the rooms that were left open, and those that hello names."""
+        """What follows the welcome: the rooms that were left open, and those that hello names. What is refused of
+        those is kept until it is read: over HTTP nobody may be there yet."""
+        answer = client.deliver if rooms else client.answer
         async with client.turn:
             try:
                 await self._lobby.restore(client)
@@ -88,9 +91,10 @@ class Dispatch:
                     if room not in client.session.rooms:
                         refusal = await self._lobby.join(client, room, Join(), None)
                         if refusal is not None:
-                            self._refuse(client.answer, refusal, None)
+                            about = {**(refusal.details or {}), "room": room}
+                            self._refuse(answer, dataclasses.replace(refusal, details=about), None)
             except EngineUnavailableError as error:
-                self._refuse(client.answer, _unavailable(error), None)
+                self._refuse(answer, _unavailable(error), None)
         client.changed()
 
     async def receive(self, client: Client, frame: bytes, answer: Answer | None = None) -> Closing | None:

@@ -21,7 +21,7 @@ from signal_api.relay.sightings import relay_view
 from signal_api.transports.opening import Openings
 from signal_api.transports.poll import Mailbox, Wait
 from signal_api.transports.posting import post, read_frames
-from signal_api.transports.session_keys import beacon_key, bearer_key, cookie_key, set_cookie
+from signal_api.transports.session_keys import beacon_key, bearer_key, cookie_key, drop_cookie, set_cookie
 from signal_api.transports.sse import EventStream
 from signal_api.web.asgi import Message, Receive, Scope, Send, approach_of, send_problem
 from signal_api.web.idempotency import HEADER
@@ -166,7 +166,10 @@ class HttpTransport:
                 return self._nobody(key)
             outcome = await self._perform(client, verb, body)
         if outcome.refusal is None:
-            await _reply(call.send, _STATUS[verb], [_JSON, _NO_STORE] if outcome.body else [_NO_STORE], outcome.body)
+            headers = [_JSON, _NO_STORE] if outcome.body else [_NO_STORE]
+            if verb == "end" and cookie_key(call.approach, call.sid) is not None:
+                headers.append(drop_cookie(call.sid))
+            await _reply(call.send, _STATUS[verb], headers, outcome.body)
         return outcome.refusal
 
     async def _perform(self, client: Client, verb: str, body: bytes) -> Outcome:

@@ -44,6 +44,11 @@ def beacon_key(body: bytes) -> str | None:
         return None
 
 
+def drop_cookie(sid: str) -> tuple[bytes, bytes]:
+    """The header that takes it back."""
+    return b"set-cookie", f"{_COOKIE}{sid}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0".encode()
+
+
 def set_cookie(sid: str, key: str) -> tuple[bytes, bytes]:
     """The header that leaves the key with a browser until it is closed."""
     return b"set-cookie", f"{_COOKIE}{sid}={key}; Path=/; Secure; HttpOnly; SameSite=Strict".encode()

@@ -153,6 +153,17 @@ async def test_who_closes_gives_its_place_back(service: Service, transport: str)
     await eventually(lambda: len(service.hub.roster) == 0)
 
 
+async def test_a_room_that_nobody_reads_keeps_so_much(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fairlead_client.room._WAITING", 3)
+    async with entered(service) as one, entered(service) as other:
+        here, there = await one.join("r"), await other.join("r")
+        for number in range(9):
+            await there.send(number)
+        await there.send("last", here.id)
+        await eventually(lambda: here.missed > 5)
+        assert [(await next_of(here, "message")).data for _ in range(3)] == [7, 8, "last"]
+
+
 class Silent:
     """A line on which nothing comes."""
 

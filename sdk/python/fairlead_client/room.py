@@ -7,11 +7,15 @@ from typing import Any
 from fairlead_client.frames import Frame, Json, Member, SignalingError
 from fairlead_client.session import Session
 
+#: frames that wait for whoever reads the room
+_WAITING = 4096
+
 
 class Room:
     """`async for frame in room` gives every frame of the room in its order, `joined` and `member.joined` as well, after
     `members` reflects it; it ends with the membership. `ice` is the configuration of an RTCPeerConnection with its
-    lifetime; the server renews it. Made by Client.join."""
+    lifetime; the server renews it. Frames wait for whoever iterates: the newest 4096; what gave way to them is counted
+    in `missed`. Made by Client.join."""
 
     def __init__(self, session: Session, name: str, wishes: Json) -> None:
         self.name = name
@@ -27,6 +31,7 @@ class Room:
         self._session = session
         self._wishes = wishes
         self._rseq = 0
+        self.missed = 0
         self._frames: asyncio.Queue[Frame | None] = asyncio.Queue()
         self._is_entering = self._is_leaving = False
 
@@ -97,6 +102,9 @@ class Room:
             self.ice = frame.data
         elif frame.type.startswith("member.") and not self._change(frame):
             return
+        if self._frames.qsize() >= _WAITING:
+            self._frames.get_nowait()
+            self.missed += 1
         self._frames.put_nowait(frame)
 
     def _show(self, joined: Json) -> None:

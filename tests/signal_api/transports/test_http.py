@@ -209,6 +209,19 @@ async def test_pages_of_others_open_nothing_and_listed_ones_may(service: Service
         assert "last-event-id" in preflight.headers["access-control-allow-headers"]
 
 
+@pytest.mark.parametrize("way", ["poll", "sse"])
+async def test_a_room_of_the_hello_that_is_refused_is_told_to_who_reads_later(service: Service, way: str) -> None:
+    hello = {"v": 1, "token": token(service.clock, rooms=["mine"]), "rooms": ["mine", "theirs"]}
+    async with web(service, **hello) as session:
+        if way == "sse":
+            async with session.stream(after=session.at(1)) as stream:
+                told = (await stream.hear("error")).frame["data"]
+        else:
+            events = (await session.poll(after=session.at(1)))["events"]
+            (told,) = [frame["data"] for frame in events if frame["type"] == "error"]
+        assert (told["code"], told["details"]["room"]) == ("forbidden", "theirs")
+
+
 async def test_on_https_a_cookie_may_hold_the_key() -> None:
     async with Service(trusted_proxies=["127.0.0.1"]) as service, web(service) as session:
         secure = {"X-Forwarded-Proto": "https"}
@@ -223,7 +236,10 @@ async def test_on_https_a_cookie_may_hold_the_key() -> None:
         assert (await session.http.get(events, headers=cookie)).status_code == 401, "http has no such cookie"
         posted = await session.http.post(f"{path}/messages", headers=secure | cookie, json={"type": "ping"})
         assert posted.status_code == 401, "a cookie brings no frames"
-        assert (await session.http.post(f"{path}/close", headers=secure | cookie)).status_code == 204
+        closed = await session.http.post(f"{path}/close", headers=secure | cookie)
+        assert closed.status_code == 204
+        emptied, _, attributes = closed.headers["set-cookie"].partition("; ")
+        assert (emptied, "Max-Age=0" in attributes) == (f"{name.partition('=')[0]}=", True)
         unsure = await session.http.post("/v1/sessions?cookie=true", json={"v": 1, "token": JOIN_KEY}, headers=secure)
         assert (unsure.status_code, unsure.json()["detail"]) == (400, "cookie is 1, or left out")
 
