@@ -25,13 +25,14 @@ class Room:
         self.role = ""
         self.meta: Any = None
         self.ice: Json = {}
+        #: frames that nobody has read in time
+        self.missed = 0
         #: why the membership has ended; None while it lasts
         self.closed: str | None = None
         self.on_end: Callable[[], None] = lambda: None
         self._session = session
         self._wishes = wishes
         self._rseq = 0
-        self.missed = 0
         self._frames: asyncio.Queue[Frame | None] = asyncio.Queue()
         self._is_entering = self._is_leaving = False
 

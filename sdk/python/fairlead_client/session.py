@@ -267,10 +267,8 @@ class Session:
                 self._drained = frame.data["retry_ms"] / 1000
             if frame.re is None or frame.type == "joined":
                 self.on_frame(frame)
-            if frame.re is None and frame.type == "joined":
-                self._settle_joins(frame)
-            if frame.re is not None:
-                self._settle(frame)
+            if frame.re is not None or frame.type == "joined":
+                (self._settle if frame.re is not None else self._settle_joins)(frame)
                 await self._send()
         if self._seq - self._acked >= _ACK_EVERY:
             await self._put([{"type": "pong"}])
