@@ -21,6 +21,7 @@ PURE = (
     "fairlead.stun",
     "stund.responder",
     "turnd.dataplane.contract",
+    "turnd.dataplane.shares",
     "turnd.protocol",
     "turnd.routes",
     "signal_api.api_keys",

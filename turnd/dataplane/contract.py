@@ -24,6 +24,8 @@ Clients are told apart by their 5-tuple. What they send is one of these:
                    called an engine may answer it 401 by itself, as turnd.protocol.admission does; otherwise:
   all else         is handed up as it came, be it well formed or not. An engine may prefer clients that have a relay
                    socket, and then those that bring back a nonce which they were given, to strangers.
+                   Over UDP each of the former has a share (turnd.dataplane.shares), and each stream has its share of
+                   what waits for turn(): no client's messages or packets take the room of another's.
 What a peer sends to a relay socket goes to the client when the peer's host has a permission: as ChannelData when a
 channel is bound to the peer, else as a Data indication of XOR-PEER-ADDRESS and DATA (RFC 8656 sections 11.3, 12.6).
 Empty data is data. In indications a client writes and reads the advertised host in place of the bound one.
@@ -42,7 +44,8 @@ What is not forwarded is dropped and counted, under the first of these that fits
   BANDWIDTH           the relay socket has used up the bytes that limit() gives it
   USER_BANDWIDTH      its user has used up the bytes that limit() gives all relay sockets of that name
   RATE_LIMITED        a Binding request of a source that has sent too many; what would be answered with a challenge, and
-                      all else for the core of a client without a relay socket, if the source has had too many of them
+                      all else for the core of a client without a relay socket, if the source has had too many of them;
+                      or it comes over UDP, and the share of its client is used up
   PEER_NOT_ALLOCATED  the permission says Ports.OWN_RELAYED, and no open relay socket has the peer's address: judged
                       for each packet, in both directions
   SEND_BUFFER         the kernel has no room; or too much is waiting for turn() to hand it up

@@ -1,11 +1,11 @@
 //! What an engine's threads hand up to its owner: what is not theirs, in lines.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Mutex;
 
-use routes::FiveTuple;
+use routes::{FiveTuple, Keyed};
 
 use crate::mailbox::lock;
 use crate::sys::Bell;
@@ -59,6 +59,9 @@ pub struct Fault {
 
 /// Items and bytes that wait in each line; the rest is dropped.
 const ROOM: [(usize, usize); 4] = [(8192, 8 << 20), (8192, 8 << 20), (1024, 1 << 20), (256, 1 << 18)];
+/// A stream may have so much waiting as is free, divided by this: one that is flooded by its peers leaves room for all
+/// others, and so do hundreds.
+const STREAMS_SPREAD: usize = 8;
 /// The part of what is taken at once that others than the known may have: one in so many.
 const STREAMS_SHARE: usize = 2;
 const INTRODUCED_SHARE: usize = 4;
@@ -68,22 +71,55 @@ const MOST_FAULTS: usize = 16;
 /// Bytes that are taken of each line at once: the owner has other work too, and reads requests attribute by attribute.
 const MOST_BYTES_TAKEN: [usize; 4] = [1 << 20, 1 << 20, 1 << 16, 1 << 14];
 
+/// Items and bytes.
+#[derive(Clone, Copy, Default)]
+struct Amount {
+    items: usize,
+    bytes: usize,
+}
+
 /// What waits in one line.
 #[derive(Default)]
 struct Queue {
     items: VecDeque<Up>,
     bytes: usize,
+    /// how much of it is for each stream, by its path
+    by_stream: HashMap<u64, Amount, Keyed>,
 }
 
 impl Queue {
     /// Whether there was room.
     fn add(&mut self, item: Up, (most, most_bytes): (usize, usize)) -> bool {
-        let has_room = self.items.len() < most && self.bytes < most_bytes;
+        let free = Amount { items: most - self.items.len(), bytes: most_bytes.saturating_sub(self.bytes) };
+        let has_room = free.items > 0 && free.bytes > 0 && self.is_within_share(&item, free);
         if has_room {
             self.bytes += item.bytes();
             self.items.push_back(item);
         }
         has_room
+    }
+
+    /// Whether a stream may have this waiting too, which it has then.
+    fn is_within_share(&mut self, item: &Up, free: Amount) -> bool {
+        let Up::Stream { path, data, .. } = item else {
+            return true;
+        };
+        let held = self.by_stream.get(path).copied().unwrap_or_default();
+        let may = held.items * STREAMS_SPREAD < free.items && held.bytes * STREAMS_SPREAD < free.bytes;
+        if may {
+            self.by_stream.insert(*path, Amount { items: held.items + 1, bytes: held.bytes + data.len() });
+        }
+        may
+    }
+
+    /// A stream has so much less waiting.
+    fn release(&mut self, path: u64, bytes: usize) {
+        if let Some(held) = self.by_stream.get_mut(&path) {
+            *held = Amount { items: held.items - 1, bytes: held.bytes - bytes };
+            if held.items == 0 {
+                self.by_stream.remove(&path);
+            }
+        }
     }
 
     fn take(&mut self, most: usize, most_bytes: usize, taken: &mut Vec<Up>) {
@@ -93,6 +129,9 @@ impl Queue {
                 break;
             };
             bytes += item.bytes();
+            if let Up::Stream { path, data, .. } = &item {
+                self.release(*path, data.len());
+            }
             taken.push(item);
         }
         self.bytes -= bytes;
@@ -189,21 +228,18 @@ mod tests {
 
     use super::*;
 
-    fn item(line: Line) -> Up {
-        sized(line, 100)
+    fn stream(path: u64, bytes: usize) -> Up {
+        Up::Stream { listener: 1, path, data: vec![7; bytes].into() }
     }
 
     fn sized(line: Line, bytes: usize) -> Up {
-        if line == Line::Stream {
-            return Up::Stream { listener: 1, path: 0, data: vec![7; bytes].into() };
-        }
         let host = SocketAddr::from(([127, 0, 0, 1], 9));
         let five_tuple = FiveTuple { transport: Transport::Udp, client: host, server: host };
         Up::Datagram { listener: 1, path: 0, five_tuple, line, data: vec![7; bytes].into() }
     }
 
     fn hand_up(upstairs: &Upstairs, line: Line, count: usize) -> usize {
-        upstairs.hand_up(&mut (0..count).map(|_| item(line)).collect())
+        upstairs.hand_up(&mut (0..count).map(|_| sized(line, 100)).collect())
     }
 
     fn lines(taken: &[Up]) -> [usize; 4] {
@@ -227,12 +263,29 @@ mod tests {
     #[test]
     fn requests_do_not_wait_behind_data_nor_data_behind_requests() {
         let upstairs = Upstairs::new().unwrap();
-        hand_up(&upstairs, Line::Stream, 100_000);
+        upstairs.hand_up(&mut (0..100_000).map(|number| stream(number % 100, 100)).collect());
         assert_eq!(hand_up(&upstairs, Line::Known, 300), 0);
         assert_eq!(lines(&upstairs.take(512)), [256, 256, 0, 0]);
         assert_eq!(lines(&upstairs.take(512)), [44, 468, 0, 0]);
         hand_up(&upstairs, Line::Known, 100_000);
         assert_eq!(lines(&upstairs.take(512)), [256, 256, 0, 0]);
+    }
+
+    #[test]
+    fn a_stream_that_is_flooded_leaves_room_for_the_others() {
+        let upstairs = Upstairs::new().unwrap();
+        // Each has at last as much as an eighth of what is free.
+        let refused = |path, count, bytes| upstairs.hand_up(&mut (0..count).map(|_| stream(path, bytes)).collect());
+        assert_eq!(refused(0, 100_000, 20), 100_000 - 911);
+        assert_eq!(refused(1, 100, 1200), 0);
+        assert_eq!(refused(2, 100_000, 20), 100_000 - 798);
+        (3..1000).for_each(|path| _ = refused(path, 1000, 20));
+        assert_eq!(refused(1000, 1, 20), 1, "a crowd may still fill it");
+        let taken: usize = (0..100).map(|_| upstairs.take(512).len()).sum();
+        assert_eq!(taken, 8192);
+        assert!(lock(&upstairs.waiting).lines[Line::Stream as usize].by_stream.is_empty());
+        let refused = |bytes| upstairs.hand_up(&mut (0..1000).map(|_| stream(0, bytes)).collect());
+        assert_eq!(refused(1500), 1000 - 622, "the same of bytes");
     }
 
     #[test]

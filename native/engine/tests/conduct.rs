@@ -194,11 +194,11 @@ fn a_relay_socket_moves_to_the_thread_that_its_client_comes_in_by() {
 #[test]
 fn what_nobody_takes_is_bounded() {
     both(|by_ring| {
-        let call = Call::new(by_ring);
+        let (call, strangers) = (Call::new(by_ring), socket());
         let allocate = *b"\x00\x03\x00\x00\x21\x12\xa4\x42transactions";
         let message = &allocate[..20];
         for _ in 0..400 {
-            (0..32).for_each(|_| drop(call.client.send_to(message, call.listener)));
+            (0..32).for_each(|_| drop(strangers.send_to(message, call.listener)));
             call.engine.settle();
         }
         assert!(call.dropped(Reason::SendBuffer) > 0);

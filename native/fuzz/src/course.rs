@@ -137,7 +137,7 @@ impl Course {
             self.model.open(relay, at);
         } else if !opens && is_open {
             self.stage.close(Door::Relay(relay), at);
-            self.model.relays.remove(&relay);
+            self.model.close(relay);
         }
     }
 

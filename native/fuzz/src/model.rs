@@ -11,6 +11,10 @@ use crate::requests::{self, Asked};
 
 /// Messages of strangers that wait for the core.
 const MOST_STRANGERS: usize = 256;
+/// What waits for streams; one may have an eighth of what is free.
+const MOST_FOR_STREAMS: usize = 8192;
+/// What a client may send up at once, with a nonce of its own and without. No course lasts until there is more again.
+const MOST_OF_ONE: [usize; 2] = [512, 256];
 
 /// Bytes that are to leave, or an indication whose transaction id the worker chooses.
 #[derive(Clone, Debug)]
@@ -63,6 +67,8 @@ pub struct Model {
     pub listeners: BTreeSet<u32>,
     pub relays: BTreeMap<RelayId, Row>,
     pub denied: Vec<SocketAddr>,
+    /// what clients have sent up since they have been known
+    pub spent: Vec<(FiveTuple, [usize; 2])>,
     pub outcome: Outcome,
 }
 
@@ -81,6 +87,18 @@ impl Model {
             row.client.take_if(|owner| owner.five_tuple == client.five_tuple);
         }
         self.relays.get_mut(&relay).expect("it is there").client = Some(client);
+        self.forget();
+    }
+
+    pub fn close(&mut self, relay: RelayId) {
+        self.relays.remove(&relay);
+        self.forget();
+    }
+
+    /// Who has no relay socket any more begins anew.
+    fn forget(&mut self) {
+        let owners: Vec<FiveTuple> = self.relays.values().filter_map(|row| Some(row.client?.five_tuple)).collect();
+        self.spent.retain(|(client, _)| owners.contains(client));
     }
 
     pub fn set_deadline(&mut self, relay: RelayId, until: Moment) {
@@ -192,10 +210,14 @@ impl Model {
     /// What is for the core is challenged, or waits in its line.
     fn asks(&mut self, client: Client, message: &[u8]) {
         let source = client.five_tuple.client;
-        let line = match requests::read(message, source) {
+        let asked = requests::read(message, source);
+        let line = match asked {
             Asked::Unsigned(stamped) => {
                 let challenge = Frame::Plain(requests::challenge(message, stamped, source));
                 return self.leaves(Door::Listener(client.listener), source, our_address(client), challenge, 0);
+            }
+            _ if self.knows(client) && !self.spend(client, asked == Asked::Signed(true), message) => {
+                return self.drop(Reason::RateLimited);
             }
             _ if self.knows(client) => 0,
             Asked::Signed(true) => 2,
@@ -204,6 +226,19 @@ impl Model {
         };
         let (listener, five_tuple) = (client.listener, client.five_tuple);
         self.outcome.up[line].push(HandedUp { listener, five_tuple, data: Frame::Plain(message.to_vec()) });
+    }
+
+    /// Whether a known client has as much left; one token for every 2048 bytes that are begun.
+    fn spend(&mut self, client: Client, is_proven: bool, message: &[u8]) -> bool {
+        let (kind, price) = (usize::from(is_proven), message.len().div_ceil(2048));
+        let place = self.spent.iter().position(|(spender, _)| *spender == client.five_tuple).unwrap_or_else(|| {
+            self.spent.push((client.five_tuple, [0; 2]));
+            self.spent.len() - 1
+        });
+        let spent = &mut self.spent[place].1[kind];
+        let may = *spent + price <= MOST_OF_ONE[kind];
+        *spent += if may { price } else { 0 };
+        may
     }
 
     /// What is for the core has been found to be so before.
@@ -248,6 +283,10 @@ impl Model {
         };
         let Some((length, frame)) = framed else { return self.drop(Reason::TooLarge) };
         if is_stream {
+            let waiting = self.outcome.up[1].len();
+            if waiting * 8 >= MOST_FOR_STREAMS - waiting {
+                return self.drop(Reason::SendBuffer);
+            }
             let (listener, five_tuple) = (client.listener, client.five_tuple);
             self.outcome.up[1].push(HandedUp { listener, five_tuple, data: frame });
         } else if !self.listeners.contains(&client.listener) {

@@ -10,6 +10,7 @@ mod hash;
 mod message;
 mod nonce;
 mod reason;
+mod share;
 mod table;
 
 pub use binding::{Answer, answer_binding, is_binding};
@@ -19,6 +20,7 @@ pub use hash::Keyed;
 pub use message::{Message, read};
 pub use nonce::NonceMint;
 pub use reason::Reason;
+pub use share::Share;
 pub use table::{
     Channel, Client, FiveTuple, Forward, FromClient, FromPeer, Moment, NEVER, Permission, Ports, RelayId, Routes,
     Table, Transport,

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 pub use self::verdict::{Forward, FromClient, FromPeer};
 use crate::hash::Keyed;
+use crate::share::Share;
 
 type HashMap<K, V> = std::collections::HashMap<K, V, Keyed>;
 type HashSet<K> = std::collections::HashSet<K, Keyed>;
@@ -106,10 +107,12 @@ impl Relay {
     }
 }
 
+/// What a client has; its share is new when it had nothing.
 #[derive(Debug, Default)]
 struct Owned {
     ipv4: Option<RelayId>,
     ipv6: Option<RelayId>,
+    share: Share,
 }
 
 impl Owned {
@@ -146,6 +149,12 @@ impl Table {
             told_by_bound: aliases.iter().map(|&(told, bound)| (bound, told)).collect(),
             ..Table::default()
         }
+    }
+
+    /// What time it is, as it has been said.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.now
     }
 
     /// Says what time it is: what has a deadline passes packets before that alone.
@@ -193,11 +202,13 @@ impl Table {
 
     /// Says whose relay socket it is. One that the client had in the same family has nobody from then on.
     pub fn set_client(&mut self, relay: RelayId, client: Client) {
-        self.detach(relay);
+        if self.client(relay).is_none_or(|before| before.five_tuple != client.five_tuple) {
+            self.detach(relay);
+        }
         let Some(row) = self.relays.get_mut(&relay) else { return };
         row.client = Some(client);
         let owned = self.clients.entry(client.five_tuple).or_default();
-        let before = owned.slot(row.address.is_ipv4()).replace(relay);
+        let before = owned.slot(row.address.is_ipv4()).replace(relay).filter(|&before| before != relay);
         if let Some(row) = before.and_then(|before| self.relays.get_mut(&before)) {
             row.client = None;
         }
@@ -274,10 +285,10 @@ impl Table {
         }
     }
 
-    /// Whether a client has a relay socket here.
+    /// What a client may send up, if it has a relay socket here.
     #[must_use]
-    pub fn knows(&self, client: &FiveTuple) -> bool {
-        self.clients.contains_key(client)
+    pub fn share(&self, client: &FiveTuple) -> Option<&Share> {
+        self.clients.get(client).map(|owned| &owned.share)
     }
 
     /// The client of a relay socket.

@@ -8,6 +8,7 @@ from fairlead.datagram import Family
 from fairlead.reasons import Reason
 from turnd.dataplane.python.indications import read_send
 from turnd.dataplane.python.switchboard import TO_PEER_CHANNEL, SocketAddress, Switchboard
+from turnd.dataplane.shares import Share
 
 #: Number and length: the header of ChannelData (RFC 8656 section 12.4).
 CHANNEL_HEADER = Struct("!HH")
@@ -43,13 +44,14 @@ class OwnedRelay(Protocol):
 class Client:
     """What one 5-tuple may use; the relay sockets that belong to it fill this in. Without one it is a stranger."""
 
-    __slots__ = ("_switchboard", "channels", "relays")
+    __slots__ = ("_switchboard", "channels", "relays", "share")
 
     def __init__(self, switchboard: Switchboard) -> None:
         self._switchboard = switchboard
         #: One relay socket of each family at most.
         self.relays: dict[Family, OwnedRelay] = {}
         self.channels: dict[int, BoundChannel] = {}
+        self.share = Share()
 
     def forward(self, message: bytes | bytearray, view: memoryview, size: int) -> bool:
         """Forwards the first `size` bytes, or drops them; False when they are for the core to read.

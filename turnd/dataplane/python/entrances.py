@@ -9,7 +9,7 @@ from typing import Any
 from fairlead.datagram import Address, Datagram, Family, FiveTuple, Transport, Via, pack_host, unpack_host
 from fairlead.reasons import Reason
 from fairlead.stun.binding import is_binding_request
-from fairlead.stun.header import LARGEST_REQUEST, DecodeError, read_header
+from fairlead.stun.header import LARGEST_REQUEST, Class, DecodeError, Method, message_type, read_header
 from fairlead.udp import IP_PKTINFO, is_wildcard, report_local_address
 from turnd.dataplane.contract import EngineSettings, StreamData
 from turnd.dataplane.python.bindings import Bindings
@@ -29,6 +29,11 @@ _IPV4_INFO = Struct("=I4s4s")
 #: Our address, interface.
 _IPV6_INFO = Struct("=16sI")
 _INFO_SPACE = socket.CMSG_SPACE(_IPV6_INFO.size)
+#: How the requests of clients with a relay socket begin.
+_REQUESTS = tuple(
+    message_type(method, Class.REQUEST).to_bytes(2)
+    for method in (Method.ALLOCATE, Method.REFRESH, Method.CREATE_PERMISSION, Method.CHANNEL_BIND)
+)
 
 
 class Entrance(abc.ABC):
@@ -119,16 +124,22 @@ class Listener(Entrance):
                 continue
             client = clients.get(origin, nobody)
             if not client.forward(buffer, view, size):
-                self._hand_up(bytes(view[:size]), self._five_tuple(origin), client is nobody)
+                self._hand_up(bytes(view[:size]), self._five_tuple(origin), None if client is nobody else client)
         return asked
 
-    def _hand_up(self, data: bytes, five_tuple: FiveTuple, is_stranger: bool) -> None:
-        if is_stranger and len(data) > LARGEST_REQUEST:
+    def _hand_up(self, data: bytes, five_tuple: FiveTuple, known: Client | None) -> None:
+        if known is None and len(data) > LARGEST_REQUEST:
             self._switchboard.drop(_why_too_much(data, five_tuple))
         elif not five_tuple.client.port:
             self._switchboard.drop(Reason.PORT_ZERO)
-        elif not is_binding_request(data) or not self._bindings.take(data, five_tuple, self.way_to):
-            self._switchboard.hand_up(Datagram(data, five_tuple, self._via), STRANGERS_WEIGHT if is_stranger else 1)
+        elif is_binding_request(data) and self._bindings.take(data, five_tuple, self.way_to):
+            pass
+        elif known is None:
+            self._switchboard.hand_up(Datagram(data, five_tuple, self._via), STRANGERS_WEIGHT)
+        elif known.share.take(data.startswith(_REQUESTS), len(data), self._switchboard.now):
+            self._switchboard.hand_up(Datagram(data, five_tuple, self._via))
+        else:
+            self._switchboard.drop(Reason.RATE_LIMITED)
 
     @abc.abstractmethod
     def _five_tuple(self, origin: Any) -> FiveTuple: ...

@@ -49,7 +49,7 @@ impl Worker {
         if five_tuple.client.port() == 0 {
             return self.shared.books.dropped(Reason::PortZero);
         }
-        if end - start > LARGEST_REQUEST && !self.knows(&five_tuple) {
+        if end - start > LARGEST_REQUEST && self.share(&five_tuple).is_none() {
             return self.shared.books.dropped(Reason::TooLarge);
         }
         if is_binding(message) {

@@ -2,33 +2,41 @@
 
 use std::collections::HashMap;
 
-use routes::{FiveTuple, Keyed, Reason};
+use routes::{FiveTuple, Keyed, Reason, Share};
 
 use super::Worker;
 use crate::mailbox::Stray;
 
-/// Which thread has a client, and by how many of its relay sockets that has been said.
+/// Which threads have which clients.
 #[derive(Default)]
-pub struct Elsewhere(HashMap<FiveTuple, (usize, u32), Keyed>);
+pub struct Elsewhere(HashMap<FiveTuple, Whereabouts, Keyed>);
+
+/// Which thread has a client, by how many of its relay sockets that has been said, and what it may send up from here.
+#[derive(Default)]
+struct Whereabouts {
+    thread: usize,
+    count: u32,
+    share: Share,
+}
 
 impl Elsewhere {
-    /// Whether another thread has one of its relay sockets.
-    pub fn has(&self, client: &FiveTuple) -> bool {
-        self.0.contains_key(client)
+    /// What a client may send up, if another thread has one of its relay sockets.
+    pub fn share(&self, client: &FiveTuple) -> Option<&Share> {
+        self.0.get(client).map(|whereabouts| &whereabouts.share)
     }
 
     /// A relay socket of the client is at that thread.
     pub fn add(&mut self, client: FiveTuple, thread: usize) {
-        let (at, count) = self.0.entry(client).or_default();
-        *at = thread;
-        *count += 1;
+        let whereabouts = self.0.entry(client).or_default();
+        whereabouts.thread = thread;
+        whereabouts.count += 1;
     }
 
     /// One that was said to be is there no more.
     pub fn remove(&mut self, client: &FiveTuple) {
-        if let Some((_, count)) = self.0.get_mut(client) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(whereabouts) = self.0.get_mut(client) {
+            whereabouts.count -= 1;
+            if whereabouts.count == 0 {
                 self.0.remove(client);
             }
         }
@@ -38,7 +46,7 @@ impl Elsewhere {
 impl Worker {
     /// What there is to do for a client without a relay socket here: nothing, or another thread does it.
     pub(super) fn pass_on(&mut self, client: FiveTuple, start: usize, end: usize) {
-        let Some(&(thread, _)) = self.elsewhere.0.get(&client) else {
+        let Some(&Whereabouts { thread, .. }) = self.elsewhere.0.get(&client) else {
             return self.shared.books.dropped(Reason::NoAllocation);
         };
         let data = self.arena.bytes()[start..end].into();

@@ -1,8 +1,9 @@
 //! Requests that the core would challenge: the plain ones are challenged here, and the others wait in a line of their own.
+//! Who is known goes first, as far as his share goes.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use routes::{Asked, BucketTable, Challenger, FiveTuple, Rate, Reason, is_binding};
+use routes::{Asked, BucketTable, Challenger, FiveTuple, Rate, Reason, Share, is_binding};
 
 use super::Worker;
 use crate::outbox::Account;
@@ -30,9 +31,18 @@ pub fn unix_seconds() -> u64 {
 }
 
 impl Worker {
-    /// Whether a client has a relay socket, here or in another thread.
-    pub(super) fn knows(&self, five_tuple: &FiveTuple) -> bool {
-        self.table.knows(five_tuple) || self.elsewhere.has(five_tuple)
+    /// What a client may send up that has a relay socket, here or in another thread.
+    pub(super) fn share(&self, five_tuple: &FiveTuple) -> Option<&Share> {
+        self.table.share(five_tuple).or_else(|| self.elsewhere.share(five_tuple))
+    }
+
+    /// The line of a known client, or None when it has sent more than its share.
+    fn go_first(&self, share: &Share, is_proven: bool, bytes: usize) -> Option<Line> {
+        let may = share.take(is_proven, bytes, self.table.now());
+        if !may {
+            self.shared.books.dropped(Reason::RateLimited);
+        }
+        may.then_some(Line::Known)
     }
 
     /// The line that a client's message is to wait in, or None when there is no need to.
@@ -43,13 +53,14 @@ impl Worker {
         start: usize,
         end: usize,
     ) -> Option<Line> {
+        let share = self.share(&five_tuple);
         let Some(challenges) = &self.challenges else {
-            return Some(Line::Known);
+            return share.map_or(Some(Line::Known), |share| self.go_first(share, false, end - start));
         };
         let (message, client) = (&self.arena.bytes()[start..end], five_tuple.client);
         let (now, wall) = (self.shared.now(Instant::now()), (self.shared.wall)());
         let asked = challenges.challenger.judge(message, client, wall);
-        let is_known = self.knows(&five_tuple);
+        let is_known = share.is_some();
         let sources = &self.shared.sources;
         let is_to_be_challenged = matches!(asked, Asked::Unsigned { .. }) || asked == Asked::Stranger && !is_known;
         if is_to_be_challenged && !challenges.grants(&sources.challenges, &five_tuple, now) {
@@ -75,9 +86,11 @@ impl Worker {
             Asked::Stranger if is_known && !challenges.grants(&sources.introductions, &five_tuple, now) => {
                 Some(Line::Stranger)
             }
-            _ if is_known => Some(Line::Known),
-            Asked::Introduced if challenges.grants(&sources.introductions, &five_tuple, now) => Some(Line::Introduced),
-            _ => Some(Line::Stranger),
+            Asked::Introduced if !is_known && challenges.grants(&sources.introductions, &five_tuple, now) => {
+                Some(Line::Introduced)
+            }
+            _ => share
+                .map_or(Some(Line::Stranger), |share| self.go_first(share, asked == Asked::Introduced, message.len())),
         }
     }
 }
