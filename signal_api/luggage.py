@@ -32,7 +32,8 @@ class Unproven(NamedTuple):
 
 class Luggage(msgspec.Struct, frozen=True):
     """`places` are memberships as JSON, `log` the last frames up to `seq`; `silent` says for how many seconds the
-    client was not heard; `renewals` are rooms, and when (Unix time) the TURN credential for each is made anew.
+    client was not heard; `renewals` are rooms, and when (Unix time) the TURN credential for each is made anew. What is
+    still owed to who came back, as signal_api.clients.Client has it, is owed by the next node.
 
     What is read from a store, rather than handed over, is certain only so far as the log goes: its old node may have
     sent more. Without an epoch nothing of the log is certain.
@@ -52,6 +53,8 @@ class Luggage(msgspec.Struct, frozen=True):
     unproven: tuple[Unproven, ...] = ()
     silent: float = 0.0
     is_certain: bool = True
+    is_regranted: bool = False
+    begins_anew: bool = False
 
 
 class _Place(msgspec.Struct, frozen=True):
@@ -94,6 +97,8 @@ def pack(client: Client, now: Now, whole: bool = True) -> Luggage:
         visitor=client.visitor,
         places=tuple(write_place(membership) for membership in session.rooms.values()),
         renewals=tuple((room, now.wall + due - now.monotonic) for room, due in client.renewals.items()),
+        is_regranted=client.is_regranted,
+        begins_anew=client.begins_anew,
     )
     if not whole:
         return record
@@ -116,6 +121,7 @@ def unpack(luggage: Luggage, now: Now) -> Client:
         session.rooms[membership.room] = membership
     client = Client(session, luggage.grants, luggage.visitor, TokenBucket(), now.monotonic - luggage.silent)
     client.renewals = {room: now.monotonic + due - now.wall for room, due in luggage.renewals}
+    client.is_regranted, client.begins_anew = luggage.is_regranted, luggage.begins_anew
     if luggage.unproven:
         owed = (Owed(now.monotonic - age, receipt) for age, receipt in luggage.unproven)
         client.owed = deque(owed, maxlen=LOG_FRAMES)

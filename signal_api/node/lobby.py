@@ -24,8 +24,9 @@ from signal_api.relay.ice_servers import member_id, webrtc
 
 #: attempts to come in while somebody else opens the room, or changes its password
 _ATTEMPTS = 3
-#: seconds until tokens are looked at again that ended, or were revoked, while rooms could not be changed
-_REVIEW_AGAIN = 1.0
+#: seconds until what was put off while rooms could not be changed is tried again: a look at tokens that ended or were
+#: revoked, and the way back into rooms
+_REVIEW_AGAIN = _RESTORE_AGAIN = 1.0
 
 
 class Lobby:
@@ -163,21 +164,32 @@ class Lobby:
 
     async def restore(self, client: Client) -> None:
         """After a resume: rooms that a token which it brought does not grant are left, those that were told of its end
-        take it in again, as who it was; a client that begins anew is shown the others as they are now."""
-        if client.is_regranted:
-            client.is_regranted = False
-            await self.review(client)
+        take it in again, as who it was; a client that begins anew is shown the others as they are now. For whoever
+        holds the client's turn. While the store does not answer it is tried again."""
+        regranted, client.is_regranted = client.is_regranted, False
         anew, client.begins_anew = client.begins_anew, False
         try:
+            if regranted:
+                await self.review(client)
             for membership in tuple(client.session.rooms.values()):
                 if not membership.present:
                     await self._return(client, membership)
                 elif anew:
                     await self._show(client, membership)
         except EngineUnavailableError:
+            client.is_regranted |= regranted
             client.begins_anew |= anew
+            self._hub.timers.after(_RESTORE_AGAIN, lambda: self._hub.spawn(self._restore_in_turn(client)))
             raise
         self._watch(client)
+
+    async def _restore_in_turn(self, client: Client) -> None:
+        """Whoever is away, or elsewhere, is brought back when it comes."""
+        async with client.turn:
+            if client.connection is not None:
+                with contextlib.suppress(EngineUnavailableError):
+                    await self.restore(client)
+        client.changed()
 
     async def _return(self, client: Client, membership: Membership) -> None:
         grants = client.grants_in(membership.room)

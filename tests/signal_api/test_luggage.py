@@ -21,6 +21,7 @@ async def test_everything_but_the_connection_comes_along() -> None:
     client, now = seat.client, node.clock.now()
     client.owed = None
     client.owe(Receipt("s_other", "c9", "r", "m_1"), now.monotonic)
+    client.is_regranted = client.begins_anew = True
     node.clock.move(5)
     again = unpack(_carried(pack(client, node.clock.now())), node.clock.now())
     assert again.connection is None
@@ -31,6 +32,7 @@ async def test_everything_but_the_connection_comes_along() -> None:
     assert (again.grants, again.visitor, again.last_heard) == (client.grants, client.visitor, client.last_heard)
     assert list(again.owed or ()) == [Owed(now.monotonic, Receipt("s_other", "c9", "r", "m_1"))]
     assert again.session.holds(seat.welcome["key"])
+    assert (again.is_regranted, again.begins_anew) == (True, True)
 
 
 async def test_who_saw_more_than_is_certain_begins_anew() -> None:

@@ -260,4 +260,5 @@ def record_of(client: Client) -> tuple[Any, ...]:
     """What the record of a session says, so far as it can change."""
     session = client.session
     places = tuple((m.room, m.member, m.present, m.meta, m.grants, m.terms) for m in session.rooms.values())
-    return session.epoch, client.grants, client.visitor, places, tuple(client.renewals.items())
+    owed = client.is_regranted, client.begins_anew
+    return session.epoch, client.grants, client.visitor, places, tuple(client.renewals.items()), owed

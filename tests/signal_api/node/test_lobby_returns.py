@@ -17,6 +17,10 @@ def _resumed(seat: Seat, after: int) -> dict[str, Any]:
     return {"sid": seat.client.sid, "key": seat.welcome["key"], "after": f"{seat.welcome['epoch']}.{after}"}
 
 
+async def _unanswered(name: str) -> Stored:
+    raise EngineUnavailableError("the store does not answer")
+
+
 async def test_who_comes_back_with_a_token_for_less_leaves_the_other_rooms() -> None:
     node = Node()
     seat, other = await node.enter(token=token(node.clock, rooms=["a", "b"])), await node.enter(rooms=["a", "b"])
@@ -100,12 +104,8 @@ async def test_a_token_that_ends_while_the_store_is_away_ends_all_the_same(
     seat, other = await node.enter(), await node.enter()
     await seat.join("r", token=token(node.clock, lifetime=60 if "end" in away_at else 600, jti="t"))
     await other.join("r")
-
-    async def away(name: str) -> Stored:
-        raise EngineUnavailableError("the store does not answer")
-
     with monkeypatch.context() as outage:
-        outage.setattr(node.engine, "load", away)
+        outage.setattr(node.engine, "load", _unanswered)
         now = node.clock.now().wall
         await node.engine.revoke(Revocation(RevocationKind.TOKEN, "t" if "rev" in away_at else "u", now, now + 600))
         for _ in range(6):
@@ -131,3 +131,47 @@ async def test_a_revocation_changes_nothing_for_those_whom_it_does_not_concern()
     await seat.say("token", id="t", data={"token": token(node.clock, rooms=["r"])})
     assert seat.types()[-1] == "ok"
     assert {name: (await node.engine.load(name)).version for name in ("r", "q")} == before
+
+
+async def test_who_comes_back_while_the_store_is_away_is_in_its_rooms_once_it_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    node = Node()
+    seat, other = await node.enter(token=token(node.clock, rooms=["a", "b"])), await node.enter(rooms=["a"])
+    await seat.join("a")
+    await seat.join("b")
+    await seat.join("c", token=token(node.clock, rooms=["c"], lifetime=20))
+    seat.lose()
+    await node.pass_time(11)
+    assert node.engine.census() == (1, 1)
+    with monkeypatch.context() as outage:
+        outage.setattr(node.engine, "load", _unanswered)
+        back = await node.enter(token=token(node.clock, rooms=["a"]), resume=_resumed(seat, 4))
+        for _ in range(3):
+            await node.pass_time(1)
+        assert [frame["type"] for frame in back.news()] == ["welcome", "error"], "it is told once"
+    other.news()
+    await node.pass_time(1)
+    heard = [(frame["type"], frame["room"]) for frame in back.news()]
+    assert heard == [("room.closed", "b"), ("joined", "a"), ("joined", "c")]
+    await node.pass_time(1)
+    assert (other.types(), back.types()) == (["member.joined"], []), "once"
+    await node.pass_time(5)
+    assert (back.types(), list(back.client.session.rooms)) == (["room.closed"], ["a"]), "the token of c is over"
+
+
+async def test_who_begins_anew_while_the_store_is_away_is_shown_its_rooms_once_it_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    node = Node()
+    seat = await node.enter(rooms=["r"])
+    seat.lose()
+    with monkeypatch.context() as outage:
+        outage.setattr(node.engine, "load", _unanswered)
+        back = await node.enter(resume=_resumed(seat, 2) | {"after": "aaaaaaaa.2"})
+        back.lose()
+        await node.pass_time(1)
+        back = await node.enter(resume=_resumed(seat, 2) | {"after": back.welcome["epoch"] + ".1"})
+        assert [frame["type"] for frame in back.news()] == ["welcome", "error"]
+    await node.pass_time(1)
+    assert back.types() == ["joined"]
