@@ -103,6 +103,11 @@ class Client:
     def sid(self) -> str:
         return self.session.sid
 
+    @property
+    def is_away(self) -> bool:
+        """Whether nobody hears what it is told: here, or at another node."""
+        return self.connection is None and not self.is_elsewhere
+
     def grants_in(self, room: str) -> Grants:
         """What it may do in a room: by the token that it joined with, or else by the session's."""
         membership = self.session.rooms.get(room)

@@ -36,6 +36,8 @@ from signal_api.webhooks import Webhooks
 _SOURCES = 4096
 #: seconds until rooms are told again that somebody is gone, when they could not be changed
 _LEAVE_AGAIN = 1.0
+#: clients of which rooms are told at once that they are gone: a store has room left for those who come
+_FAREWELLS = 8
 
 _log = get_logger("signal_api.hub")
 
@@ -81,6 +83,7 @@ class Hub:
         self._liveness = Liveness(clock, self.timers, away=self._away, gone=self.end)
         self._sources = BucketTable(_SOURCES, entropy(16))
         self._key_timer: Timer | None = None
+        self._farewells = asyncio.Semaphore(_FAREWELLS)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # Coming in
@@ -335,15 +338,16 @@ class Hub:
         whoever takes over in between tells them."""
         assert self.farewell is not None  # Or nobody would have asked for it.
         try:
-            await self.farewell(client, reason)
+            async with self._farewells, client.turn:
+                await self.farewell(client, reason)
         except EngineUnavailableError:
             self.timers.after(_LEAVE_AGAIN, partial(self._leave_again, client, reason))
             return
-        if self.custody is not None and self.roster.get(client.sid) is not client:
+        if self.custody is not None and self.roster.has_ended(client):
             self.custody.end(client)
 
     def _leave_again(self, client: Client, reason: LeaveReason) -> None:
-        if client.connection is None and not client.is_elsewhere:
+        if client.is_away:
             self._away(client, reason)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -7,7 +7,7 @@ from fairlead.metrics import LabelSet, Metrics
 #: seconds that a call may take before a node is slow, and before its caller gives up
 _SECONDS = (0.001, 0.005, 0.025, 0.1, 0.4, 0.7)
 
-CALLS = ("ok", "late", "refused", "unanswered", "lost")
+CALLS = ("ok", "late", "refused", "unanswered", "lost", "crowded")
 TAKEOVERS = ("handed_over", "read", "renewed")
 
 
@@ -18,7 +18,8 @@ class Meters:
         self._metrics = metrics
         text = (
             "Calls of Redis. late: it reached Redis after its time and had no effect; unanswered: no reply in time; "
-            "refused: Redis said no, see the log; lost: Redis does not know this node any more."
+            "refused: Redis said no, see the log; lost: Redis does not know this node any more; crowded: not made, as "
+            "too many of this node's were on their way."
         )
         self.calls = metrics.counts("redis_calls", text, {"result": CALLS})
         text = "From a call of Redis to its reply. Slow with an idle Redis: this process has too much to do."

@@ -30,7 +30,11 @@ from signal_api.protocol.refusals import EngineUnavailableError
 PATIENCE = 0.7
 #: of them, seconds that are left for the way back: what begins later has no effect
 _WAY_BACK = 0.3
-_CONNECTIONS = 32
+#: calls that are on their way at once, each on a connection of its own, and seconds that others wait until they are:
+#: together with the call it is what the engine's promise leaves
+_CALLS, _WAIT = 32, 0.3
+#: one more for the beats of the node, which wait for nobody
+_CONNECTIONS = _CALLS + 1
 #: seconds that connections have to close that are not used any more
 _CLOSING = 0.1
 #: how replies begin that say no for a while: to a Redis that is busy, full, or not the first of its kind just now
@@ -70,6 +74,7 @@ class Store:
         self._url = url
         #: where Redis is, without how to get in
         self.place = place_of(url)
+        self._turns = asyncio.Semaphore(_CALLS)
         self._redis = _connect(url, _CONNECTIONS, PATIENCE)
         self._reader = _connect(url, 1, None)
         self._said: set[str] = set()
@@ -77,13 +82,27 @@ class Store:
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def run(self, script: str, *arguments: Any) -> Any:
-        """The reply; raises EngineUnavailableError when there is none in time, and then it has no effect later."""
+        """The reply; raises EngineUnavailableError when there is none in time, and then it has no effect later. That
+        too many calls wait is no silence of Redis: the others go on."""
+        self._expect_answers()
+        try:
+            async with asyncio.timeout(_WAIT):
+                await self._turns.acquire()
+        except TimeoutError:
+            self.meters.calls["crowded",] += 1
+            raise EngineUnavailableError("too many calls wait for the store") from None
+        try:
+            self._expect_answers()  # Whoever waited for a call that was not answered does not try as well.
+            return await self.probe(script, *arguments)
+        finally:
+            self._turns.release()
+
+    def _expect_answers(self) -> None:
         if self.is_away:
             raise EngineUnavailableError("the store does not answer")
-        return await self.probe(script, *arguments)
 
     async def probe(self, script: str, *arguments: Any) -> Any:
-        """As run, also while nobody expects an answer."""
+        """As run, in front of all that wait and also while nobody expects an answer; one at a time."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
         deadline = begun * 1000 + self._ahead + (PATIENCE - _WAY_BACK) * 1000

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from signal_api.clients import Client
+from signal_api.protocol.effects import LeaveReason
 from signal_api.protocol.refusals import CloseCode, Closing
 from tests.signal_api.socketless import Line, Node, Seat
 from tests.signal_api.worlds import JOIN_KEY, token
@@ -217,3 +218,34 @@ async def test_closing_stops_what_still_runs() -> None:
     node.hub.spawn(asyncio.sleep(1000))
     await node.hub.close()
     await node.hub.settled()
+
+
+async def test_when_many_are_gone_at_once_their_rooms_are_told_by_and_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Node(limits__sessions_per_source=100)
+    seats = [await node.enter(rooms=["r"]) for _ in range(40)]
+    telling, most = 0, 0
+    farewell = node.hub.farewell
+    assert farewell is not None
+
+    async def counted(client: Client, reason: LeaveReason) -> None:
+        nonlocal telling, most
+        telling += 1
+        most = max(most, telling)
+        await asyncio.sleep(0)
+        await farewell(client, reason)
+        telling -= 1
+
+    monkeypatch.setattr(node.hub, "farewell", counted)
+    for seat in seats:
+        seat.lose()
+    late = seats[-1]
+    node.clock.move(10)
+    node.hub.timers.run_due()
+    await asyncio.sleep(0)
+    back = await node.enter(resume=_resume(late, f"{late.welcome['epoch']}.2"))
+    await node.hub.settled()
+    assert 1 < most <= 8
+    assert node.engine.census() == (1, 1)
+    assert late.client.session.rooms["r"].present, "it came back before its turn"
+    await node.hub.close()
+    assert "joined" not in back.types()

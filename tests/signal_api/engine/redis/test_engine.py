@@ -11,6 +11,7 @@ import pytest
 
 from fairlead.daemon import SystemClock
 from fairlead.metrics import Metrics
+from signal_api.engine.contract import Stored
 from signal_api.engine.redis.engine import RedisEngine
 from signal_api.engine.redis.parcels import hashed
 from signal_api.engine.redis.store import BarredError
@@ -37,6 +38,29 @@ async def test_of_two_changes_at_once_one_is_made_and_seen_by_both(one_redis: Re
         assert sorted(await asyncio.gather(*changes)) == [False, True]
         assert (await one.load("r")).room == (await other.load("r")).room
         assert await one.rooms("", 5) == await other.rooms("", 5)
+
+
+async def test_a_long_list_of_rooms_leaves_the_store_to_others_as_well(
+    one_redis: RedisServer, redis_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_engine(one_redis.url, redis_prefix) as engine:
+        names = [f"r{number:02}" for number in range(50)]
+        for name in names:
+            await engine.commit(name, 0, Room(name, {}, terms=Terms(kept=True)), ())
+        reading, most = 0, 0
+        load = engine.load
+
+        async def counted(name: str) -> Stored:
+            nonlocal reading, most
+            reading += 1
+            most = max(most, reading)
+            stored = await load(name)
+            reading -= 1
+            return stored
+
+        monkeypatch.setattr(engine, "load", counted)
+        assert [room.name for room in await engine.rooms("r00", 48)] == names[1:49]
+        assert 1 < most <= 16
 
 
 async def test_troubles_are_told_and_end_with_their_cause(redis_server: RedisServer) -> None:

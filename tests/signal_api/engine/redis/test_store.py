@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from signal_api.engine.redis import store as store_module
 from signal_api.engine.redis.scripts import BEAT, REGISTER, TELL
 from signal_api.engine.redis.store import LostError
 from signal_api.protocol.refusals import EngineUnavailableError
@@ -50,6 +51,48 @@ async def test_one_call_without_an_answer_costs_no_other_its_own(one_redis: Redi
         proxy.passing.set()
         assert await other == 1
         assert not store.is_away
+        assert store.meters.calls["unanswered",] == 1
+        await store.close()
+
+
+async def test_who_waits_in_vain_for_the_calls_of_others_does_not_take_redis_for_dead(
+    one_redis: RedisServer, redis_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "_CALLS", 1)
+    async with proxy_to(one_redis) as proxy:
+        store = store_on(proxy.url, redis_prefix)
+        await store.measure()
+        await store.run(REGISTER)
+        proxy.watch(TELL, is_held=True)
+        slow = asyncio.create_task(store.run(TELL, "n", "x", "", ""))
+        await proxy.asked.wait()
+        with pytest.raises(EngineUnavailableError, match="too many calls wait"):
+            await store.run(TELL, "n", "x", "", "")
+        assert not store.is_away
+        assert not store.alarm.is_set()
+        await store.probe(BEAT)  # The node lives.
+        proxy.passing.set()
+        assert await slow == 1
+        assert await store.run(TELL, "n", "x", "", "") == 1
+        assert (store.meters.calls["crowded",], store.meters.calls["unanswered",]) == (1, 0)
+        await store.close()
+
+
+async def test_who_waited_for_a_call_that_was_not_answered_is_told_so_at_once(
+    one_redis: RedisServer, redis_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "_CALLS", 1)
+    async with proxy_to(one_redis) as proxy:
+        store = store_on(proxy.url, redis_prefix)
+        await store.measure()
+        await store.run(REGISTER)
+        proxy.watch(TELL)
+        lost = asyncio.create_task(store.run(TELL, "n", "x", "", ""))
+        await asyncio.sleep(store_module.PATIENCE - 0.1)
+        waiting = asyncio.create_task(store.run(TELL, "n", "x", "", ""))
+        for unanswered in (lost, waiting):
+            with pytest.raises(EngineUnavailableError, match="does not answer"):
+                await unanswered
         assert store.meters.calls["unanswered",] == 1
         await store.close()
 
