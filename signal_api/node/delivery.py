@@ -22,11 +22,13 @@ from signal_api.protocol.effects import (
     Tell,
 )
 from signal_api.protocol.messages import server_frame, to_json
-from signal_api.protocol.refusals import CloseCode
+from signal_api.protocol.refusals import CloseCode, EngineUnavailableError
 from signal_api.protocol.revocations import Revocation, RevocationKind
 
 #: seconds for which membership events are gathered
 GATHER = 0.05
+#: seconds until a token that somebody was kicked with is revoked again, when the store did not answer
+_REVOKE_AGAIN = 1.0
 
 
 class Undelivered(msgspec.Struct, frozen=True):
@@ -129,4 +131,13 @@ class Delivery:
         if grants.token is not None and grants.expires is not None:
             now = self._hub.clock.now().wall
             dead = Revocation(RevocationKind.TOKEN, grants.token, now, grants.expires)
-            self._hub.spawn(self._engine.revoke(dead))
+            self._hub.revocations.learn(dead, now)
+            self._hub.spawn(self._revoke(dead))
+
+    async def _revoke(self, dead: Revocation) -> None:
+        """Tells every node. While the store does not answer it is tried again, for as long as the token would live."""
+        try:
+            await self._engine.revoke(dead)
+        except EngineUnavailableError:
+            if self._hub.clock.now().wall < dead.until:
+                self._hub.timers.after(_REVOKE_AGAIN, lambda: self._hub.spawn(self._revoke(dead)))

@@ -4,7 +4,7 @@ import pytest
 
 from signal_api.protocol.effects import Announce, ClosedReason, Deliver, Effect, End, Expel, LeaveReason, Tell
 from signal_api.protocol.messages import server_frame
-from signal_api.protocol.refusals import CloseCode, Closing
+from signal_api.protocol.refusals import CloseCode, Closing, EngineUnavailableError
 from signal_api.protocol.revocations import Revocation, RevocationKind
 from tests.signal_api.socketless import Line, Node, Seat
 from tests.signal_api.worlds import token
@@ -73,6 +73,37 @@ async def test_a_kick_by_who_may_moderate_all_that_the_token_grants_takes_the_to
     assert isinstance(again, Closing)
     assert again.code is CloseCode.UNAUTHORIZED
     await _seat(node, jti="t2")
+
+
+async def test_a_kick_takes_the_token_once_the_store_answers_and_here_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Node()
+    seat, second = await _seat(node, "r"), await _seat(node)
+    asked = list[Revocation]()
+
+    async def unanswered(revocation: Revocation) -> None:
+        asked.append(revocation)
+        raise EngineUnavailableError("the store does not answer")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(node.engine, "revoke", unanswered)
+        await node.engine.publish((Expel((seat.client.sid,), "r", ClosedReason.KICKED, within=("*",)),))
+        await node.hub.settled()
+        again = node.try_to_enter(Line(), token=token(node.clock, "ann", jti="t1"))
+        assert isinstance(again, Closing)
+        assert again.code is CloseCode.UNAUTHORIZED
+        await node.pass_time(1)
+        assert len(asked) == 2
+        assert second.line.closed is None
+    await node.pass_time(1)
+    assert second.line.closed is CloseCode.UNAUTHORIZED, "every node has heard of it"
+    with monkeypatch.context() as outage:
+        outage.setattr(node.engine, "revoke", unanswered)
+        late = await _seat(node, "r", jti="t2")
+        await node.engine.publish((Expel((late.client.sid,), "r", ClosedReason.KICKED, within=("*",)),))
+        await node.pass_time(600)
+        asked.clear()
+        await node.pass_time(10)
+        assert asked == [], "the token is dead by itself"
 
 
 async def test_a_kick_from_one_room_leaves_a_token_for_more_alone() -> None:
