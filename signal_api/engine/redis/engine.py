@@ -50,7 +50,7 @@ class RedisEngine:
         self._inbox = Inbox(self._store, self._handle, self._lose)
         self._journal = Journal(self._store, self._inbox, clock)
         self._vault = Vault(self._store, self._inbox, self._journal)
-        self._nodes = Nodes(self._store, self._inbox, self._vault, clock, entropy)
+        self._nodes = Nodes(self._store, self._inbox, self._vault, entropy)
         meters.watch(lambda: not self._store.is_away, self._nodes.states, lambda: self._nodes.lag)
         self._seen: OrderedDict[str, Stored] = OrderedDict()
         self._tasks: list[asyncio.Task[None]] = []
@@ -110,6 +110,7 @@ class RedisEngine:
         joined = [part for sid, member in changed for part in (sid, int(sid not in was), write_member(name, member))]
         left = [sid for sid in was if sid not in now]
         until = "" if room is None or room.until is None else round(room.until * 1000)
+        until = "kept" if room is not None and room.terms.kept else until
         sizes = [int(room is not None and room.is_open), len(now), until]
         places = [len(changed), *joined, len(left), *left]
         key, data = hashed(name), write_room(room)
@@ -131,7 +132,7 @@ class RedisEngine:
     async def revoke(self, revocation: Revocation) -> None:
         name = f"{revocation.kind}:{revocation.id}"
         kept = b"" if revocation.is_lifted else write(revocation)
-        await self._store.run(REVOKE, name, kept, *for_nodes((Revoked(revocation),)))
+        await self._store.run(REVOKE, name, kept, round(revocation.until * 1000), *for_nodes((Revoked(revocation),)))
 
     async def publish(self, effects: Sequence[Effect], once: Once | None = None) -> None:
         sid, frame_id = once or ("", "")

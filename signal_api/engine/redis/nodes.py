@@ -9,13 +9,12 @@ from fairlead.log import get_logger
 from signal_api.engine.contract import Census
 from signal_api.engine.redis.inbox import Inbox
 from signal_api.engine.redis.parcels import read_revocation
-from signal_api.engine.redis.scripts import BEAT, FORGET_REVOKED, LEAVE, ORPHANS, REGISTER
+from signal_api.engine.redis.scripts import BEAT, LEAVE, ORPHANS, REGISTER
 from signal_api.engine.redis.store import BarredError, LostError, Store
 from signal_api.engine.redis.vault import Vault
 from signal_api.protocol.effects import Revoked
 from signal_api.protocol.names import base32
 from signal_api.protocol.refusals import CloseCode, EngineUnavailableError
-from signal_api.timers import Clock
 
 #: seconds between two beats, and until the next attempt when there was none
 _BEAT, _AGAIN = 1.0, 0.25
@@ -23,8 +22,6 @@ _BEAT, _AGAIN = 1.0, 0.25
 _SILENT, _DEAD = 2, 6
 #: sessions that are taken over at once
 _ORPHANS = 32
-#: revocations that are dropped at once
-_OVER = 1000
 #: beats after which everything that lives has its time in Redis renewed, which is four times that
 _RENEWAL = 21600
 _GONE = b"gone"
@@ -43,7 +40,7 @@ class Nodes:
     """The life of this node in Redis. Time is counted in beats that Redis answered, so that nobody is taken for dead
     while Redis is away."""
 
-    def __init__(self, store: Store, inbox: Inbox, vault: Vault, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, store: Store, inbox: Inbox, vault: Vault, entropy: Entropy) -> None:
         self.census = Census(0, 0)
         #: entries of the stream that were not read at the last beat
         self.lag = 0
@@ -52,7 +49,6 @@ class Nodes:
         self._store = store
         self._inbox = inbox
         self._vault = vault
-        self._clock = clock
         self._entropy = entropy
         self._run_id = ""
         self._beats = 0
@@ -79,13 +75,11 @@ class Nodes:
         self._store.node = base32(self._entropy(10))
         self._beats = 0
         self._inbox.restart()
-        revocations = self._store.readable(read_revocation, await self._store.probe(REGISTER), "revocation")
-        for revocation in revocations:
+        is_first, revocations = await self._store.probe(REGISTER)
+        for revocation in self._store.readable(read_revocation, revocations, "revocation"):
             self._vault.deliver(Revoked(revocation))
-        now = self._clock.now().wall
-        over = [f"{revocation.kind}:{revocation.id}" for revocation in revocations if revocation.until <= now]
-        if over:
-            await self._store.probe(FORGET_REVOKED, *over[:_OVER])
+        if is_first:
+            self._vault.clear_out()
         self._is_known = True
 
     def lose(self) -> None:

@@ -9,6 +9,8 @@ Keys, all behind the configured prefix:
     l:SID            list: the session's log        i:SID     sorted set: frames that took effect, by their time
     r:HASH           hash: v(ersion), d(ata), o(pen), m(embers)      names   sorted set of the rooms' names
     revoked          hash: revocations              census    hash: rooms, members
+    due:rooms        sorted set: HASH and name, by when a room is forgotten: those that are kept never are
+    due:revoked      sorted set: ids of revocations, by their end
     k:NAME           who was the first to say it
 
 Every script begins with the prefix, the node that calls and the moment until which it still waits: what reaches Redis
@@ -62,31 +64,50 @@ KNOWN = """
 if redis.call('HEXISTS', P .. 'nodes', me) == 0 then return redis.error_reply('LOST') end
 """
 
-#: -> revocations
+#: -> whether no node has lived for a day, revocations
 REGISTER = (
     BEGIN
     + """
+local first = 1 - redis.call('EXISTS', P .. 'nodes')
 redis.call('HSET', P .. 'nodes', me, 0)
-return redis.call('HVALS', P .. 'revoked')
+return {first, redis.call('HVALS', P .. 'revoked')}
 """
 )
 
 #: the next node that looks takes over what is left of this one
 LEAVE = BEGIN + KNOWN + "return redis.call('HSET', P .. 'nodes', me, 'gone')"
 
-#: -> now, beats, last, nodes and their beats, rooms, members
+#: forgets a portion of what is over -> now, beats, last, nodes and their beats, rooms, members
 BEAT = (
-    BEGIN
-    + KNOWN
-    + """
+    (
+        BEGIN
+        + KNOWN
+        + """
 local beats = redis.call('HINCRBY', P .. 'nodes', me, 1)
 local last = redis.call('HGET', P .. 'n:' .. me, 'last') or '0'
 for _, key in ipairs({'n:', 'in:', 'of:'}) do redis.call('PEXPIRE', P .. key .. me, {ttl}) end
-for _, key in ipairs({'nodes', 'census', 'names', 'revoked', 'versions'}) do redis.call('PEXPIRE', P .. key, {ttl}) end
+redis.call('PEXPIRE', P .. 'nodes', {ttl})
+local function over(of) return redis.call('ZRANGEBYSCORE', P .. 'due:' .. of, '-inf', now, 'LIMIT', 0, {portion}) end
+for _, row in ipairs(over('rooms')) do
+  local key, name = P .. 'r:' .. row:sub(1, 40), row:sub(41)
+  local was = redis.call('HMGET', key, 'o', 'm')
+  redis.call('HINCRBY', P .. 'census', 'rooms', 0 - tonumber(was[1] or '0'))
+  redis.call('HINCRBY', P .. 'census', 'members', 0 - tonumber(was[2] or '0'))
+  redis.call('DEL', key)
+  redis.call('ZREM', P .. 'names', name)
+  redis.call('ZREM', P .. 'due:rooms', row)
+end
+for _, id in ipairs(over('revoked')) do
+  redis.call('HDEL', P .. 'revoked', id)
+  redis.call('ZREM', P .. 'due:revoked', id)
+end
 local census = redis.call('HMGET', P .. 'census', 'rooms', 'members')
 return {now, beats, last, redis.call('HGETALL', P .. 'nodes'), census[1] or '0', census[2] or '0'}
 """
-).replace("{ttl}", "86400000")
+    )
+    .replace("{ttl}", "86400000")
+    .replace("{portion}", "100")
+)
 
 #: room, version that is known -> version, data unless it is known
 LOAD = (
@@ -110,9 +131,9 @@ return redis.call('ZRANGEBYLEX', P .. 'names', from, '+', 'LIMIT', 0, ARGV[5])
 """
 )
 
-#: room, name, version, data, open, members, until, joined {sid, 1 unless it was a member before, membership},
-#: left {sid}, effects -> 1, or 0 when the version is another, or -1 when nobody has a session that would come in: it
-#: has ended while it did, and nobody would ever take it out
+#: room, name, version, data, open, members, until ('': a day, unless it is touched; 'kept': for ever), joined {sid, 1
+#: unless it was a member before, membership}, left {sid}, effects -> 1, or 0 when the version is another, or -1 when
+#: nobody has a session that would come in: it has ended while it did, and nobody would ever take it out
 COMMIT = (
     BEGIN
     + KNOWN
@@ -128,13 +149,16 @@ redis.call('HINCRBY', P .. 'census', 'members', tonumber(ARGV[9]) - tonumber(bef
 if ARGV[7] == '' then
   redis.call('DEL', key)
   redis.call('ZREM', P .. 'names', name)
+  redis.call('ZREM', P .. 'due:rooms', ARGV[4] .. name)
 else
   -- No version comes twice, even when all keys are gone in between.
   redis.call('SETNX', P .. 'versions', now)
   local version = redis.call('INCR', P .. 'versions')
   redis.call('HSET', key, 'v', version, 'd', ARGV[7], 'o', ARGV[8], 'm', ARGV[9])
   redis.call('ZADD', P .. 'names', 0, name)
-  if ARGV[10] ~= '' then redis.call('PEXPIREAT', key, ARGV[10]) else redis.call('PEXPIRE', key, {ttl}) end
+  redis.call('PERSIST', key)  -- Nodes of an older version gave it an end.
+  if ARGV[10] == 'kept' then redis.call('ZREM', P .. 'due:rooms', ARGV[4] .. name)
+  else redis.call('ZADD', P .. 'due:rooms', ARGV[10] ~= '' and ARGV[10] or now + {ttl}, ARGV[4] .. name) end
 end
 local at = 11
 for _ = 1, tonumber(ARGV[at]) do
@@ -163,27 +187,35 @@ return 1
 """
 )
 
-#: id, revocation ('' takes it back), effects
+#: id, revocation ('' takes it back), its end, effects
 REVOKE = (
     BEGIN
     + KNOWN
     + """
-if ARGV[5] == '' then redis.call('HDEL', P .. 'revoked', ARGV[4])
-else redis.call('HSET', P .. 'revoked', ARGV[4], ARGV[5]) end
-effects(6)
+if ARGV[5] == '' then
+  redis.call('HDEL', P .. 'revoked', ARGV[4])
+  redis.call('ZREM', P .. 'due:revoked', ARGV[4])
+else
+  redis.call('HSET', P .. 'revoked', ARGV[4], ARGV[5])
+  redis.call('ZADD', P .. 'due:revoked', ARGV[6], ARGV[4])
+end
+effects(7)
 return 1
 """
 )
 
-#: ids of revocations that are over
-FORGET_REVOKED = BEGIN + KNOWN + "return redis.call('HDEL', P .. 'revoked', unpack(ARGV, 4))"
-
-#: rooms that stay
+#: rooms that stay {room and name}: those that have an end get a later one
 TOUCH = (
     BEGIN
     + KNOWN
-    + "for i = 4, #ARGV do redis.call('PEXPIRE', P .. 'r:' .. ARGV[i], {ttl}) end return 1".replace("{ttl}", "86400000")
-)
+    + """
+for i = 4, #ARGV do
+  redis.call('PERSIST', P .. 'r:' .. ARGV[i]:sub(1, 40))
+  redis.call('ZADD', P .. 'due:rooms', 'XX', now + {ttl}, ARGV[i])
+end
+return 1
+"""
+).replace("{ttl}", "86400000")
 
 #: at, ended {sid, fence, rooms that it was taken out of}, kept {sid, fence (0: it is new), node that it may replace,
 #: record, seq, frames of the log in all, whether all of them follow, the last frames} -> for each that is kept: its

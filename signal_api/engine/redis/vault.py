@@ -18,10 +18,11 @@ from signal_api.engine.redis.parcels import (
     pairs,
     read_effect,
     read_luggage,
+    read_room,
     restored,
     write,
 )
-from signal_api.engine.redis.scripts import FIRST, OWNER, PEEK, TELL, TOUCH
+from signal_api.engine.redis.scripts import FIRST, LIST, LOAD, OWNER, PEEK, TELL, TOUCH
 from signal_api.engine.redis.store import Store
 from signal_api.luggage import Luggage
 from signal_api.protocol.effects import Addressed, Effect, Own, Revoked, Tell
@@ -35,6 +36,8 @@ _LATER = 1.0
 _QUESTIONS = 1024
 #: forgotten sessions that are written at once
 _HOMELESS = 128
+#: rooms that are looked through at once
+_ROOMS = 100
 
 _log = get_logger("signal_api.engine")
 
@@ -198,7 +201,7 @@ class Vault:
         for sid, tenure in tuple(self._journal.tenures.items()):
             self._journal.changed(sid)
             if tenure.client.session.rooms:
-                await self._store.run(TOUCH, *map(hashed, tenure.client.session.rooms))
+                await self._store.run(TOUCH, *(hashed(room) + room for room in tenure.client.session.rooms))
 
     # When nothing is left
 
@@ -232,6 +235,23 @@ class Vault:
                 self.keeper.drop(tenure.client)
             for tenure in some:
                 self._homeless.pop(tenure.client.sid, None)
+
+    def clear_out(self) -> None:
+        """While no node lived, sessions ended that nobody took out of the rooms that were kept."""
+        self._spawn(self._clear_out())
+
+    async def _clear_out(self) -> None:
+        name = b""
+        try:
+            while names := await self._store.run(LIST, name, _ROOMS):
+                for name in names:
+                    _, *data = await self._store.run(LOAD, hashed(name.decode()), 0)
+                    for room in self._store.readable(read_room, data, f"room {name.decode()}"):
+                        for member in room.members.values():
+                            if not await self._store.run(OWNER, member.sid):
+                                self._take_out(member.sid, (room.name,))
+        except EngineUnavailableError as error:
+            _log.warning("rooms were not looked through for members that are gone", reason=str(error))
 
     def _take_out(self, sid: str, rooms: tuple[str, ...]) -> None:
         self._spawn(self._until_out(sid, rooms))

@@ -1,8 +1,12 @@
 """Nodes that come, go, and are forgotten."""
 
 import asyncio
+import time
 
+from signal_api.engine.redis.parcels import hashed
+from signal_api.protocol.moderation import Alteration, Who
 from signal_api.protocol.refusals import CloseCode
+from signal_api.protocol.revocations import Revocation, RevocationKind
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import Cluster
 from tests.waiting import eventually
@@ -50,3 +54,79 @@ async def test_a_node_that_redis_forgot_begins_anew_under_another_name(
     assert (again.welcome["resumed"], again.welcome["sid"]) == (False, alice.welcome["sid"])
     await eventually(lambda: "joined" in [frame["type"] for frame in again.line.frames])
     assert (await node.redis.load("r")).room is not None
+
+
+async def test_what_is_over_is_forgotten_and_not_counted(
+    cluster: Cluster, one_redis: RedisServer, redis_prefix: str
+) -> None:
+    node = await cluster.node()
+    steward, now = node.dispatch.verbs.steward, time.time()
+    for number in range(120):
+        await node.redis.revoke(Revocation(RevocationKind.TOKEN, f"t{number}", now, now + (0.5 if number else 60)))
+    await node.redis.revoke(Revocation(RevocationKind.TOKEN, "lifted", now, now + 60))
+    await node.redis.revoke(Revocation(RevocationKind.TOKEN, "lifted", now, now))
+    await steward.kick("banned", Who(user="u"), 0.5, "backend")
+    seat = await node.enter(rooms=["closed", "open", "ghosts"])
+    await seat.say("leave", room="closed")
+    for key in ("names", "census", "revoked"):
+        assert one_redis.command("PTTL", f"{redis_prefix}:{key}") == b":-1\r\n"
+    ghosts = hashed("ghosts") + "ghosts"
+    assert one_redis.command("ZADD", f"{redis_prefix}:due:rooms", "XX", "CH", "1", ghosts) == b":1\r\n"
+    await eventually(lambda: one_redis.command("HLEN", f"{redis_prefix}:revoked") == b":1\r\n")
+    assert one_redis.command("ZCARD", f"{redis_prefix}:due:revoked") == b":1\r\n"
+    assert one_redis.command("ZCARD", f"{redis_prefix}:names") == b":1\r\n"
+    assert one_redis.command("ZCARD", f"{redis_prefix}:due:rooms") == b":1\r\n"
+    assert [room.name for room in await node.redis.rooms("", 10)] == ["open"]
+    await eventually(lambda: node.redis.census() == (1, 1))
+
+
+async def test_a_kept_room_has_no_end_and_that_of_others_moves_on(
+    cluster: Cluster, one_redis: RedisServer, redis_prefix: str
+) -> None:
+    node = await cluster.node()
+    due = f"{redis_prefix}:due:rooms"
+
+    def end_of(room: str) -> float:
+        told = one_redis.command("ZSCORE", due, hashed(room) + room).split(b"\r\n")
+        return float(told[1]) / 1000 - time.time() if len(told) > 2 else float("inf")
+
+    await node.dispatch.verbs.steward.establish("exam", Alteration(password="secret", kept=True))
+    seat = await node.enter(rooms=["r"])
+    assert (await seat.join("exam", password="secret"))["limits"]["members"]
+    assert (end_of("exam"), 86000 < end_of("r") < 86500) == (float("inf"), True)
+    one_redis.command("ZADD", due, "XX", str(round(time.time() * 1000) + 60000), hashed("r") + "r")
+    assert end_of("r") < 61
+    await node.redis._vault.renew()
+    assert (end_of("exam"), 86000 < end_of("r") < 86500) == (float("inf"), True)
+    await seat.say("leave", room="exam")
+    assert end_of("exam") == float("inf")
+    assert one_redis.command("PTTL", f"{redis_prefix}:r:{hashed('exam')}") == b":-1\r\n"
+    await node.dispatch.verbs.steward.close("exam")
+    await seat.say("leave", room="r")
+    assert one_redis.command("EXISTS", due) == b":0\r\n"
+
+
+async def test_who_was_in_a_kept_room_when_all_nodes_went_is_not_in_it_for_good(
+    cluster: Cluster, one_redis: RedisServer, redis_prefix: str
+) -> None:
+    node = await cluster.node()
+    await node.dispatch.verbs.steward.establish("exam", Alteration(password="secret", kept=True))
+    seats = [await node.enter() for _ in range(2)]
+    for seat in seats:
+        await seat.join("exam", password="secret")
+    await node.kept()
+    await node.die()
+    one_redis.command("DEL", f"{redis_prefix}:nodes")  # A day has passed, and the session's is over as well.
+    one_redis.command("DEL", f"{redis_prefix}:s:{seats[0].client.sid}")
+    node = await cluster.node()
+
+    async def members() -> list[str]:
+        room = (await node.redis.load("exam")).room
+        assert room is not None
+        assert room.terms.password is not None
+        return [member.sid for member in room.members.values()]
+
+    async with asyncio.timeout(20):
+        while await members() != [seats[1].client.sid]:  # noqa: ASYNC110 - nobody sets an event
+            await asyncio.sleep(0.01)
+    await eventually(lambda: node.redis.census() == (1, 1))
