@@ -3,7 +3,9 @@
 import asyncio
 from typing import Any
 
-from signal_api.engine.redis.scripts import CLAIM
+import pytest
+
+from signal_api.engine.redis.scripts import CLAIM, COMMIT
 from signal_api.protocol.effects import Tell
 from signal_api.protocol.messages import server_frame
 from signal_api.protocol.refusals import CloseCode, Closing
@@ -169,3 +171,31 @@ async def test_a_whole_class_comes_into_one_room_at_once(cluster: Cluster) -> No
     for seat in seats:
         await _shown(seat)
     assert len({seat.client.session.rooms["r"].order for seat in seats}) == 60
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+async def test_a_farewell_ends_when_its_client_comes_back(cluster: Cluster, one_redis: RedisServer, where: str) -> None:
+    async with proxy_to(one_redis) as proxy:
+        node, second = await cluster.node(proxy.url), await cluster.node()
+        alice, bob = await node.enter(rooms=["a", "b"]), await node.enter(rooms=["a", "b"])
+        await node.kept()
+        alice.lose()
+        proxy.watch(COMMIT, is_held=True)
+        node.clock.move(11)
+        node.hub.timers.run_due()
+        await proxy.asked.wait()  # The first room knows that she is away.
+        to = node if where == "here" else second
+        returning = asyncio.create_task(to.resume(alice, f"{alice.welcome['epoch']}.{alice.client.session.seq}"))
+        await eventually(lambda: not alice.client.is_away)
+        proxy.passing.set()
+        again = await returning
+        await node.hub.settled()
+        assert again.welcome["resumed"]
+        for name in ("a", "b"):
+            room = (await second.redis.load(name)).room
+            assert room is not None
+            assert {member.sid for member in room.members.values()} == {alice.client.sid, bob.client.sid}
+        assert all(membership.present for membership in again.client.session.rooms.values())
+        await eventually(lambda: bob.line.frames[-1]["type"] == "member.joined")
+        assert ("member.left", "b") not in [(frame["type"], frame.get("room")) for frame in bob.line.frames]
+        await node.stop()
