@@ -40,7 +40,14 @@ class Opening(msgspec.Struct, frozen=True, array_like=True, tag=True):
     visitor: Visitor
 
 
-_question = msgspec.msgpack.Decoder(Errand | Opening)
+class Repeat(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A request of a back end that takes effect once under this key; of what it says, only the digest."""
+
+    key: str
+    digest: bytes
+
+
+_question = msgspec.msgpack.Decoder(Errand | Opening | Repeat)
 _outcome = msgspec.msgpack.Decoder(Outcome | None)
 
 
@@ -58,10 +65,12 @@ class Node(Protocol):
 
 class Custody:
     """Satisfies signal_api.engine.contract.Keeper. `perform` does an errand for a client of this node, `open_for` opens
-    a session for another one, `part` takes a session out of a room."""
+    a session for another one, `answered` says what a back end was answered here, `part` takes a session out of a
+    room."""
 
     def __init__(self, node: Node, vault: Vault) -> None:
         self.open_for: Callable[[Opening], Awaitable[Outcome]] | None = None
+        self.answered: Callable[[Repeat], Awaitable[Outcome | None]] | None = None
         self.perform: Callable[[Client, str, bytes], Awaitable[Outcome]] | None = None
         self.part: Callable[[str, str], Awaitable[None]] | None = None
         self._node = node
@@ -102,13 +111,13 @@ class Custody:
         answer = await self._vault.ask(errand.sid, msgspec.msgpack.encode(errand))
         return _outcome.decode(answer) if answer is not None else None
 
-    async def open_elsewhere(self, opening: Opening) -> Outcome | None:
+    async def done_elsewhere(self, asked: Opening | Repeat) -> Outcome | None:
         """What another node answers that was asked for the same before; None when this one is the first. One that is
-        about to go leaves it to the first that has heard so."""
-        question, unwilling = msgspec.msgpack.encode(opening), ""
-        while (answer := await self._vault.ask_first(opening.key, question, unwilling)) is not None:
+        about to go, or where it failed, leaves it to the first that has heard so."""
+        question, unwilling = msgspec.msgpack.encode(asked), ""
+        while (answer := await self._vault.ask_first(asked.key, question, unwilling)) is not None:
             outcome: Outcome | None = _outcome.decode(answer.body)
-            if outcome is None or outcome.refusal is None or outcome.refusal.code is not ErrorCode.DRAINING:
+            if outcome is not None and (outcome.refusal is None or outcome.refusal.code is not ErrorCode.DRAINING):
                 return outcome
             unwilling = answer.node
         return None
@@ -136,9 +145,11 @@ class Custody:
     async def answer(self, question: bytes) -> bytes:
         return msgspec.msgpack.encode(await self._answer(_question.decode(question)))
 
-    async def _answer(self, question: Errand | Opening) -> Outcome | None:
+    async def _answer(self, question: Errand | Opening | Repeat) -> Outcome | None:
         if isinstance(question, Opening):
             return await self.open_for(question) if self.open_for is not None else None
+        if isinstance(question, Repeat):
+            return await self.answered(question) if self.answered is not None else None
         client = self._node.roster.holder(question.sid, question.key)
         if client is None or self.perform is None:
             return None

@@ -33,7 +33,7 @@ class Openings:
         if key is None:
             return await self._open(hello, visitor)
         opening, custody = Opening(key, hello, visitor), self._hub.custody
-        outcome = await custody.open_elsewhere(opening) if custody is not None else None
+        outcome = await custody.done_elsewhere(opening) if custody is not None else None
         if outcome is None:
             return await self._once(opening)
         if outcome.refusal is not None:

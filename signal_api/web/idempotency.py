@@ -35,17 +35,12 @@ class Repeats(Generic[T]):
     async def once(self, key: tuple[str, ...], body: bytes, work: Callable[[], Awaitable[T]]) -> T:
         """What `work` answered the first time; who repeats meanwhile waits for that. An attempt that failed is no
         answer. Raises RefusedError for the same key with another body."""
-        now = self._clock.now().monotonic
-        self._forget(now)
-        digest = hashlib.sha256(body).digest()
-        known = self._known.get(key)
+        digest = digest_of(body)
+        known = self.known(key, digest)
         if known is not None:
-            if known.body != digest:
-                wrong = "this Idempotency-Key came with another request"
-                raise RefusedError(Refusal(ErrorCode.CONFLICT, wrong))
-            return await asyncio.shield(known.answer)
+            return await asyncio.shield(known)
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._known[key] = _Known(digest, now + REMEMBERED_FOR, answer)
+        self._known[key] = _Known(digest, self._clock.now().monotonic + REMEMBERED_FOR, answer)
         try:
             answer.set_result(await work())
         except BaseException as error:
@@ -54,6 +49,14 @@ class Repeats(Generic[T]):
             answer.exception()  # Nobody has to be waiting for it.
             raise
         return answer.result()
+
+    def known(self, key: tuple[str, ...], digest: bytes) -> "asyncio.Future[T] | None":
+        """The answer that there is, or will be; None when nobody has asked yet. Raises RefusedError as `once` does."""
+        self._forget(self._clock.now().monotonic)
+        known = self._known.get(key)
+        if known is not None and known.body != digest:
+            raise RefusedError(Refusal(ErrorCode.CONFLICT, "this Idempotency-Key came with another request"))
+        return known.answer if known is not None else None
 
     def _forget(self, now: float) -> None:
         """What is still being done stays, or it would be done twice."""
@@ -65,6 +68,11 @@ class Repeats(Generic[T]):
                 over.append(key)
         for key in over:
             del self._known[key]
+
+
+def digest_of(body: bytes) -> bytes:
+    """What is remembered of a request."""
+    return hashlib.sha256(body).digest()
 
 
 def read_key(header: str | None, shortest: int = 1) -> str | None:
