@@ -2,11 +2,11 @@
 
 A key set (RFC 7517) is fetched when the service starts, every so often, and when a token names a key that is not
 known; whoever makes names up causes a request now and then, not one each. While the provider is away the keys that it
-had go on counting.
+had go on counting; until it was there once, the service is not ready, and a token that its keys may be for is put off.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,16 @@ import msgspec
 from fairlead.buckets import Rate, TokenBucket
 from fairlead.log import get_logger
 from signal_api.config import JwksSettings
-from signal_api.protocol.authorization import VerifyingKey
+from signal_api.protocol.authorization import Denial, Flaw, VerifyingKey
+from signal_api.protocol.refusals import ErrorCode
 from signal_api.timers import Clock
 
 #: bytes of a key set, keys in it, and seconds to get it
 MAX_BYTES, MAX_KEYS, TIMEOUT = 262144, 64, 5.0
 #: fetches for names that are not known
 _UNKNOWN = Rate(1 / 30, 3)
+#: seconds from one fetch to the next while no key set was had yet
+_SOON = 5.0
 #: the least that an RSA key may have in bits (RFC 7518 section 3.3)
 _RSA_BITS = 2048
 _CURVES = {"P-256": "ES256", "P-384": "ES384", "Ed25519": "EdDSA"}
@@ -55,7 +58,21 @@ class KeySource(Mapping[str, VerifyingKey]):
     @property
     def interval(self) -> float | None:
         """Seconds from one fetch to the next; None where nothing is to be fetched."""
-        return None if self._settings is None else self._settings.refresh
+        if self._settings is None:
+            return None
+        return _SOON if self.troubles() else self._settings.refresh
+
+    def troubles(self) -> Sequence[str]:
+        """Why tokens that are good may not be accepted; empty once the key set was had."""
+        if self._settings is None or self._published:
+            return ()
+        return (f"the key set was not had yet, from {self._settings.where}",)
+
+    def put_off(self, denial: Denial) -> Denial:
+        """What is said instead of a denial for which only keys may be missing that were never had: not for good."""
+        if denial.flaw is not Flaw.UNKNOWN_KEY or not self.troubles():
+            return denial
+        return Denial(ErrorCode.ENGINE_UNAVAILABLE, "tokens cannot be checked just now", _SOON, flaw=denial.flaw)
 
     def take_over(self, before: "KeySource") -> None:
         """Goes on with what was published at the same place."""

@@ -125,7 +125,9 @@ class SignalApi:
         self._workers.tell(signal.SIGHUP)
 
     async def readiness(self) -> Sequence[str]:
-        return (*(self._engine.troubles() if self._engine is not None else ()), *self._workers.missing())
+        keys = self.app.hub.policy.keys if self.app is not None else None
+        unheard = self._engine.troubles() if self._engine is not None else ()
+        return (*unheard, *(keys.troubles() if keys is not None else ()), *self._workers.missing())
 
     def about(self) -> Mapping[str, str | int]:
         return {}

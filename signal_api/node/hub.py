@@ -34,6 +34,11 @@ from signal_api.webhooks import Webhooks
 
 #: rows of the table of sources that connect; each takes 16 bytes
 _SOURCES = 4096
+#: how who is not let in may come in later: with a fresh token, or once tokens can be checked
+_UNTIL_LATER = {
+    ErrorCode.TOKEN_EXPIRED: CloseCode.TOKEN_EXPIRED,
+    ErrorCode.ENGINE_UNAVAILABLE: CloseCode.ENGINE_UNAVAILABLE,
+}
 #: seconds until rooms are told again that somebody is gone, when they could not be changed
 _LEAVE_AGAIN = 1.0
 #: clients of which rooms are told at once that they are gone: a store has room left for those who come
@@ -123,6 +128,7 @@ class Hub:
             grants = not_accepted(Flaw.REVOKED)
         if isinstance(grants, Denial):
             self.instruments.auth_failures[grants.flaw.value,] += 1
+            return grants if self.policy.keys is None else self.policy.keys.put_off(grants)
         return grants
 
     async def let_in(self, hello: Hello, visitor: Visitor, connection: Connection) -> Client | Closing:
@@ -212,8 +218,7 @@ class Hub:
             return Closing(CloseCode.TOKEN_EXPIRED, "the session's token has expired; resume it with a fresh one")
         grants = self.admit(hello.token, visitor)
         if isinstance(grants, Refusal):
-            expired = grants.code is ErrorCode.TOKEN_EXPIRED
-            return Closing(CloseCode.TOKEN_EXPIRED if expired else CloseCode.UNAUTHORIZED, grants.message)
+            return Closing(_UNTIL_LATER.get(grants.code, CloseCode.UNAUTHORIZED), grants.message)
         if known is not None and known.grants.user != grants.user:
             return Closing(CloseCode.UNAUTHORIZED, "the session belongs to another user")
         return grants

@@ -16,6 +16,7 @@ from signal_api.jwks import MAX_BYTES, MAX_KEYS, KeySource, read_key_set
 from signal_api.policy import read_policy
 from signal_api.protocol.authorization import Grants
 from signal_api.protocol.peerjs import room_of
+from signal_api.protocol.refusals import CloseCode
 from tests.signal_api.service import Service
 from tests.signal_api.worlds import ISSUER, ManualClock, configured
 
@@ -134,6 +135,32 @@ async def test_a_client_comes_in_by_a_key_that_was_published_a_moment_ago(provid
         assert opened.status_code == 201
         ice = {"Authorization": f"Bearer {_token(service.clock, 'ES256', 'key ES256')}"}
         assert (await service.http.get("/v1/ice", headers=ice)).status_code == 200
+
+
+async def test_until_a_key_set_was_had_nobody_is_sent_away_for_good(provider: Provider) -> None:
+    await provider.stop()
+    async with Service(jwt__keys=None, jwt__jwks={"url": provider.url}) as service:
+        await service.hub.keep_keys()
+        good = _token(service.clock, "RS256", "key RS256")
+        refused = await service.http.post("/v1/sessions", json={"v": 1, "token": good})
+        assert (refused.status_code, refused.json()["code"], refused.json()["retryable"]) == (
+            503,
+            "engine_unavailable",
+            True,
+        )
+        ice = await service.http.get("/v1/ice", headers={"Authorization": f"Bearer {good}"})
+        assert (ice.status_code, ice.headers["retry-after"]) == (503, "5")
+        peer = await service.dial("/v1/ws")
+        await peer.say("hello", data={"v": 1, "token": good})
+        assert await peer.end() == CloseCode.ENGINE_UNAVAILABLE
+        nonsense = await service.http.post("/v1/sessions", json={"v": 1, "token": "nonsense"})
+        assert nonsense.status_code == 401
+        await provider.start(int(provider.url.split(":")[2].partition("/")[0]))
+        service.pass_time(5)
+        await service.hub.settled()
+        assert (await service.http.post("/v1/sessions", json={"v": 1, "token": good})).status_code == 201
+        unknown = _token(service.clock, "RS256", "made up")
+        assert (await service.http.post("/v1/sessions", json={"v": 1, "token": unknown})).status_code == 401
 
 
 async def test_a_peerjs_client_comes_in_by_such_a_key_too(provider: Provider) -> None:

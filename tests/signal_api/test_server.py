@@ -158,5 +158,23 @@ async def test_published_keys_are_there_from_the_start_and_survive_a_reload(tmp_
         await daemon.stop()
 
 
+async def test_it_is_not_ready_before_it_has_had_its_key_set(tmp_path: Path) -> None:
+    path = tmp_path / "jwks.json"
+    row = jwt.get_algorithm_by_name("EdDSA").to_jwk(ed25519.Ed25519PrivateKey.generate().public_key())
+    daemon = SignalApi()
+    await daemon.start(configured(jwt__jwks={"file": str(path)}), Context(Metrics("signal"), SystemClock()))
+    try:
+        assert await daemon.readiness() == (f"the key set was not had yet, from {path}",)
+        path.write_text(json.dumps({"keys": [json.loads(row) | {"kid": "published"}]}))
+        assert daemon.app is not None
+        await daemon.app.hub.keep_keys()
+        assert await daemon.readiness() == ()
+        path.unlink()
+        await daemon.app.hub.keep_keys()
+        assert await daemon.readiness() == (), "what was published goes on counting"
+    finally:
+        await daemon.stop()
+
+
 def _claims() -> dict[str, object]:
     return {"iss": ISSUER, "aud": "signal", "sub": "ann", "exp": SystemClock().now().wall + 60}
