@@ -91,4 +91,5 @@ def _issuer(loaded: Loaded[SignalApiSettings]) -> Issuer:
         raise SettingError(("auth", "secrets"), "no secret to make TURN credentials with", remedy)
     secure = ice.turns if loaded.shared.tls.certificate is not None else ()
     secret = auth.secrets[0].value.get_secret_value().encode()
-    return Issuer(secret, auth.credential_lifetime, Urls(ice.stun, (*ice.turn, *secure)), ice.region)
+    urls = Urls(ice.stun, (*ice.turn, *secure))
+    return Issuer(secret, auth.credential_lifetime, urls, ice.region, auth.max_lifetime)

@@ -179,7 +179,7 @@ class Turnd:
         if socket is None and redis is None:
             return
         server = self.server
-        liaison = self.liaison = Liaison(server, lambda event: link.publish(event), shared.auth.credential_lifetime)
+        liaison = self.liaison = Liaison(server, lambda event: link.publish(event))
         link: LinkServer | RemoteLinkServer
         if redis is not None:
             remote = Remote(redis.get_secret_value(), shared.link.prefix)

@@ -28,17 +28,14 @@ PORTION = 50
 PORTION_INTERVAL = 0.02
 #: Seconds between two looks at allocations that have a budget.
 BUDGET_INTERVAL = 0.25
-#: Seconds for which a user id stays revoked at least: longer than its credentials live that were given out before.
-REVOKED_FOR = 86400.0
 
 
 class Liaison:
     """Speaks for one server; `publish` sends an event to every signal_api that is connected."""
 
-    def __init__(self, server: TurnServer, publish: Callable[[link.Event], None], credential_lifetime: int) -> None:
+    def __init__(self, server: TurnServer, publish: Callable[[link.Event], None]) -> None:
         self._server = server
         self._publish = publish
-        self._revoked_for = max(REVOKED_FOR, credential_lifetime)
         self._reported: dict[int, link.Traffic] = {}
         self._budgeted: set[int] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -160,17 +157,17 @@ class Liaison:
             self._server.execute(limit_allocation(self._server.relay.state, allocation, command.bandwidth))
 
     def _revoke(self, command: link.Revoke) -> None:
-        now = self._server.clock()
-        until = now.wall + self._revoked_for
+        _log.info("revoked", by=command.by, value=command.value, why=command.reason)
+        relay, now = self._server.relay, self._server.clock()
+        if command.by is link.RevokeBy.USER and command.expiring is not None:
+            self._server.execute(relay.revoke_expiring(command.value, command.expiring, now, command.parting))
+            return
+        # No credential that is good today is good for longer.
+        until = now.wall + relay.state.authenticator.longest
         if command.by is link.RevokeBy.USERNAME:
             limited = parse_username(command.value)
             until = float(limited.expires) if limited is not None else until
-        _log.info("revoked", by=command.by, value=command.value, why=command.reason)
-        relay = self._server.relay
-        if command.by is link.RevokeBy.USER and command.expiring is not None:
-            self._server.execute(relay.revoke_expiring(command.value, command.expiring, now))
-        else:
-            self._server.execute(relay.revoke(command.value, until, now))
+        self._server.execute(relay.revoke(command.value, until, now))
 
 
 def _in_room(allocation: Allocation, room: str) -> bool:

@@ -40,7 +40,7 @@ class RevokeBy(enum.StrEnum):
     USER = "user"
 
 
-class Revoke(_Message, frozen=True, tag="revoke"):
+class Revoke(_Message, frozen=True, tag="revoke", omit_defaults=True):
     """These credentials are dead, and their allocations end."""
 
     by: RevokeBy
@@ -49,6 +49,8 @@ class Revoke(_Message, frozen=True, tag="revoke"):
     reason: str = ""
     #: of a user id, only the credentials that expire up to this Unix time: those that it is given later are good
     expiring: int | None = None
+    #: whoever had them went by itself: where too many are known, these are forgotten before any other
+    parting: bool = False
 
 
 class EndBy(enum.StrEnum):

@@ -117,7 +117,7 @@ def add_revocations(router: APIRouter, hub: Hub, engine: Engine) -> None:
     async def revoke_turn(asked: TurnRevocation) -> Response:
         if hub.rights.command is None:
             raise RefusedError(_UNLINKED)
-        hub.rights.withdraw(asked.user, "revoked by a back end")
+        hub.rights.withdraw_all(asked.user, "revoked by a back end")
         return Response(status_code=202)
 
 

@@ -68,6 +68,7 @@ class Commits:
         rights, roster = self._hub.rights, self._hub.roster
         for member in change.gone:
             if not rights.has_withdrawn(member.turn_user):
-                rights.withdraw(member.turn_user, change.reason, is_ours=roster.get(member.sid) is not None)
+                is_ours = roster.get(member.sid) is not None
+                rights.withdraw(member.turn_user, change.reason, is_ours, parting=change.reason.is_own)
         if change.gone and change.room is None and change.reason is LeaveReason.SHUTDOWN:
             self._hub.rights.end_room(room, change.reason)

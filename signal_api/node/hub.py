@@ -75,7 +75,7 @@ class Hub:
         self.webhooks = Webhooks(clock, entropy, self._count_webhook)
         self.chronicle = Chronicle(self.webhooks, self.timers, self.sightings)
         self.fences = Fences(policy.fence)
-        self.rights = RelayRights(clock, lambda: self.policy.issuer.lifetime)
+        self.rights = RelayRights(clock, lambda: self.policy.issuer)
         self.budgets = Budgets(self.rights, self.chronicle, instruments, self.spawn)
         self.leaving = Drain(self.roster, entropy)
         self.farewell: Callable[[Client, LeaveReason], Coroutine[Any, Any, None]] | None = None
@@ -115,6 +115,7 @@ class Hub:
 
     async def adopt(self, policy: Policy) -> None:
         """Goes by another reading of the configuration from now on."""
+        self.rights.outlive()
         before, self.policy = self.policy, policy
         if policy.keys is not None and before.keys is not None:
             policy.keys.take_over(before.keys)

@@ -58,7 +58,7 @@ class Lobby:
         change = await self._commits.change(room, lambda stored: left_by(stored, client.sid, LeaveReason.LEAVE))
         client.leave(room)
         if isinstance(change, Refusal):  # It has left before, and the answer was lost on its way.
-            self._hub.rights.withdraw(membership.turn_user, LeaveReason.LEAVE)
+            self._hub.rights.withdraw(membership.turn_user, LeaveReason.LEAVE, parting=True)
         return None
 
     async def renew(self, client: Client, room: str, token: str) -> Refusal | None:
@@ -134,7 +134,7 @@ class Lobby:
         is_over = self._hub.roster.has_ended(client)
         if is_over:
             for membership in memberships:
-                self._hub.rights.withdraw(membership.turn_user, "session ended")
+                self._hub.rights.withdraw(membership.turn_user, "session ended", parting=reason.is_own)
         for membership in memberships:
             if not client.is_away:
                 break  # It came back meanwhile: by a connection, or to another node.

@@ -27,6 +27,11 @@ class LeaveReason(enum.StrEnum):
         not hang on this server: what it may relay ends when its session is forgotten."""
         return self is not LeaveReason.TIMEOUT
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the member itself went, or was lost, and nobody sent it away."""
+        return self in (LeaveReason.LEAVE, LeaveReason.TIMEOUT, LeaveReason.REPLACED)
+
 
 class ClosedReason(enum.StrEnum):
     """Why a room is closed to one session: what `room.closed` says."""

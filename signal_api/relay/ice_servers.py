@@ -58,12 +58,14 @@ def _is_at(uri: str, hosts: Container[str], ports: Container[int]) -> bool:
 
 
 class Issuer(NamedTuple):
-    """What credentials are made with: the current secret, and their lifetime in seconds."""
+    """What credentials are made with: the current secret, and their lifetime in seconds. `longest` is what turnd lets
+    those have that others make with it, 0 for any."""
 
     secret: bytes
     lifetime: int
     urls: Urls
     region: str | None = None
+    longest: int = 0
 
 
 class IceGrant(NamedTuple):

@@ -1,6 +1,7 @@
 """The link from turnd's side, over a real socket to a real client."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -119,7 +120,7 @@ async def test_usage_is_told_when_it_has_changed(linked: Turnd, signal_api: Sign
 async def test_many_are_told_of_a_portion_at_a_time(linked: Turnd, sockets: Sockets) -> None:
     """The loop has other work between; who has ended meanwhile is passed over."""
     told: list[link.Event] = []
-    liaison = Liaison(linked.server, told.append, credential_lifetime=60)
+    liaison = Liaison(linked.server, told.append)
     peer = sockets.peer()
     for _ in range(3):
         client = member(sockets, linked)
@@ -175,6 +176,40 @@ async def test_a_revoked_credential_is_dead_at_once(
     assert isinstance(ended, link.Ended)
     assert ended.reason == "revoked"
     assert await client.code(Method.ALLOCATE, (REQUESTED_TRANSPORT, UDP)) == 401
+
+
+async def test_a_user_is_revoked_for_as_long_as_credentials_may_live(
+    linked: Turnd, settle: Settle, signal_api: SignalApi, socket_path: Path
+) -> None:
+    """Whoever else makes them may make them for longer than we do, and as a reload said last."""
+    authenticator, begun = linked.server.relay.state.authenticator, time.time()
+    signal_api.client.send(link.Revoke(link.RevokeBy.USER, "alice"))
+    until = await _revoked(linked, "alice")
+    assert begun + 172800 < until < time.time() + 172800 + 61
+    auth = {"secrets": [{"name": "current", "value": SECRET}], "max_lifetime": 0}
+    await linked.reload(settle({"auth": auth, "link": {"socket": str(socket_path)}}))
+    assert linked.server.relay.state.authenticator is not authenticator
+    signal_api.client.send(link.Revoke(link.RevokeBy.USER, "bob"))
+    assert await _revoked(linked, "bob") == math.inf
+
+
+async def _revoked(daemon: Turnd, name: str) -> float:
+    """Until when, as soon as turnd has heard of it."""
+    names = daemon.server.relay.state.authenticator.revocations.names
+    async with asyncio.timeout(WAIT):
+        while (until := names.until(name)) == -math.inf:  # noqa: ASYNC110  # a table has no event for it
+            await asyncio.sleep(0)
+    return until
+
+
+async def test_who_goes_by_itself_pushes_nobody_out_who_was_sent_away(linked: Turnd, signal_api: SignalApi) -> None:
+    signal_api.client.send(link.Revoke(link.RevokeBy.USER, "r.s.a", "kicked", EXPIRES))
+    signal_api.client.send(link.Revoke(link.RevokeBy.USER, "r.s.b", "leave", EXPIRES, parting=True))
+    signal_api.client.send(link.Revoke(link.RevokeBy.USER, "last"))
+    await _revoked(linked, "last")
+    _, older, parted = linked.server.relay.state.authenticator.revocations
+    assert [older.until(name) for name in ("r.s.a", "r.s.b")] == [EXPIRES, -math.inf]
+    assert [parted.until(name) for name in ("r.s.a", "r.s.b")] == [-math.inf, EXPIRES]
 
 
 async def test_an_allocation_ends_when_it_has_relayed_as_much_as_it_may(

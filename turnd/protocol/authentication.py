@@ -101,10 +101,16 @@ class Secret(NamedTuple):
 
 
 class Revoked(NamedTuple):
-    """User names and user ids that are refused altogether, and user ids of which older credentials are."""
+    """User names and user ids that are refused altogether, and user ids of which older credentials are: by order, and
+    of those that went by themselves, which are so many that they must not push out the others."""
 
     names: Revocations
     older: Revocations
+    parted: Revocations
+
+    @classmethod
+    def nobody(cls) -> "Revoked":
+        return cls(Revocations(), Revocations(), Revocations())
 
 
 class Authenticator:
@@ -125,8 +131,9 @@ class Authenticator:
         max_lifetime: int = 0,
     ) -> None:
         self.realm = realm
-        self._longest = max_lifetime + CLOCK_SKEW if max_lifetime else math.inf
-        self.revocations = Revoked(Revocations(), Revocations()) if revocations is None else revocations
+        #: how many seconds a time-limited credential may have left at most
+        self.longest = max_lifetime + CLOCK_SKEW if max_lifetime else math.inf
+        self.revocations = Revoked.nobody() if revocations is None else revocations
         self._secrets = tuple(secrets)
         self._users = {
             (algorithm.password, username): Account(
@@ -144,16 +151,18 @@ class Authenticator:
         """Refuses a username or user id until this Unix time."""
         self.revocations.names.add(name, until)
 
-    def revoke_expiring(self, user_id: str, expires: float) -> None:
+    def revoke_expiring(self, user_id: str, expires: float, parting: bool = False) -> None:
         """Refuses the credentials of a user id that expire up to this Unix time. Afterwards they would be refused
-        anyway, so that it is also the time to forget it."""
-        self.revocations.older.add(user_id, expires)
+        anyway, so that it is also the time to forget it; `parting` ones are forgotten before others."""
+        (self.revocations.parted if parting else self.revocations.older).add(user_id, expires)
 
     def is_revoked(self, account: Account, now: Now) -> bool:
         """Whether the account's username or user id is refused at this time."""
-        names, older = self.revocations
-        if account.expires is not None and account.expires <= older.until(account.user_id):
-            return True
+        names, older, parted = self.revocations
+        if account.expires is not None:
+            user_id = account.user_id
+            if account.expires <= older.until(user_id) or account.expires <= parted.until(user_id):
+                return True
         return names.covers(account.username, now) or names.covers(account.user_id, now)
 
     def authenticate(self, message: Message, username: str, algorithm: Algorithm, now: Now) -> Account | AuthFailure:
@@ -187,7 +196,7 @@ class Authenticator:
     def _in_force(self, account: Account, now: Now) -> Account | AuthFailure:
         if account.has_expired(now):
             return AuthFailure.EXPIRED
-        if account.expires is not None and account.expires > now.wall + self._longest:
+        if account.expires is not None and account.expires > now.wall + self.longest:
             return AuthFailure.TOO_LONG
         return AuthFailure.REVOKED if self.is_revoked(account, now) else account
 

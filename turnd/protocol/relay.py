@@ -84,15 +84,16 @@ class Relay:
         )
         return revoked + endings.end_reservations(self.state, user, now)
 
-    def revoke_expiring(self, user_id: str, expires: float, now: Now) -> Effects:
-        """Refuses the credentials of a user id that expire up to a wall-clock moment, and ends what lives by them."""
-        self.state.authenticator.revoke_expiring(user_id, expires)
+    def revoke_expiring(self, user_id: str, expires: float, now: Now, parting: bool = False) -> Effects:
+        """Refuses the credentials of a user id that expire up to a wall-clock moment, and ends what lives by them;
+        `parting` when whoever had them went by itself."""
+        self.state.authenticator.revoke_expiring(user_id, expires, parting)
 
         def is_meant(allocation: Allocation) -> bool:
             account = allocation.account
             return account.user_id == user_id and account.expires is not None and account.expires <= expires
 
-        return self.end(is_meant, EndReason.REVOKED, now)
+        return self.end(is_meant, EndReason.REVOKED, now) + endings.end_reservations(self.state, user_id, now)
 
     def expire(self, now: Now) -> Effects:
         """Ends what has come to its time; to be called at deadline() at the latest."""

@@ -22,6 +22,7 @@ MESSAGES: list[Message] = [
     Hello(1, "turnd"),
     Revoke(RevokeBy.USERNAME, "1700000000:room.sid"),
     Revoke(RevokeBy.USER, "@user:example.org"),
+    Revoke(RevokeBy.USER, "room.sid.name", "leave", 1700000000, parting=True),
     End(EndBy.ALLOCATION, "17", "kicked"),
     End(EndBy.ROOM, "room"),
     Fence("r00mhash", FenceMode.ENFORCE, ("192.0.2.1", "2001:db8::1")),
@@ -52,7 +53,6 @@ def test_the_wire_is_what_others_could_write() -> None:
         "by": "user",
         "value": "u",
         "reason": "left",
-        "expiring": None,
     }
 
 

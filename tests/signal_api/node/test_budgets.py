@@ -63,7 +63,8 @@ async def test_a_session_is_told_in_time_and_loses_its_relay_in_the_end(world: W
     assert await member.use(800) == [{"scope": "session", "used": 800, "limit": 1000, "exhausted": False}]
     assert await member.use(999) == []
     assert await member.use(1001) == [{"scope": "session", "used": 1001, "limit": 1000, "exhausted": True}]
-    assert world.told[1:] == [Revoke(RevokeBy.USER, member.user, "quota")]
+    expiring = int(world.node.clock.now().wall) + 3660
+    assert world.told[1:] == [Revoke(RevokeBy.USER, member.user, "quota", expiring)]
     counted = world.node.instruments.quotas
     assert (counted["session", "nearly"], counted["session", "used_up"]) == (1, 1)
 

@@ -1,17 +1,24 @@
 """Who may not relay any more is named to turnd, when it is over and not before."""
 
+import dataclasses
+
 import pytest
 
 from fairlead.credentials import parse_username
 from fairlead.link import Command, End, EndBy, Revoke, RevokeBy
 from signal_api.protocol.effects import LeaveReason
+from signal_api.protocol.moderation import Who
 from signal_api.protocol.refusals import CloseCode
 from signal_api.protocol.revocations import Revocation, RevocationKind
 from signal_api.relay import rights as module
-from signal_api.relay.ice_servers import room_hash
+from signal_api.relay.ice_servers import Issuer, Urls, room_hash
 from signal_api.relay.rights import RelayRights
 from tests.signal_api.socketless import Node, Seat
 from tests.signal_api.worlds import ManualClock, token
+from turnd.protocol.authentication import Account, Authenticator, Revoked
+from turnd.protocol.revocations import Revocations
+
+ISSUER = Issuer(b"secret", 3600, Urls((), ()), longest=7200)
 
 
 @pytest.fixture
@@ -39,10 +46,20 @@ def _user(username: str) -> str:
     return parsed.user_id
 
 
+def _last(node: Node) -> int:
+    """When the last credential of a membership can end that was given until now, by whichever node."""
+    return int(node.clock.now().wall) + 3600 + 60
+
+
+def _parted(node: Node, user: str, why: str) -> Revoke:
+    return Revoke(RevokeBy.USER, user, why, _last(node), parting=True)
+
+
 def test_without_a_link_nothing_is_said_or_kept() -> None:
-    rights = RelayRights(ManualClock(), lambda: 3600)
+    rights = RelayRights(ManualClock(), lambda: ISSUER)
     rights.withdraw("r.s.n", "leave")
     rights.withdraw_user("alice", "revoked")
+    rights.withdraw_all("alice", "revoked")
     rights.end_room("r", "closed")
     assert rights.standing() == []
 
@@ -50,14 +67,14 @@ def test_without_a_link_nothing_is_said_or_kept() -> None:
 def test_what_was_withdrawn_is_said_again_as_long_as_it_could_be_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_KEPT", 3)
     clock, said = ManualClock(), list[Command]()
-    rights = RelayRights(clock, lambda: 3600)
+    rights = RelayRights(clock, lambda: ISSUER)
     rights.command = said.append
     for name in "abcda":
         clock.move(10)
         rights.withdraw(name, "leave")
     assert [command.value for command in rights.standing()] == ["c", "d", "a"]
     assert len(said) == 5
-    clock.move(3595)
+    clock.move(3600 + 55)
     assert [command.value for command in rights.standing()] == ["a"]
     clock.move(5)
     assert rights.standing() == []
@@ -72,16 +89,16 @@ async def test_who_leaves_may_not_relay_and_who_comes_again_may(node: Node, told
     seat, first = await _member(node)
     await _member(node)
     await seat.say("leave", room="r")
-    assert told == [Revoke(RevokeBy.USER, first, "leave")]
+    assert told == [_parted(node, first, "leave")]
     second = _user((await seat.join("r"))["ice"]["username"])
     assert second != first
-    assert told == [Revoke(RevokeBy.USER, first, "leave")]
+    assert told == [_parted(node, first, "leave")]
 
 
 async def test_the_last_one_who_leaves_is_no_exception(node: Node, told: list[Command]) -> None:
     seat, user = await _member(node)
     await seat.say("leave", room="r")
-    assert told == [Revoke(RevokeBy.USER, user, "leave")]
+    assert told == [_parted(node, user, "leave")]
 
 
 async def test_a_lost_connection_is_no_end_until_the_session_is_forgotten(node: Node, told: list[Command]) -> None:
@@ -91,7 +108,7 @@ async def test_a_lost_connection_is_no_end_until_the_session_is_forgotten(node: 
     assert (await node.engine.load("r")).room is None
     assert told == []
     await node.pass_time(1)
-    assert told == [Revoke(RevokeBy.USER, user, "session ended")]
+    assert told == [_parted(node, user, "session ended")]
 
 
 async def test_who_comes_back_in_time_keeps_what_it_was_given(node: Node, told: list[Command]) -> None:
@@ -121,7 +138,7 @@ async def test_who_may_not_come_back_may_not_relay(node: Node, told: list[Comman
     await node.pass_time(60)
     resume = {"sid": seat.welcome["sid"], "key": seat.welcome["key"], "after": 1}
     await node.enter(token=token(node.clock, rooms=["other"]), resume=resume)
-    assert told == [Revoke(RevokeBy.USER, user, "not_granted")]
+    assert told == [Revoke(RevokeBy.USER, user, "not_granted", _last(node))]
 
 
 @pytest.mark.parametrize("reason", list(LeaveReason))
@@ -142,3 +159,71 @@ async def test_who_is_revoked_loses_what_was_given_outside_of_rooms_until_then(n
     assert told == []
     node.hub.revoke(Revocation(RevocationKind.USER, "alice", now, now + 60))
     assert told == [Revoke(RevokeBy.USER, "alice", "token revoked", expiring=int(now) + 3600)]
+
+
+def test_who_was_sent_away_stays_away_however_many_go_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_KEPT", 3)
+    rights, said = RelayRights(ManualClock(), lambda: ISSUER), list[Command]()
+    rights.command = said.append
+    rights.withdraw("mallory", "kicked")
+    for number in range(5):
+        rights.withdraw(f"helper{number}", "leave", parting=True)
+    rights.withdraw("mallory", "session ended", parting=True)
+    assert [command.value for command in rights.standing()] == ["helper2", "helper3", "helper4", "mallory"]
+    assert not rights.standing()[-1].parting
+    rights.withdraw("helper4", "kicked")
+    assert [command.value for command in rights.standing()] == ["helper2", "helper3", "mallory", "helper4"]
+
+
+def test_what_a_back_end_revokes_is_kept_for_as_long_as_turnd_takes_credentials() -> None:
+    issuer, clock = ISSUER, ManualClock()
+    rights = RelayRights(clock, lambda: issuer)
+    rights.command = lambda command: None
+    rights.withdraw_all("camera-7", "revoked by a back end")
+    clock.move(7199)
+    rights.withdraw("r.s.n", "kicked")
+    assert [command.value for command in rights.standing()] == ["camera-7", "r.s.n"]
+    clock.move(1)
+    assert [command.value for command in rights.standing()] == ["r.s.n"]
+    issuer = ISSUER._replace(longest=0)
+    rights.withdraw_all("camera-7", "revoked by a back end")
+    clock.move(1e9)
+    assert rights.standing() == [Revoke(RevokeBy.USER, "camera-7", "revoked by a back end")]
+
+
+async def test_what_was_given_for_longer_is_withdrawn_for_longer(node: Node, told: list[Command]) -> None:
+    """A reload shortens what is given from now on, and nothing that was given before."""
+    seat, user = await _member(node)
+    given = _last(node)
+    await node.hub.adopt(dataclasses.replace(node.hub.policy, issuer=node.hub.policy.issuer._replace(lifetime=60)))
+    await node.pass_time(10)
+    await seat.say("leave", room="r")
+    assert told == [Revoke(RevokeBy.USER, user, "leave", given, parting=True)]
+
+
+async def test_a_kick_outlives_the_leaving_of_others(node: Node) -> None:
+    """Ten sessions of one user, as many as it may have, come and go in a room of their own at the rate that is
+    allowed to them; turnd's tables are turnd's own."""
+    revoked = Revoked(*(Revocations(size=256) for _ in Revoked._fields))
+    authenticator = Authenticator("realm", {}, [], revoked)
+
+    def carry_out(command: Command) -> None:
+        assert isinstance(command, Revoke)
+        assert command.expiring is not None
+        authenticator.revoke_expiring(command.value, command.expiring, command.parting)
+
+    node.hub.rights.command = carry_out
+    seat = await node.enter(token=token(node.clock, "mallory", lifetime=86400))
+    username = (await seat.join("r"))["ice"]["username"]
+    await node.dispatch.verbs.steward.kick("r", Who(user="mallory"), 3600, "backend")
+    helpers = [await node.enter(token=token(node.clock, "helper", lifetime=86400)) for _ in range(10)]
+    for _ in range(60):
+        node.clock.move(1.0)
+        for helper in helpers:
+            await helper.join("own")
+            await helper.say("leave", room="own")
+    parsed = parse_username(username)
+    assert parsed is not None
+    account = Account(username, parsed.user_id, "realm", bytes(16), "current", parsed.expires)
+    assert len(revoked.parted) == 256
+    assert authenticator.is_revoked(account, node.clock.now())

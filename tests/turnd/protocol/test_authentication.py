@@ -248,6 +248,15 @@ def test_a_revoked_account_401_until_its_moment(by: str, is_known: bool) -> None
     assert accepted(request(*mint(CURRENT.value, "dave", T0 + 600)), authenticator).user_id == "dave"
 
 
+@pytest.mark.parametrize("parting", [False, True])
+def test_what_expires_up_to_a_moment_can_be_revoked(parting: bool) -> None:
+    authenticator = make()
+    older, later_one = (mint(CURRENT.value, "carol", T0 + seconds) for seconds in (600, 601))
+    authenticator.revoke_expiring("carol", T0 + 600, parting)
+    assert outcome(request(*older), authenticator) == Challenge(401, AuthFailure.REVOKED, older.username)
+    assert accepted(request(*later_one), authenticator).user_id == "carol"
+
+
 def test_revocations_outlive_a_reload() -> None:
     before = make()
     before.revoke("alice", T0 + 300)

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import pytest
+
 from fairlead.credentials import mint
 from fairlead.stun.attributes import EVEN_PORT, LIFETIME
 from tests.turnd.kit import EPOCH, OTHER_PEER, PEER, Client, World
@@ -69,11 +71,13 @@ def test_a_port_is_held_back_from_the_moment_of_the_end() -> None:
     assert world.census() == Census(free=100, used=0, held=0, foreign=0)
 
 
-def test_a_revocation_ends_what_was_reserved() -> None:
-    world = World()
-    Client(world).allocated((EVEN_PORT, True))
-    Client(world, "bob").allocated((EVEN_PORT, True))
-    world.carry_out(world.relay.revoke("alice", EPOCH + 3600, world.now))
+@pytest.mark.parametrize("how", ["revoke", "revoke_expiring"])
+def test_a_revocation_ends_what_was_reserved(how: str) -> None:
+    secret = Secret("current", b"spring")
+    world = World(secrets=[secret])
+    for user in ("r.s.alice", "bob"):
+        Client(world, *mint(secret.value, user, EPOCH + 3600)).allocated((EVEN_PORT, True))
+    world.carry_out(getattr(world.relay, how)("r.s.alice", EPOCH + 3600, world.now))
     assert len(world.sockets) == len(world.state.quotas) == 2
     assert [row.user_id for row in world.state.allocations.reservations.values()] == ["bob"]
 
