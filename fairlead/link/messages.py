@@ -58,7 +58,7 @@ class EndBy(enum.StrEnum):
 
     ALLOCATION = "allocation"
     USERNAME = "username"
-    #: the hash that stands before the dot in `<expiry>:<room hash>.<session>`
+    #: the hash that stands before the dot in `<expiry>:<room hash>.<session>.<membership>`
     ROOM = "room"
 
 

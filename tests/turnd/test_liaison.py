@@ -23,8 +23,8 @@ from turnd.protocol.effects import EndReason
 SECRET = "a secret"
 #: In an hour.
 EXPIRES = int(time.time()) + 3600
-ROOM = "r00m"
-SESSION = f"{ROOM}.s3ss10n"
+ROOM = "roomroomroomroom"
+SESSION = f"{ROOM}.s_sessionsessionse.nnnnnnnn"
 USERNAME = f"{EXPIRES}:{SESSION}"
 
 
@@ -153,7 +153,7 @@ async def test_who_connects_later_hears_of_the_living(linked: Turnd, socket_path
 async def test_allocations_end_on_command(
     linked: Turnd, signal_api: SignalApi, sockets: Sockets, by: link.EndBy, value: str | None
 ) -> None:
-    client, other = member(sockets, linked), member(sockets, linked, "0ther.s1")
+    client, other = member(sockets, linked), member(sockets, linked, SESSION.replace(ROOM, "other" * 3 + "o"))
     await client.allocate()
     await other.allocate()
     number = first(linked)

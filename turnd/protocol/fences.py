@@ -2,12 +2,16 @@
 
 signal_api sees the candidates that members send each other, and says which hosts they name. A peer outside of them has
 no part in the call. That is for turnd to know, since a credential is all that it takes to use a relay for other ends.
-The user ids of members are `<room hash>.<session>.<membership>`; all others have no fence.
+The user ids of members are `<room hash>.<session>.<membership>`, in the form that signal_api makes; all others have no
+fence.
 """
 
 import enum
+import re
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+
+_MEMBER = re.compile(r"([a-z2-7]{16})\.s_[a-z2-7]{16}\.[a-z2-7]{8}")
 
 
 class FenceMode(enum.StrEnum):
@@ -33,14 +37,14 @@ _STRICTER = (FenceMode.OFF, FenceMode.LOG, FenceMode.ENFORCE)
 
 
 class Fences:
-    """At most `rooms` rooms and `hosts` hosts of each; what was named longest ago makes room.
+    """About `rooms` rooms and `hosts` hosts of each; what was named longest ago makes room, but for rooms that relay.
 
     From then on a room that nothing is known of may be one that was forgotten, and is judged as the strictest of those:
     who can open rooms without end opens no fence with that.
     """
 
     def __init__(self, rooms: int = 65536, hosts: int = 1024) -> None:
-        self._most_rooms = rooms
+        self._most_rooms = self._full = rooms
         self._most_hosts = hosts
         self._rooms: OrderedDict[str, Fence] = OrderedDict()
         self._unknown = FenceMode.OFF
@@ -48,23 +52,33 @@ class Fences:
     def __len__(self) -> int:
         return len(self._rooms)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether make_room is to be called."""
+        return len(self._rooms) > self._full
+
     def announce(self, room: str, mode: FenceMode, hosts: Iterable[str]) -> bool:
-        """Adds hosts to a room; True when its fence is stricter than before, so that what lives has to be judged."""
+        """Adds hosts to a room, OFF forgets them; True when its fence is stricter than before, so that what lives has
+        to be judged."""
         fence = self._rooms.pop(room, None)
         before = fence.mode if fence is not None else FenceMode.OFF
         if mode is self._unknown is FenceMode.OFF:
             return False
-        fence = self._rooms[room] = fence or Fence(mode)
+        fence = self._rooms[room] = Fence(mode) if fence is None or mode is FenceMode.OFF else fence
         fence.mode = mode
         for host in hosts:
             fence.hosts[host] = None
             fence.hosts.move_to_end(host)
         while len(fence.hosts) > self._most_hosts:
             fence.hosts.popitem(last=False)
-        while len(self._rooms) > self._most_rooms:
-            _, forgotten = self._rooms.popitem(last=False)
-            self._unknown = max(self._unknown, forgotten.mode, key=_STRICTER.index)
         return mode is FenceMode.ENFORCE and before is not mode
+
+    def make_room(self, living: Container[str]) -> None:
+        """Forgets rooms that are not `living`, a sixteenth at once: to know who lives is dear."""
+        share = self._most_rooms // 16
+        for room in [room for room in self._rooms if room not in living][: len(self._rooms) - self._most_rooms + share]:
+            self._unknown = max(self._unknown, self._rooms.pop(room).mode, key=_STRICTER.index)
+        self._full = max(self._most_rooms, len(self._rooms) + share)
 
     def judge(self, user_id: str, host: str) -> FenceMode:
         """OFF when the host may be reached, else what is to become of it."""
@@ -78,6 +92,6 @@ class Fences:
 
 
 def room_of(user_id: str) -> str:
-    """The room of a member's user id, empty for other user ids."""
-    room, dot, _ = user_id.partition(".")
-    return room if dot else ""
+    """The room of a member's user id, empty for other user ids, such as `john.doe`."""
+    member = _MEMBER.fullmatch(user_id)
+    return member[1] if member is not None else ""

@@ -25,7 +25,10 @@ def change_policy(state: State, policy: PeerPolicy, now: Now) -> tuple[Effect, .
 def announce(state: State, room: str, mode: FenceMode, hosts: Iterable[str], now: Now) -> tuple[Effect, ...]:
     """Adds hosts to the fence of a room; what lives beyond a fence that is stricter than before is withdrawn."""
     bound = [state.bound_peer(Address(host, 0)).host for host in hosts]
-    if not state.fences.announce(room, mode, bound):
+    is_stricter = state.fences.announce(room, mode, bound)
+    if state.fences.is_full:
+        state.fences.make_room({room, *(room_of(row.account.user_id) for row in state.allocations.by_id.values())})
+    if not is_stricter:
         return ()
     effects: list[Effect] = []
     for allocation in state.allocations.by_id.values():

@@ -7,7 +7,9 @@ from fairlead.datagram import Transport
 from fairlead.reasons import Reason
 from fairlead.stun.attributes import XOR_PEER_ADDRESS
 from fairlead.stun.header import Method
-from tests.turnd.kit import EPOCH, OTHER_PEER, PEER, Client, World
+from signal_api.protocol.sessions import name, new_session
+from signal_api.relay.ice_servers import member_id, room_hash
+from tests.turnd.kit import EPOCH, OTHER_PEER, PEER, Client, World, seeded
 from turnd.protocol.authentication import Secret
 from turnd.protocol.effects import ClearRoute
 from turnd.protocol.fences import FenceMode, Fences, room_of
@@ -16,57 +18,133 @@ from turnd.protocol.peers import EARLY, FORGOTTEN
 from turnd.protocol.policy_change import announce
 
 SECRET = Secret("current", b"secret")
-ROOM = "r00m"
+ROOM = "roomroomroomroom"
+
+
+def member_of(room: str) -> str:
+    """A user id of a member of the room, which may be named by one letter."""
+    return f"{room * (16 // len(room))}.s_{'s' * 16}.{'n' * 8}"
+
+
+def rooms(letters: str) -> list[str]:
+    return [letter * 16 for letter in letters]
 
 
 def test_who_is_in_no_room_has_no_fence() -> None:
     fences = Fences()
     fences.announce(ROOM, FenceMode.ENFORCE, ["20.0.0.1"])
-    assert fences.judge("r00m.s.n", "20.0.0.1") is FenceMode.OFF
-    assert fences.judge("r00m.s.n", "20.0.0.2") is FenceMode.ENFORCE
-    for other in ("alice", "", "0ther.s.n"):
+    assert fences.judge(member_of(ROOM), "20.0.0.1") is FenceMode.OFF
+    assert fences.judge(member_of(ROOM), "20.0.0.2") is FenceMode.ENFORCE
+    for other in ("alice", "", member_of("o"), f"{ROOM}.s.n"):
         assert fences.judge(other, "20.0.0.2") is FenceMode.OFF
-    assert [room_of(name) for name in ("r00m.s.n", "alice", "")] == ["r00m", "", ""]
+
+
+def test_a_room_is_read_from_what_signal_api_makes_and_from_nothing_else() -> None:
+    chance = seeded("room")
+    user = member_id("standup", new_session(chance).session.sid, name(chance, 5))
+    assert room_of(user) == room_hash("standup")
+    strangers = ("alice", "", "john.doe", "j.r.doe", "john.doe@example.org", user + "x", user + "\n", f"{user}.x", "..")
+    assert {room_of(stranger) for stranger in strangers} == {""}
 
 
 def test_hosts_are_added_and_modes_replaced() -> None:
     fences = Fences()
     assert not fences.announce(ROOM, FenceMode.LOG, ["a"])
-    assert fences.judge("r00m.s", "b") is FenceMode.LOG
+    assert fences.judge(member_of(ROOM), "b") is FenceMode.LOG
     assert fences.announce(ROOM, FenceMode.ENFORCE, ["b"])
     assert not fences.announce(ROOM, FenceMode.ENFORCE, ["c"])
-    assert {fences.judge("r00m.s", host) for host in "abc"} == {FenceMode.OFF}
+    assert {fences.judge(member_of(ROOM), host) for host in "abc"} == {FenceMode.OFF}
     fences.announce(ROOM, FenceMode.OFF, [])
-    assert fences.judge("r00m.s", "z") is FenceMode.OFF
+    assert fences.judge(member_of(ROOM), "z") is FenceMode.OFF
     assert len(fences) == 0
+
+
+def _announce(fences: Fences, room: str, mode: FenceMode, hosts: str, living: tuple[str, ...] = ()) -> None:
+    fences.announce(room, mode, hosts)
+    if fences.is_full:
+        fences.make_room((room, *living))
 
 
 def test_rooms_and_hosts_have_bounds() -> None:
     fences = Fences(rooms=2, hosts=2)
-    for room in "abc":
-        fences.announce(room, FenceMode.ENFORCE, "123")
+    for room in rooms("abc"):
+        _announce(fences, room, FenceMode.ENFORCE, "123")
     assert len(fences) == 2
-    assert [fences.judge("c.s", host) for host in "123"] == [FenceMode.ENFORCE, FenceMode.OFF, FenceMode.OFF]
+    judged = [fences.judge(member_of("c"), host) for host in "123"]
+    assert judged == [FenceMode.ENFORCE, FenceMode.OFF, FenceMode.OFF]
 
 
 def test_a_fence_that_was_forgotten_stays_closed() -> None:
     """Who fills the table with other rooms gets no further than before; no room at all is still no fence."""
     fences = Fences(rooms=1)
-    fences.announce("a", FenceMode.LOG, "1")
-    fences.announce("b", FenceMode.ENFORCE, "1")
-    assert fences.judge("a.s", "1") is FenceMode.LOG
-    fences.announce("c", FenceMode.LOG, "1")
-    assert [fences.judge(f"{room}.s", "9") for room in "abc"] == [FenceMode.ENFORCE, FenceMode.ENFORCE, FenceMode.LOG]
-    assert fences.judge("alice", "9") is FenceMode.OFF
-    fences.announce("b", FenceMode.ENFORCE, "1")
-    assert fences.judge("b.s", "1") is FenceMode.OFF
-    fences.announce("open", FenceMode.OFF, "")
-    assert fences.judge("open.s", "9") is FenceMode.OFF
+    a, b, c, free = rooms("abcd")
+    _announce(fences, a, FenceMode.LOG, "1")
+    _announce(fences, b, FenceMode.ENFORCE, "1")
+    assert fences.judge(member_of("a"), "1") is FenceMode.LOG
+    _announce(fences, c, FenceMode.LOG, "1")
+    judged = [fences.judge(member_of(room), "9") for room in "abc"]
+    assert judged == [FenceMode.ENFORCE, FenceMode.ENFORCE, FenceMode.LOG]
+    for other in ("alice", "john.doe", "john.doe@example.org"):
+        assert fences.judge(other, "9") is FenceMode.OFF
+    _announce(fences, b, FenceMode.ENFORCE, "1")
+    assert fences.judge(member_of("b"), "1") is FenceMode.OFF
+    _announce(fences, free, FenceMode.OFF, "")
+    assert fences.judge(member_of("d"), "9") is FenceMode.OFF
     assert len(fences) == 1
 
 
+def test_off_forgets_the_hosts() -> None:
+    fences = Fences(rooms=1)
+    for room in rooms("ab"):
+        _announce(fences, room, FenceMode.ENFORCE, "1")
+    fences.announce("b" * 16, FenceMode.OFF, "")
+    fences.announce("b" * 16, FenceMode.ENFORCE, "2")
+    assert [fences.judge(member_of("b"), host) for host in "12"] == [FenceMode.ENFORCE, FenceMode.OFF]
+
+
+def test_rooms_that_relay_do_not_give_way() -> None:
+    fences = Fences(rooms=32)
+    living = tuple(rooms("abcdefgh"))
+    for room in living:
+        fences.announce(room, FenceMode.ENFORCE, "1")
+    most = 0
+    for number in range(1000):
+        _announce(fences, f"room{number}", FenceMode.ENFORCE, "", living)
+        most = max(most, len(fences))
+    assert {fences.judge(member_of(room), "1") for room in "abcdefgh"} == {FenceMode.OFF}
+    assert most == 32
+
+
+def test_where_more_rooms_relay_than_there_are_places_they_all_stay() -> None:
+    """There are never more of them than allocations; who lives is not asked every time."""
+    fences, asked = Fences(rooms=32), 0
+    living: list[str] = []
+    for number in range(100):
+        living.append(f"room{number}")
+        fences.announce(living[-1], FenceMode.ENFORCE, "1")
+        if fences.is_full:
+            asked += 1
+            fences.make_room(living)
+    assert len(fences) == 100
+    assert asked < 40
+
+
+def test_a_call_outlives_the_rooms_that_others_open() -> None:
+    world = _fenced(FenceMode.ENFORCE, PEER.host)
+    world.state.fences = Fences(rooms=64)
+    world.carry_out(announce(world.state, ROOM, FenceMode.ENFORCE, [PEER.host], world.now))
+    member, stranger = _member(world, Transport.TCP), Client(world, *mint(SECRET.value, "john.doe", EPOCH + 3600))
+    stranger.allocated()
+    for number in range(200):
+        world.carry_out(announce(world.state, f"room{number}", FenceMode.ENFORCE, (), world.now))
+    world.advance(200)
+    assert member.permit(PEER).code == 0
+    assert member.permit(OTHER_PEER).code == 403
+    assert stranger.permit(OTHER_PEER).code == 0
+
+
 def _member(world: World, transport: Transport = Transport.UDP) -> Client:
-    client = Client(world, *mint(SECRET.value, f"{ROOM}.s.n", EPOCH + 3600), transport=transport)
+    client = Client(world, *mint(SECRET.value, member_of(ROOM), EPOCH + 3600), transport=transport)
     client.allocated()
     return client
 
