@@ -1,13 +1,17 @@
 """Which addresses this machine has, and which of them relay sockets are bound to."""
 
 import ipaddress
+from collections.abc import Callable
 
 import ifaddr
 
 from fairlead.config import SettingError
 from fairlead.datagram import Address, Family
+from fairlead.log import get_logger
 from turnd.config import RelaySettings
 from turnd.protocol.settings import RelayHost
+
+_log = get_logger("turnd")
 
 _LOOPBACK = {Family.IPV4: "127.0.0.1", Family.IPV6: "::1"}
 
@@ -21,6 +25,32 @@ def machine_hosts() -> list[str]:
             if not ipaddress.ip_address(host).is_link_local:
                 hosts.append(str(ipaddress.ip_address(host)))
     return hosts
+
+
+class Machine:
+    """The addresses that this machine has: a failover, DHCP or IPv6 itself gives it others while we run."""
+
+    def __init__(self, read: Callable[[], list[str]] = machine_hosts) -> None:
+        """Raises OSError where they cannot be read."""
+        self._read = read
+        self.hosts = read()
+        self._problem: str | None = None
+
+    def look(self) -> bool:
+        """Whether they are others than before. Where they cannot be read those of before hold, which is logged once."""
+        try:
+            hosts = self._read()
+        except OSError as error:
+            if str(error) != self._problem:
+                _log.warning("the addresses of this machine cannot be read, those of before hold", problem=str(error))
+            self._problem = str(error)
+            return False
+        self._problem = None
+        came, went = set(hosts) - set(self.hosts), set(self.hosts) - set(hosts)
+        if came or went:
+            _log.info("this machine has other addresses", came=sorted(came), went=sorted(went))
+            self.hosts = hosts
+        return bool(came or went)
 
 
 def relay_hosts(settings: RelaySettings, machine: list[str]) -> dict[Family, RelayHost]:

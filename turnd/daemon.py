@@ -13,7 +13,7 @@ from fairlead.native import EngineMissingError
 from fairlead.probe import SelfProbe, declare_probe
 from fairlead.streams import declare_streams
 from fairlead.tls import ALPN_STUN, ALPN_TURN, Certificate, declare_certificate, load_certificate
-from turnd.addresses import machine_hosts, reached_at, relay_hosts
+from turnd.addresses import Machine, reached_at, relay_hosts
 from turnd.assembly import (
     aliases,
     make_authenticator,
@@ -45,6 +45,8 @@ _log = get_logger("turnd")
 #: Keys that a running process cannot change: its sockets and allocations were made with them.
 FIXED = ("relay", "engine", "threads", "io", "buffers")
 _FIXED = ("cannot change while turnd runs", "restart turnd, or put it back")
+#: Seconds between two looks at the addresses of this machine: for so long a new one is a peer like any other.
+LOOK_INTERVAL = 2.0
 
 
 class Turnd:
@@ -58,6 +60,7 @@ class Turnd:
         self._server: TurnServer | None = None
         self._empty = asyncio.Event()
         self._certificate: Certificate | None = None
+        self._look: asyncio.TimerHandle | None = None
         self.link: LinkServer | RemoteLinkServer | None = None
         self.liaison: Liaison | None = None
 
@@ -71,8 +74,8 @@ class Turnd:
         shared, section = loaded.shared, loaded.section
         self._context = context
         self._shared, self._section = shared, section
-        self._machine = machine_hosts()
-        self._hosts = relay_hosts(section.relay, self._machine)
+        self._machine = Machine()
+        self._hosts = relay_hosts(section.relay, self._machine.hosts)
         certificate = load_certificate(shared.tls, (ALPN_TURN, ALPN_STUN))
         clock = context.clock
         state = make_state(shared.auth, section, self._hosts, (), clock.entropy)
@@ -91,6 +94,7 @@ class Turnd:
         declare_certificate(context.metrics, lambda: self._certificate)
         declare_probe(context.metrics, self._probe)
         server.start()
+        self._look = asyncio.get_running_loop().call_later(LOOK_INTERVAL, self._look_again)
         self._say_what_runs(shared)
 
     async def reload(self, loaded: Loaded[TurndSettings]) -> None:
@@ -107,7 +111,7 @@ class Turnd:
         authenticator = make_authenticator(auth, state.authenticator.revocations)
         # What may fail ends here: the listeners are all or nothing, the rest is assignment.
         self.listening.apply(_entries(section, certificate))
-        self._machine = machine_hosts()
+        self._machine.look()
         self._take_certificate(certificate)
         state.authenticator = authenticator
         bandwidth = state.settings.bandwidth
@@ -142,6 +146,8 @@ class Turnd:
             await self._empty.wait()
 
     async def stop(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
         if self._server is not None:
             self._server.stop()
         if self.liaison is not None:
@@ -201,11 +207,19 @@ class Turnd:
         for a whole host, only the engine sees the port of a packet."""
         own_listeners = self._own_listeners()
         self.server.engine.deny(own_listeners)
-        return make_policy(section, self._hosts, own_listeners, self._machine)
+        return make_policy(section, self._hosts, own_listeners, self._machine.hosts)
+
+    def _look_again(self) -> None:
+        """Addresses that this machine has got are its own to relays too."""
+        if self._machine.look():
+            policy = self._make_policy(self._section)
+            self.server.execute(change_policy(self.server.relay.state, policy, self._context.clock.now()))
+            self._probe.forget()
+        self._look = asyncio.get_running_loop().call_later(LOOK_INTERVAL, self._look_again)
 
     def _own_listeners(self) -> list[Address]:
         bound = (target.address for target in self.listening.targets())
-        return [reached for address in bound for reached in reached_at(address, self._machine)]
+        return [reached for address in bound for reached in reached_at(address, self._machine.hosts)]
 
     def _farewell(self) -> Draining:
         places = self._own_listeners()

@@ -1,10 +1,13 @@
 """Which addresses relay sockets are bound to, and where listeners are reached."""
 
+import errno
+import os
+
 import pytest
 
 from fairlead.config import SettingError
 from fairlead.datagram import Address, Family
-from turnd.addresses import machine_hosts, reached_at, relay_hosts
+from turnd.addresses import Machine, machine_hosts, reached_at, relay_hosts
 from turnd.config import RelaySettings
 from turnd.protocol.settings import RelayHost
 
@@ -48,3 +51,38 @@ def test_a_wildcard_is_reached_at_every_address_of_its_family() -> None:
 
 def test_every_machine_has_loopback() -> None:
     assert "127.0.0.1" in machine_hosts()
+
+
+def test_a_machine_is_looked_at_again_and_in_no_order() -> None:
+    hosts = ["127.0.0.1", "192.0.2.2"]
+    machine = Machine(lambda: list(hosts))
+    hosts.reverse()
+    assert not machine.look()
+    hosts.append("192.0.2.9")
+    assert machine.look()
+    assert "192.0.2.9" in machine.hosts
+    hosts.remove("192.0.2.9")
+    assert machine.look()
+    assert not machine.look()
+    assert "192.0.2.9" not in machine.hosts
+
+
+def test_what_cannot_be_read_stays_as_it_was_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    problems = list[OSError]()
+
+    def read() -> list[str]:
+        if problems:
+            raise problems[0]
+        return ["192.0.2.2"]
+
+    machine = Machine(read)
+    for number in (errno.EMFILE, errno.EMFILE, errno.ENFILE):
+        problems[:] = [OSError(number, os.strerror(number))]
+        assert not machine.look()
+    assert machine.hosts == ["192.0.2.2"]
+    assert len(caplog.records) == 2
+    problems.clear()
+    assert not machine.look()
+    problems.append(OSError(errno.EMFILE, "once more"))
+    assert not machine.look()
+    assert len(caplog.records) == 3

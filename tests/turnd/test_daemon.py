@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,11 @@ from fairlead.reasons import Reason
 from fairlead.stun.attributes import LIFETIME, REALM, REQUESTED_TRANSPORT, UDP
 from fairlead.stun.header import Method
 from tests.conformance.kit import WAYS, engine_or_skip
+from tests.network import PUBLIC_IPV4
+from tests.skipping import require_program
 from tests.turnd.conftest import Settle, Sockets, Start, require_native
 from tests.turnd.wire import WAIT, WireClient, receive, udp_socket
+from turnd import daemon as daemon_module
 from turnd.daemon import Turnd
 from turnd.dataplane.contract import EngineSettings, Io
 
@@ -129,6 +134,33 @@ async def test_the_addresses_of_this_machine_are_no_peers(
     address.ip = "8.8.8.8"
     await daemon.reload(settle())
     assert [await client.permit(Address(host, 5432)) for host in ("8.8.4.4", "8.8.8.8")] == [0, 403]
+
+
+def _give_machine(address: str) -> None:
+    subprocess.run([require_program("ip"), "address", "add", address, "dev", "lo"], check=True)
+
+
+@pytest.mark.usefixtures("own_network")
+async def test_an_address_that_the_machine_is_given_later_is_no_peer_either(
+    settle: Settle, start: Start, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failover gives this node the service address, with a private service and our own listener on it."""
+    monkeypatch.setattr(daemon_module, "LOOK_INTERVAL", 0.01)
+    service = {"listen": ["udp://*:3478"], "relay": {"address": [PUBLIC_IPV4], "ports": "27000-27999"}, "peers": {}}
+    daemon = await start(settle(**service))
+    client = sockets.client(daemon)
+    relayed, private = await client.allocate(), Address("20.0.0.9", 5353)
+    assert relayed.host == PUBLIC_IPV4
+    assert await client.bind(CHANNEL, private) == 0
+    _give_machine("20.0.0.9/32")
+    with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as inner:
+        inner.bind(private)
+        inner.setblocking(False)
+        async with asyncio.timeout(WAIT):
+            while await client.permit(private) == 0:  # noqa: ASYNC110  # no event tells
+                await asyncio.sleep(0.01)
+        assert await client.permit(private._replace(port=3478)) == 403
+        assert not await relays(client, relayed, inner)
 
 
 async def test_bandwidth_is_limited_and_a_reload_lifts_the_limit(
