@@ -1,6 +1,7 @@
 """Which addresses this machine has, and which of them relay sockets are bound to."""
 
 import ipaddress
+import socket
 from collections.abc import Callable
 
 import ifaddr
@@ -13,7 +14,7 @@ from turnd.protocol.settings import RelayHost
 
 _log = get_logger("turnd")
 
-_LOOPBACK = {Family.IPV4: "127.0.0.1", Family.IPV6: "::1"}
+_LOOPBACK = ("127.0.0.1", "::1")
 
 
 def machine_hosts() -> list[str]:
@@ -54,8 +55,8 @@ class Machine:
 
 
 def relay_hosts(settings: RelaySettings, machine: list[str]) -> dict[Family, RelayHost]:
-    """The relay address of each family: what is configured, else the machine's first that is not loopback, else
-    loopback where the machine has it. With `address` given, no other family is relayed.
+    """The relay address of each family: what is configured, else the machine's first that is not loopback; loopback
+    where the machine has nothing else in any family. With `address` given, no other family is relayed.
 
     Raises SettingError for a told address without a bound one of its family.
     """
@@ -71,16 +72,22 @@ def relay_hosts(settings: RelaySettings, machine: list[str]) -> dict[Family, Rel
     return {family: RelayHost(host, told.get(family, host)) for family, host in bound.items()}
 
 
+def relay_problem(host: str) -> str | None:
+    """Why no socket can be bound to a relay address, None when one can."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
 def _chosen(machine: list[str]) -> dict[Family, str]:
-    chosen: dict[Family, str] = {}
-    for family, loopback in _LOOPBACK.items():
-        own = [host for host in machine if _family(host) is family]
-        outside = [host for host in own if not ipaddress.ip_address(host).is_loopback]
-        if outside:
-            chosen[family] = outside[0]
-        elif loopback in own:
-            chosen[family] = loopback
-    return chosen
+    outside = [host for host in machine if not ipaddress.ip_address(host).is_loopback]
+    hosts = outside or [host for host in _LOOPBACK if host in machine]
+    # Of each family the first: what comes later is written over.
+    return {_family(host): host for host in reversed(hosts)}
 
 
 def _family(host: str) -> Family:

@@ -13,7 +13,7 @@ from fairlead.native import EngineMissingError
 from fairlead.probe import SelfProbe, declare_probe
 from fairlead.streams import declare_streams
 from fairlead.tls import ALPN_STUN, ALPN_TURN, Certificate, declare_certificate, load_certificate
-from turnd.addresses import Machine, reached_at, relay_hosts
+from turnd.addresses import Machine, reached_at, relay_hosts, relay_problem
 from turnd.assembly import (
     aliases,
     make_authenticator,
@@ -76,6 +76,7 @@ class Turnd:
         self._shared, self._section = shared, section
         self._machine = Machine()
         self._hosts = relay_hosts(section.relay, self._machine.hosts)
+        self._refuse_foreign_relays()
         certificate = load_certificate(shared.tls, (ALPN_TURN, ALPN_STUN))
         clock = context.clock
         state = make_state(shared.auth, section, self._hosts, (), clock.entropy)
@@ -129,7 +130,9 @@ class Turnd:
         self._probe.forget()
 
     async def readiness(self) -> Sequence[str]:
-        return await self._probe.reasons()
+        problems = {relay.bound: relay_problem(relay.bound) for relay in self._hosts.values()}
+        relays = [f"no relay socket on {host}: {problem}" for host, problem in problems.items() if problem is not None]
+        return [*relays, *await self._probe.reasons()]
 
     def about(self) -> Mapping[str, str | int]:
         engine = self.server.engine
@@ -154,6 +157,17 @@ class Turnd:
             self.liaison.stop()
         if self.link is not None:
             await self.link.stop()
+
+    def _refuse_foreign_relays(self) -> None:
+        for relay in self._hosts.values():
+            problem = relay_problem(relay.bound)
+            if problem is not None:
+                raise SettingError(
+                    ("turnd", "relay", "address"),
+                    f"no socket can be bound to {relay.bound}: {problem}",
+                    "name an address that this machine has, and in turnd.relay.advertise the one that a NAT puts in "
+                    "its place",
+                )
 
     def _make_engine(self, section: TurndSettings) -> DataPlane:
         buffers = section.buffers

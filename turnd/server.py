@@ -160,7 +160,8 @@ class TurnServer:
         try:
             self.engine.open_relay(effect.relay, effect.address)
         except OSError as error:
-            answer = self.relay.relay_socket_failed(effect.relay, error.errno == errno.EADDRINUSE)
+            is_taken, problem = error.errno == errno.EADDRINUSE, error.strerror or str(error)
+            answer = self.relay.relay_socket_failed(effect.relay, is_taken, problem)
         else:
             answer = self.relay.relay_socket_opened(effect.relay)
         self._carry_out_all(answer)

@@ -7,7 +7,7 @@ import pytest
 
 from fairlead.config import SettingError
 from fairlead.datagram import Address, Family
-from turnd.addresses import Machine, machine_hosts, reached_at, relay_hosts
+from turnd.addresses import Machine, machine_hosts, reached_at, relay_hosts, relay_problem
 from turnd.config import RelaySettings
 from turnd.protocol.settings import RelayHost
 
@@ -23,6 +23,17 @@ def test_the_first_address_that_is_not_loopback_serves_each_family() -> None:
 
 def test_a_machine_without_a_network_relays_on_loopback() -> None:
     assert relay_hosts(RelaySettings(), ["127.0.0.1"]) == {Family.IPV4: RelayHost("127.0.0.1", "127.0.0.1")}
+
+
+def test_a_family_without_an_outside_address_is_not_relayed() -> None:
+    """Whoever asks for it reads 440, and not an address that stands for its own machine."""
+    assert set(relay_hosts(RelaySettings(), ["127.0.0.1", "::1", "203.0.113.7"])) == {Family.IPV4}
+    assert set(relay_hosts(RelaySettings(), ["127.0.0.1", "::1"])) == {Family.IPV4, Family.IPV6}
+
+
+def test_what_cannot_be_bound_is_said_by_the_system() -> None:
+    assert relay_problem("127.0.0.1") is None
+    assert relay_problem("203.0.113.5") == os.strerror(errno.EADDRNOTAVAIL)
 
 
 def test_a_configured_address_leaves_the_other_family_out() -> None:

@@ -136,8 +136,8 @@ async def test_the_addresses_of_this_machine_are_no_peers(
     assert [await client.permit(Address(host, 5432)) for host in ("8.8.4.4", "8.8.8.8")] == [0, 403]
 
 
-def _give_machine(address: str) -> None:
-    subprocess.run([require_program("ip"), "address", "add", address, "dev", "lo"], check=True)
+def _ip(words: str) -> None:
+    subprocess.run([require_program("ip"), *words.split()], check=True)
 
 
 @pytest.mark.usefixtures("own_network")
@@ -152,7 +152,7 @@ async def test_an_address_that_the_machine_is_given_later_is_no_peer_either(
     relayed, private = await client.allocate(), Address("20.0.0.9", 5353)
     assert relayed.host == PUBLIC_IPV4
     assert await client.bind(CHANNEL, private) == 0
-    _give_machine("20.0.0.9/32")
+    _ip("address add 20.0.0.9/32 dev lo")
     with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as inner:
         inner.bind(private)
         inner.setblocking(False)
@@ -161,6 +161,15 @@ async def test_an_address_that_the_machine_is_given_later_is_no_peer_either(
                 await asyncio.sleep(0.01)
         assert await client.permit(private._replace(port=3478)) == 403
         assert not await relays(client, relayed, inner)
+
+
+@pytest.mark.usefixtures("own_network")
+async def test_a_relay_address_that_the_machine_loses_is_said(settle: Settle, start: Start, sockets: Sockets) -> None:
+    daemon = await start(settle(relay={"address": [PUBLIC_IPV4]}))
+    assert await daemon.readiness() == []
+    _ip(f"address delete {PUBLIC_IPV4}/32 dev lo")
+    _ip("route delete local 0.0.0.0/0 dev lo")
+    assert await daemon.readiness() == [f"no relay socket on {PUBLIC_IPV4}: Cannot assign requested address"]
 
 
 async def test_bandwidth_is_limited_and_a_reload_lifts_the_limit(
@@ -291,6 +300,7 @@ async def test_it_refuses_to_start_without_the_engine_that_is_asked_for(
         ({"auth": {}}, {}, "neither a secret nor a user"),
         ({"tls": {"certificate": "gone.pem", "key": "gone.key"}}, {}, "gone.pem cannot be read"),
         ({}, {"relay": {"address": ["127.0.0.1"], "advertise": ["2001:db8::1"]}}, "is advertised, but no relay"),
+        ({}, {"relay": {"address": ["203.0.113.5"]}}, "no socket can be bound to 203.0.113.5: Cannot assign"),
     ],
 )
 async def test_it_refuses_to_start_and_says_why(

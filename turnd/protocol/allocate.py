@@ -180,8 +180,8 @@ def relay_socket_opened(state: State, relay: RelayId) -> tuple[Effect, ...]:
     return conclude(state, opening.request, _finish(state, opening))
 
 
-def relay_socket_failed(state: State, relay: RelayId, in_use: bool) -> tuple[Effect, ...]:
-    """The shell could not bind: another port when somebody else has this one, else 508."""
+def relay_socket_failed(state: State, relay: RelayId, in_use: bool, problem: str) -> tuple[Effect, ...]:
+    """The shell could not bind, the system says why: another port when somebody else has this one, else 508."""
     opening = state.openings.pop(relay)
     pool = state.ports[opening.family]
     now, user_id = opening.request.now, opening.request.account.user_id
@@ -189,10 +189,12 @@ def relay_socket_failed(state: State, relay: RelayId, in_use: bool) -> tuple[Eff
     if in_use:
         pool.foreign(failed, now)
     else:
-        pool.release(failed, user_id, now)
+        pool.give_back(failed)
     closing = tuple(CloseRelaySocket(socket.id) for socket in opening.opened)
-    for socket in opening.opened + opening.waiting:
+    for socket in opening.opened:
         pool.release(socket.address.port, user_id, now)
+    for socket in opening.waiting:
+        pool.give_back(socket.address.port)
     opening.opened.clear()
     if in_use and opening.others:
         opening.others -= 1
@@ -200,7 +202,8 @@ def relay_socket_failed(state: State, relay: RelayId, in_use: bool) -> tuple[Eff
     elif in_use:
         outcome = _give_up(state, opening, f"{1 + MOST_OTHERS} relay ports in a row are used by other programs")
     else:
-        outcome = _give_up(state, opening, "the machine gives no more sockets; see its limit of open files")
+        why = f"the machine gives no socket: {problem}; see relay.address, and its limit of open files"
+        outcome = _give_up(state, opening, why)
     return closing + conclude(state, opening.request, outcome)
 
 

@@ -122,6 +122,11 @@ class PortPool:
         self._held.append(_Held(now.monotonic + self._hold_seconds, port, owner))
         self._held_of[owner] += 1
 
+    def give_back(self, port: int) -> None:
+        """Of a used port that never was bound: nothing can come late for it, so that anybody may have it now."""
+        self._retire(port, _HELD)
+        self._put_back(port)
+
     def held_of(self, owner: str, now: Now) -> int:
         """How many held ports were this owner's."""
         self._return_due(now)

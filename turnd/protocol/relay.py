@@ -60,9 +60,10 @@ class Relay:
         """Answers OpenRelaySocket: it is bound."""
         return allocate.relay_socket_opened(self.state, relay)
 
-    def relay_socket_failed(self, relay: RelayId, in_use: bool) -> Effects:
-        """Answers OpenRelaySocket: it could not be bound; `in_use` when another program has the port."""
-        return allocate.relay_socket_failed(self.state, relay, in_use)
+    def relay_socket_failed(self, relay: RelayId, in_use: bool, problem: str = "") -> Effects:
+        """Answers OpenRelaySocket: it could not be bound; `in_use` when another program has the port, `problem` is what
+        the system says."""
+        return allocate.relay_socket_failed(self.state, relay, in_use, problem)
 
     def disconnected(self, five_tuple: FiveTuple, now: Now) -> Effects:
         """The connection of a stream client is gone, and its allocation with it: its 5-tuple will not come back."""

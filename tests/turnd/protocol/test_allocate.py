@@ -107,6 +107,20 @@ def test_a_machine_without_sockets_costs_nothing(asked: tuple[Row, ...], taken: 
 
 
 @pytest.mark.parametrize(("asked", "taken"), ASKS)
+def test_a_machine_without_sockets_is_not_on_its_users_account(asked: tuple[Row, ...], taken: int) -> None:
+    """What was never bound has nothing to rest from, and the log has the system's own words."""
+    world = World(limits=Limits(allocations_per_user=taken, burst=1), port_hold=30)
+    client, world.gives_sockets = Client(world), False
+    assert {client.allocate(*asked).code for _ in range(20)} == {508}
+    assert world.census() == Census(free=100, used=0, held=0, foreign=0)
+    assert "too many open files" in next(
+        row.reason for row in world.done if isinstance(row, do.Refused) and row.code == 508
+    )
+    world.gives_sockets = True
+    assert client.allocate(*asked).code == 0
+
+
+@pytest.mark.parametrize(("asked", "taken"), ASKS)
 def test_a_full_pool_gives_the_quota_back(asked: tuple[Row, ...], taken: int) -> None:
     world = World(ports=(50000, 50001), limits=Limits(allocations_per_user=2 + taken))
     for _ in range(2):

@@ -106,6 +106,12 @@ class PoolMachine(RuleBasedStateMachine):
             self.pool.foreign(port, at(self.now))
             self.back[port] = (self.now + FOREIGN_SECONDS, "foreign")
 
+    @rule(index=st.integers(0, 100))
+    def give_back(self, index: int) -> None:
+        """A port that was never bound is free at once."""
+        if self.used:
+            self.pool.give_back(self.used.pop(index % len(self.used)))
+
     @rule(seconds=st.sampled_from([0.0, 0.5, 1.0, 2.0, 28.0, 29.5, 30.0, 60.0]))
     def wait(self, seconds: float) -> None:
         self.now += seconds
