@@ -39,11 +39,11 @@ _ORDINARY = frozenset({403, 437, 443})
 
 class Journal:
     """A watcher of the server; `clock` is read for what is sampled. Refusals are: one line per source, kind and
-    minute."""
+    minute. Strangers have no part in the lines that are kept for users: over UDP a source is what anybody writes."""
 
     def __init__(self, clock: Callable[[], Now]) -> None:
         self._clock = clock
-        self._sampled = SampledLog(_log)
+        self._strangers, self._users = SampledLog(_log), SampledLog(_log)
         self._faults = FaultLog(_log)
 
     def write(self, event: Event, usage: Usage | None) -> None:
@@ -82,7 +82,7 @@ class Journal:
         )
 
     def _challenged(self, event: Challenged) -> None:
-        self._sampled.warning(
+        self._strangers.warning(
             self._clock().monotonic,
             "not authenticated",
             event.five_tuple.client.host,
@@ -98,4 +98,4 @@ class Journal:
             _log.debug("refused", code=event.code, user=event.username, client=str(client), why=event.reason)
             return
         name = f"refused {event.code}"
-        self._sampled.warning(self._clock().monotonic, name, client.host, user=event.username, why=event.reason)
+        self._users.warning(self._clock().monotonic, name, client.host, user=event.username, why=event.reason)

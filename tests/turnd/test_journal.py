@@ -72,3 +72,13 @@ def test_what_browsers_do_all_day_wakes_nobody(log: pytest.LogCaptureFixture) ->
     journal.write(Refused(Method.CREATE_PERMISSION, "alice", CLIENT, 403, "peer 10.0.0.5 denied"), None)
     journal.write(Refused(Method.ALLOCATE, "alice", CLIENT, 508, "no relay port is free"), None)
     assert [record.levelno for record in log.records] == [logging.DEBUG, logging.WARNING]
+
+
+def test_strangers_do_not_blind_the_log(log: pytest.LogCaptureFixture) -> None:
+    """A source is what anybody writes into a datagram: the lines for users are not theirs."""
+    journal = Journal(lambda: NOW)
+    for number in range(256):
+        source = CLIENT._replace(client=Address(f"203.0.{number}.1", 4000))
+        journal.write(Challenged("x", source, AuthFailure.BAD_INTEGRITY), None)
+    journal.write(Refused(Method.ALLOCATE, "alice", CLIENT, 508, "no relay port is free"), None)
+    assert "refused 508" in log.records[-1].getMessage()
