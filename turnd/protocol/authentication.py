@@ -165,13 +165,16 @@ class Authenticator:
                 return True
         return names.covers(account.username, now) or names.covers(account.user_id, now)
 
-    def authenticate(self, message: Message, username: str, algorithm: Algorithm, now: Now) -> Account | AuthFailure:
-        """Whose message it is. The nonce is not looked at."""
+    def authenticate(
+        self, message: Message, username: str, algorithm: Algorithm, now: Now, lives: bool = False
+    ) -> Account | AuthFailure:
+        """Whose message it is. The nonce is not looked at, and the expiry not where an allocation of this name
+        `lives`."""
         is_known = False
         for account in self._candidates(username, algorithm):
             is_known = True
             if message.is_intact(algorithm.integrity, account.key):
-                return self._in_force(account, now)
+                return self._in_force(account, now, lives)
         if is_known:
             return AuthFailure.BAD_INTEGRITY
         # As much work as for a user that is known.
@@ -193,8 +196,8 @@ class Authenticator:
             key = _key(username, self.realm, password_for(secret, username), algorithm)
             yield Account(username, user_id, self.realm, key, name, limited.expires, algorithm.integrity)
 
-    def _in_force(self, account: Account, now: Now) -> Account | AuthFailure:
-        if account.has_expired(now):
+    def _in_force(self, account: Account, now: Now, lives: bool) -> Account | AuthFailure:
+        if account.has_expired(now) and not lives:
             return AuthFailure.EXPIRED
         if account.expires is not None and account.expires > now.wall + self.longest:
             return AuthFailure.TOO_LONG
@@ -232,11 +235,12 @@ def check(
         return Challenge(400, AuthFailure.INCOMPLETE, username)
     if realm != authenticator.realm:
         return Challenge(401, AuthFailure.WRONG_REALM, username)
-    # A key of another realm tells nothing: the realm was renamed while the allocation lived.
-    if known is not None and known.username == username and known.realm == realm:
+    lives = known is not None and known.username == username
+    if known is not None and lives and known.realm == realm:
         account = _recognise(request, known, authenticator, now)
     else:
-        account = authenticator.authenticate(request, username, algorithm, now)
+        # A key of another realm tells nothing: the realm was renamed while the allocation lived.
+        account = authenticator.authenticate(request, username, algorithm, now, lives)
     if isinstance(account, AuthFailure):
         return Challenge(401, account, username)
     if not nonces.check(nonce, client, now):

@@ -41,16 +41,16 @@ def credentials(username: str, realm: str = REALM, now: Now = NOW, client: Addre
     return [(stun.USERNAME, username), (stun.REALM, realm), (stun.NONCE, NONCES.mint(client, now))]
 
 
-def key_of(username: str, password: str) -> bytes:
-    return long_term_key(username, REALM, password, PasswordAlgorithm.MD5)
+def key_of(username: str, password: str, realm: str = REALM) -> bytes:
+    return long_term_key(username, realm, password, PasswordAlgorithm.MD5)
 
 
 def signed(values: Values, key: bytes) -> Message:
     return decode(encode(Method.ALLOCATE, Class.REQUEST, MASK, values, Signature(SHA1, key)))
 
 
-def request(username: str, password: str, now: Now = NOW) -> Message:
-    return signed(credentials(username, now=now), key_of(username, password))
+def request(username: str, password: str, now: Now = NOW, realm: str = REALM) -> Message:
+    return signed(credentials(username, realm, now), key_of(username, password, realm))
 
 
 def outcome(
@@ -208,6 +208,23 @@ def test_an_allocation_outlives_its_credential_and_its_secret() -> None:
     known = accepted(request(*credential))
     now = later(7200)
     assert outcome(request(*credential, now=now), make(secrets=[CURRENT]), known=known, now=now) is known
+
+
+def test_a_living_allocation_outlives_its_credential_in_a_renamed_realm_too() -> None:
+    """The key is made anew for the realm; whoever else has the credential is refused."""
+    credential = mint(CURRENT.value, "carol", T0 + 60)
+    known, now = accepted(request(*credential)), later(7200)
+    renamed = Authenticator("renamed", {}, [CURRENT])
+    message = request(*credential, realm="renamed", now=now)
+    account = outcome(message, renamed, known=known, now=now)
+    assert isinstance(account, Account)
+    assert account.realm == "renamed"
+    assert outcome(message, renamed, now=now) == Challenge(401, AuthFailure.EXPIRED, credential.username)
+    other = mint(CURRENT.value, "dave", T0 + 60)
+    late = request(*other, realm="renamed", now=now)
+    assert outcome(late, renamed, known=known, now=now) == Challenge(401, AuthFailure.EXPIRED, other.username)
+    renamed.revoke("carol", T0 + 9000)
+    assert outcome(message, renamed, known=known, now=now) == Challenge(401, AuthFailure.REVOKED, credential.username)
 
 
 def test_an_allocations_key_is_its_users_only_key() -> None:
