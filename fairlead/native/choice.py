@@ -7,9 +7,14 @@ import inspect
 from pathlib import Path
 from types import ModuleType
 
+from fairlead.log import get_logger
 from fairlead.reasons import Reason
 
+_log = get_logger("fairlead.native")
+
 _EXTENSION = "fairlead.native._engine"
+_REMEDY = "install Rust and run `make native` or `pip install .` again"
+_NONE = "this installation has no native engine"
 #: What its callers count on, as types are checked against it.
 _STUB = ast.parse(Path(__file__).with_name("_engine.pyi").read_text())
 
@@ -25,11 +30,12 @@ class EngineChoice(enum.StrEnum):
 class EngineMissingError(Exception):
     """The engine that the configuration asks for is not installed."""
 
-    remedy = "install Rust and run `make native` or `pip install .` again, or set `engine` to auto or python"
+    remedy = f"{_REMEDY}, or set `engine` to auto or python"
 
 
 def is_native(choice: EngineChoice) -> bool:
-    """Whether the compiled engine is to run, and can: fairlead.native._engine is there. Raises EngineMissingError."""
+    """Whether the compiled engine is to run, and can: fairlead.native._engine is there. One that is there and cannot is
+    a warning. Raises EngineMissingError."""
     if choice is EngineChoice.PYTHON:
         return False
     try:
@@ -43,6 +49,8 @@ def is_native(choice: EngineChoice) -> bool:
         missing = "the native engine of this installation was built from other sources"
     if choice is EngineChoice.NATIVE:
         raise EngineMissingError(missing)
+    if missing != _NONE:
+        _log.warning("the Python engine runs", why=missing, remedy=f"{_REMEDY}, or set `engine` to python")
     return False
 
 
@@ -68,5 +76,5 @@ def _has(owner: object, row: ast.stmt) -> bool:
 
 def _what_is_missing(error: ImportError) -> str:
     if isinstance(error, ModuleNotFoundError):
-        return "this installation has no native engine"
+        return _NONE
     return f"the native engine of this installation cannot be loaded ({error})"

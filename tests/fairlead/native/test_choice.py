@@ -34,8 +34,9 @@ def test_auto_takes_the_native_engine_where_it_is() -> None:
 
 
 @pytest.mark.usefixtures("without_the_extension")
-def test_auto_does_without_it() -> None:
+def test_auto_does_without_it(caplog: pytest.LogCaptureFixture) -> None:
     assert not is_native(EngineChoice.AUTO)
+    assert not caplog.records, "it is no fault to have none"
 
 
 @pytest.mark.usefixtures("without_the_extension")
@@ -61,11 +62,14 @@ OTHER_VERBS = type("Engine", (), {verb: lambda self, other: None for verb in VER
     ],
     ids=["other words", "no other names", "no engine", "other verbs"],
 )
-def test_one_that_was_built_from_other_sources_is_none(has: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_was_built_from_other_sources_is_none(
+    has: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """An import that fails later, or a call, would end the daemon that could have done without it."""
     stale = types.ModuleType(EXTENSION)
     vars(stale).update(has)
     monkeypatch.setitem(sys.modules, EXTENSION, stale)
     assert not is_native(EngineChoice.AUTO)
+    assert "other sources" in caplog.records[-1].getMessage()
     with pytest.raises(EngineMissingError, match="other sources"):
         is_native(EngineChoice.NATIVE)
