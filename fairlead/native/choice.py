@@ -7,10 +7,11 @@ import inspect
 from pathlib import Path
 from types import ModuleType
 
-from fairlead.log import get_logger
+import structlog
+
 from fairlead.reasons import Reason
 
-_log = get_logger("fairlead.native")
+_log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("fairlead.native")
 
 _EXTENSION = "fairlead.native._engine"
 _REMEDY = "install Rust and run `make native` or `pip install .` again"

@@ -173,7 +173,7 @@ class World:
         try:
             self.open_socket(effect.relay, effect.address)
         except OSError as error:
-            answer = self.relay.relay_socket_failed(effect.relay, error.errno == errno.EADDRINUSE, error.strerror)
+            answer = self.relay.relay_socket_failed(effect.relay, error.errno == errno.EADDRINUSE, str(error.strerror))
         else:
             answer = self.relay.relay_socket_opened(effect.relay)
         self._execute(answer)
