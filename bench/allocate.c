@@ -6,7 +6,8 @@
  * PLAN, words separated by white space:
  *   HOST PORT  WARM_UP  COUNT  WINDOW  SERVER_PID  USERNAME  KEY_HEX
  * Each client has a socket of its own; WINDOW of them are busy at any time. The first WARM_UP allocations do not count,
- * the COUNT behind them do. All are kept until the last is made, and deleted when the clocks have been read.
+ * the COUNT behind them do. All are kept until the last is made, then each is refreshed once, which counts by itself,
+ * and deleted when the clocks have been read.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -47,6 +48,8 @@ static struct sha1_key key;
 static struct client *clients;
 static unsigned total, window, begun, done;
 static uint64_t retransmitted, now;
+/* What a Refresh asks for. */
+static unsigned char lifetime[4];
 static int epoll;
 
 static void put16(unsigned char *at, unsigned value) {
@@ -74,7 +77,7 @@ static void send_request(struct client *client) {
 /* A request with a new transaction id, signed as soon as the client has been challenged. */
 static void ask(struct client *client, unsigned method) {
     static uint64_t transaction;
-    static const unsigned char cookie[] = {0x21, 0x12, 0xa4, 0x42}, udp[] = {17, 0, 0, 0}, zero[4];
+    static const unsigned char cookie[] = {0x21, 0x12, 0xa4, 0x42}, udp[] = {17, 0, 0, 0};
     unsigned char *head = client->request;
     put16(head, method);
     memcpy(head + 4, cookie, sizeof cookie);
@@ -85,7 +88,7 @@ static void ask(struct client *client, unsigned method) {
     if (method == ALLOCATE)
         append(client, REQUESTED_TRANSPORT, udp, sizeof udp);
     else
-        append(client, LIFETIME, zero, sizeof zero);
+        append(client, LIFETIME, lifetime, sizeof lifetime);
     if (client->nonce.length) {
         unsigned char digest[SHA1_BYTES] = {0};
         size_t covered;
@@ -195,7 +198,7 @@ static void run_until(unsigned end, void (*begin)(unsigned end)) {
     }
 }
 
-static void delete_more(unsigned end) {
+static void refresh_more(unsigned end) {
     for (; begun < end && begun - done < window; begun++) {
         clients[begun].is_done = clients[begun].tries = 0;
         ask(&clients[begun], REFRESH);
@@ -220,11 +223,31 @@ static void read_plan(unsigned *warm_up, long *pid) {
     if (!clients || !count || !window) fail("allocate: plan");
 }
 
-static void report(double seconds, unsigned count, uint64_t server_cpu, uint64_t own_cpu) {
+/* What passed on the clocks. */
+struct span {
+    double seconds;
+    uint64_t server, own;
+};
+
+static struct span timed(long pid, unsigned end, void (*begin)(unsigned end)) {
+    uint64_t start = read_clock(CLOCK_MONOTONIC), own = read_clock(CLOCK_PROCESS_CPUTIME_ID), cpu = cpu_of(pid);
+    run_until(end, begin);
+    cpu = cpu_of(pid) - cpu;
+    own = read_clock(CLOCK_PROCESS_CPUTIME_ID) - own;
+    return (struct span){(double)(read_clock(CLOCK_MONOTONIC) - start) / 1e9, cpu, own};
+}
+
+static void report(struct span made, unsigned count, struct span refreshed) {
     printf("{\"seconds\": %.6f, \"allocations\": %u, \"retransmitted\": %llu, \"server_cpu_ns\": %llu, "
-           "\"generator_cpu_ns\": %llu}\n",
-           seconds, count, (unsigned long long)retransmitted, (unsigned long long)server_cpu,
-           (unsigned long long)own_cpu);
+           "\"generator_cpu_ns\": %llu, \"refreshes\": %u, \"refresh_cpu_ns\": %llu}\n",
+           made.seconds, count, (unsigned long long)retransmitted, (unsigned long long)made.server,
+           (unsigned long long)made.own, total, (unsigned long long)refreshed.server);
+}
+
+/* Asks for every allocation once more; 0 seconds delete it. */
+static void ask_again(unsigned seconds) {
+    put16(lifetime + 2, seconds);
+    begun = done = 0;
 }
 
 int main(void) {
@@ -233,13 +256,10 @@ int main(void) {
     read_plan(&warm_up, &pid);
     epoll = epoll_create1(0);
     run_until(warm_up, begin_more);
-    uint64_t start = read_clock(CLOCK_MONOTONIC), own = read_clock(CLOCK_PROCESS_CPUTIME_ID), cpu = cpu_of(pid);
-    run_until(total, begin_more);
-    cpu = cpu_of(pid) - cpu;
-    own = read_clock(CLOCK_PROCESS_CPUTIME_ID) - own;
-    report((double)(read_clock(CLOCK_MONOTONIC) - start) / 1e9, total - warm_up, cpu, own);
-    begun = done = 0;
-    for (unsigned index = 0; index < total; index++) clients[index].is_done = 1;
-    run_until(total, delete_more);
+    struct span made = timed(pid, total, begin_more);
+    ask_again(600);
+    report(made, total - warm_up, timed(pid, total, refresh_more));
+    ask_again(0);
+    run_until(total, refresh_more);
     return 0;
 }

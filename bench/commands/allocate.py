@@ -1,4 +1,4 @@
-"""Authenticated Allocates per CPU-second, ours beside others', in the same run."""
+"""Authenticated Allocates and Refreshes per CPU-second, ours beside others', in the same run."""
 
 import argparse
 from contextlib import closing
@@ -31,6 +31,7 @@ def run(options: argparse.Namespace) -> int:
         rows += [{"case": "allocate", "engine": name, "missing": why} for name, why in lineup.missing.items()]
     for row in rows:
         if "ratio" in row:
-            print(f"allocate: {row['engine']} is at {row['ratio']:.2f} of {row['peer']}")
+            ours = f"{row['ratio']:.2f} of {row['peer']}, and a Refresh at {row['refresh_ratio']:.2f}"
+            print(f"allocate: {row['engine']} is at {ours}")
     record.keep(rows, options)
     return 0
