@@ -21,6 +21,10 @@ class Closable(Connection, Protocol):
 
     def close(self, code: CloseCode, reason: str = "") -> None: ...
 
+    def hold(self) -> None:
+        """What is sent in the rest of this turn may leave together."""
+        ...
+
 
 class Conversation:
     """Between a client and its session. It begins with the patience for hello."""
@@ -72,6 +76,7 @@ class Conversation:
         """Lets in whom the first frame says it is."""
         self._patience.cancel()
         await self._hub.turnstile.wait(self._visitor.source)
+        self._connection.hold()  # a welcome, and what the rooms of hello look like
         hello = self._dispatch.greet(frame)
         if isinstance(hello, Closing):
             self._close(hello)

@@ -78,6 +78,9 @@ class Direct:
             else:
                 self.wire.pause()  # Whoever does not read what it is sent need not be heard until it does.
 
+    def hold(self) -> None:
+        self.wire.hold()
+
     def _give_up(self) -> None:
         self.wire.abort()
         if self._task is not None:

@@ -39,6 +39,9 @@ class WebSocketConnection(Outgoing):
         self._reader = asyncio.current_task()
         self.was_given_up = False
 
+    def hold(self) -> None:
+        """Nothing to do: what is queued in a turn is written in the next."""
+
     def _encode(self, frame: ServerFrame, seq: int | None) -> bytes:
         return frame.encode(seq)
 

@@ -179,6 +179,13 @@ class Wire(Successor):
         if not self._transport.is_closing():
             self._transport.write(frames)
 
+    def hold(self) -> None:
+        """What is written in the rest of this turn leaves together, at its end."""
+        shared = self._shared
+        if not shared.gathers:
+            shared.gather()
+            shared.later(shared.write_out)
+
     def close(self, code: int, reason: str) -> None:
         """Begins the closing handshake; the connection is lost when the client has answered."""
         if self._transport.is_closing():

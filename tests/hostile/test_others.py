@@ -22,11 +22,13 @@ from tests.hostile.cases import all_attacks
 from tests.hostile.target import HASTY, Stranger, Target, open_target
 from tests.processes import JOIN_KEY, Daemons, wait_for
 
-#: seconds under attack, of either process; how long it is one's turn; and threads that attack
-SECONDS, TURN, ATTACKERS = float(os.environ.get("FAIRLEAD_HOSTILE", "3")), 1.5, 6
-#: what a frame takes at most, in times of what it takes while another process is attacked, and in seconds on a machine
-#: that has much else to do
-_TIMES, _SECONDS = 3, 0.5
+#: seconds under attack, of both processes; how long it is one's turn; and threads that attack
+SECONDS, TURN, ATTACKERS = float(os.environ.get("FAIRLEAD_HOSTILE", "8")), 1.0, 6
+#: the p99 of a frame, in half of the rounds: so many times the worst of those in which another process is attacked, and
+#: so many seconds. Rounds of the same differ by more where much else is to be done.
+_TIMES, _SECONDS = 1.5, 0.01
+#: CPU seconds for which a turn of the event loop may hold them up, in any round: what no median would show
+_HELD = 0.03
 #: bytes that the process may grow by, whatever is done to it
 _GROWTH = 96 << 20
 
@@ -111,25 +113,30 @@ def test_the_others_notice_nothing(hasty: Target, decoy: Target, honest: Honest)
     elsewhere, here = Stranger.of(decoy), Stranger.of(hasty)
     beside: list[dict[str, Any]] = []
     during: list[dict[str, Any]] = []
-    hasty.longest_turn()
     with Attackers(elsewhere) as attackers:
         for _ in range(max(1, round(SECONDS / TURN / 2))):
             for at, seen in ((elsewhere, beside), (here, during)):
                 attackers.send(at)
+                hasty.longest_turn()
                 seen.append(honest.over(TURN))
-    turn, after = hasty.longest_turn(), honest.over(1)
+                seen[-1]["turn"] = hasty.longest_turn()
+    after = honest.over(1)
     rows = {"before": [before], "beside": beside, "during": during, "after": [after]}
     sys.stdout.writelines(f"{name} {json.dumps(row)}\n" for name, seen in rows.items() for row in seen)
-    sys.stdout.write(f"longest turn {turn * 1e3:.1f} ms of CPU\n")
+    (elsewhere_p99, worst), (here_p99, _) = _p99(beside), _p99(during)
+    sys.stdout.write(f"p99, median: beside {elsewhere_p99 * 1e3:.1f} ms, during {here_p99 * 1e3:.1f} ms\n")
     assert after["closed"] == after["disturbed"] == 0
     assert after["missing"] <= 16, "what is on its way just now"
     assert sum(row["frames"] for row in during) > 0.5 * TURN * len(during) / 0.02 * 8
-    assert _p99(during) < max(_TIMES * _p99(beside), _SECONDS)
+    assert here_p99 < _TIMES * worst + _SECONDS
+    assert max(row["turn"] for row in during) < _HELD
     assert hasty.daemon.resident_memory() - memory < _GROWTH
 
 
-def _p99(seen: list[dict[str, Any]]) -> float:
-    return float(statistics.median(row["p99"] for row in seen))
+def _p99(seen: list[dict[str, Any]]) -> tuple[float, float]:
+    """The median of the rounds, and the worst."""
+    each = [row["p99"] for row in seen]
+    return statistics.median_low(each), max(each)
 
 
 def test_afterwards_nothing_is_held(hasty: Target) -> None:

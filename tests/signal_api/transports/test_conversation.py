@@ -24,6 +24,9 @@ class Phone(Line):
         super().close(code)
         self.reason = self.reason or reason
 
+    def hold(self) -> None:
+        """It is written at once."""
+
 
 def _call(node: Node) -> tuple[Phone, Conversation]:
     phone = Phone()

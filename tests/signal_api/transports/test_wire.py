@@ -31,11 +31,13 @@ class Line(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
+        self.writes = 0
         self.reads = True
         self.is_closed = self.was_aborted = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += data
+        self.writes += 1
 
     def is_closing(self) -> bool:
         return self.is_closed
@@ -173,6 +175,28 @@ def test_frames_that_are_no_messages_are_few(opcode: Opcode) -> None:
     assert end.told == ["flooded"]
     end.bring(*few)
     assert end.told == ["flooded"]
+
+
+def test_what_is_held_leaves_together_when_the_turn_is_over() -> None:
+    turns: deque[Callable[[], None]] = deque()
+    end = End(Framing(MOST, later=turns.append))
+    end.wire.hold()
+    end.wire.write(b"welcome")
+    end.wire.write(b"joined")
+    assert end.line.writes == 0
+    turns.popleft()()
+    end.wire.write(b"news")
+    assert (end.line.written, end.line.writes) == (b"welcomejoinednews", 2)
+
+
+def test_what_is_held_comes_before_the_end() -> None:
+    for end_it in (Wire.shutdown, lambda wire: wire.data_received(Frame(Opcode.CLOSE, b"").serialize(mask=True))):
+        end = End(Framing(MOST, later=deque[Callable[[], None]]().append))
+        end.wire.hold()
+        end.wire.write(b"last")
+        end_it(end.wire)
+        assert end.line.is_closed
+        assert end.line.written.startswith(b"last\x88")
 
 
 def test_of_a_large_parcel_nothing_is_read_behind_the_end() -> None:
