@@ -1,9 +1,11 @@
 """The whole HTTP and WebSocket face, as one ASGI app."""
 
+import functools
 import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
@@ -23,7 +25,7 @@ from signal_api.node.relaying import Relaying
 from signal_api.openapi import with_sessions
 from signal_api.policy import Policy
 from signal_api.protocol.refusals import ErrorCode, Refusal
-from signal_api.rest import PROBLEMS, Rest
+from signal_api.rest import PROBLEMS, Rest, document_of_frames
 from signal_api.timers import Clock
 from signal_api.transports.http import HttpTransport
 from signal_api.transports.peerjs import PeerJsTransport
@@ -52,9 +54,10 @@ class App:
         self._rest = rest
 
     async def prepare(self) -> None:
-        """Makes the description of the API, which takes a tenth of a second and which any stranger may ask for: a 405
+        """Makes the descriptions of the API, which takes a tenth of a second and which any stranger may ask for: a 405
         does. Nobody else should wait for that, nor for what the framework loads for its first thread."""
-        await run_in_threadpool(self._rest.openapi)
+        await run_in_threadpool(self._rest.state.document)
+        document_of_frames()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._gate(scope, receive, send)
@@ -86,7 +89,7 @@ def _rest_app(hub: Hub, engine: Engine, admin: APIRouter) -> FastAPI:
         title=title,
         summary=about,
         version=__version__,
-        openapi_url="/v1/openapi.json",
+        openapi_url=None,  # below, as bytes
         docs_url=None,
         redoc_url=None,
     )
@@ -122,6 +125,11 @@ def _rest_app(hub: Hub, engine: Engine, admin: APIRouter) -> FastAPI:
     def openapi() -> dict[str, Any]:
         return app.openapi_schema if app.openapi_schema is not None else with_sessions(described())
 
+    async def description() -> Response:
+        return Response(app.state.document(), media_type="application/json")
+
     app.openapi = openapi  # type: ignore[method-assign]  # the framework's own way to add to it
+    app.state.document = functools.cache(lambda: msgspec.json.encode(app.openapi()))
+    app.add_api_route("/v1/openapi.json", description, methods=["GET"], include_in_schema=False)
     app.mount("/", StaticFiles(directory=PAGES, html=True))
     return app

@@ -87,6 +87,8 @@ class SignalApi:
         app.hub.webhooks.start([webhook.endpoint() for webhook in loaded.section.webhooks])
         text = "Connections of which the rest of a request is missing; one that has said nothing waits for its head."
         context.metrics.gauge("unfinished_requests", text, doorstep.unfinished, ("awaited",))
+        text = "Requests, handshakes, hellos and joins that wait for their turn; above 0 for long: too many come."
+        context.metrics.gauge("waiting_at_turnstile", text, lambda: len(app.hub.turnstile))
         text = "Events that wait for their back ends."
         context.metrics.gauge("webhooks_waiting", text, app.hub.webhooks.waiting)
         self._start_workers(section)

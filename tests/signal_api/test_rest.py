@@ -9,6 +9,7 @@ import pytest
 
 from fairlead.credentials import parse_username, password_for
 from signal_api.relay.ice_servers import IceFormat, room_hash
+from signal_api.rest import document_of_frames
 from tests.signal_api.service import Peer, Service
 from tests.signal_api.worlds import DEFAULTS, JOIN_KEY, TURN_SECRET, token
 
@@ -240,3 +241,7 @@ async def test_no_path_leads_out_of_the_pages(service: Service, path: str) -> No
     request.url = request.url.copy_with(raw_path=path.encode())
     reply = await service.http.send(request)
     assert reply.status_code == 404
+
+
+def test_the_description_of_frames_is_made_once() -> None:
+    assert document_of_frames() is document_of_frames()
