@@ -119,7 +119,7 @@ class Dispatch:
         if client.is_elsewhere:
             return _MOVED
         done = self._try(client, frame, client.answer)
-        if isinstance(done, ClientFrame):
+        if done is not None and not isinstance(done, Closing):
             return self._finish(client, done)
         client.changed()
         return done

@@ -250,11 +250,12 @@ AT_ONCE: dict[str, Callable[[Verbs, Client, ClientFrame], Outcome | None]] = {
 
 def _may_send(client: Client, frame: ClientFrame, room: Room) -> Refusal | None:
     """Whether the token, and its role in the room, let this frame go to those that it names."""
+    to = frame.to
     if frame.type in NEGOTIATION:
-        if frame.to is None or frame.to == "*" or not isinstance(frame.to, str | list):
-            return Refusal(ErrorCode.BAD_REQUEST, f"{frame.type} goes to members; name them in to")
-        return None
-    needed = Ability.PUBLISH if frame.to == "*" else Ability.PRIVATE
+        if isinstance(to, list) or (isinstance(to, str) and to != "*"):
+            return None
+        return Refusal(ErrorCode.BAD_REQUEST, f"{frame.type} goes to members; name them in to")
+    needed = Ability.PUBLISH if to == "*" else Ability.PRIVATE
     if may(room, client.grants_in(room.name), needed):
         return None
     wrong = f"neither your token nor your role in this room lets you {needed} here"

@@ -200,11 +200,11 @@ def recipients(room: Room, sender: Member, to: Recipients) -> tuple[str, ...] | 
     """The sessions that a frame goes to: "*" is everybody else; nobody is reached outside the room."""
     if to == "*":
         return tuple(member.sid for member in room.members.values() if member is not sender)
+    if isinstance(to, str) and (member := room.members.get(to)) is not None:
+        return (member.sid,)
     if isinstance(to, ToUser):
         found = tuple(m.sid for m in room.members.values() if m.user == to.user and m is not sender)
         return found or Refusal(ErrorCode.PEER_NOT_FOUND, "no other session of that user is in the room")
-    if isinstance(to, str) and (member := room.members.get(to)) is not None:
-        return (member.sid,)
     wanted = (to,) if isinstance(to, str) else tuple(dict.fromkeys(to))
     members = [room.members.get(name) for name in wanted]
     if None in members:
