@@ -82,7 +82,10 @@ async def test_a_peer_of_peerjs_relays_under_the_budget_of_its_token(tmp_path: P
         ):
             link.receive(event)
             await service.hub.settled()
-        assert told == [Budget(1, username, 1000), Revoke(RevokeBy.USER, turn_user, "quota")]
+        budget, revoke = told
+        assert budget == Budget(1, username, 1000)
+        assert isinstance(revoke, Revoke)
+        assert (revoke.by, revoke.value, revoke.reason) == (RevokeBy.USER, turn_user, "quota")
         await peer.say("LEAVE")
         await peer.end()
         assert (await service.http.post("/v1/ice", headers=bearer, json=asked)).status_code == 403

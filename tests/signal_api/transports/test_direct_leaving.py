@@ -34,6 +34,7 @@ def _left_behind() -> Counter[str]:
     gc.set_debug(0)
     found = Counter(type(each).__qualname__ for each in gc.garbage if "signal_api" in type(each).__module__)
     gc.garbage.clear()
+    gc.collect()  # What was kept to be looked at is garbage still.
     return found
 
 
