@@ -107,7 +107,7 @@ class TurnServer:
         try:
             for item in handed_up:
                 if isinstance(item, StreamData):
-                    self._write(item.via, item.data)
+                    self._write(item.via, Stream.send, item.data)
                 else:
                     self._carry_out_all(self.relay.receive(item, now))
         finally:
@@ -115,9 +115,9 @@ class TurnServer:
             self._answer()
             self._arm_timer()
 
-    def _write(self, via: Via, data: bytes) -> None:
+    def _write(self, via: Via, write: Callable[[Stream, bytes], Reason | None], data: bytes) -> None:
         stream = self.streams.find(via)
-        reason = Reason.UNREACHABLE if stream is None else stream.send(data)
+        reason = Reason.UNREACHABLE if stream is None else write(stream, data)
         if reason is not None:
             self.relay.state.counters.dropped[reason] += 1
 
@@ -144,7 +144,7 @@ class TurnServer:
 
     def _send(self, effect: do.Send) -> None:
         if effect.five_tuple.transport.is_stream:
-            self._write(effect.via, effect.data)
+            self._write(effect.via, Stream.reply, effect.data)
         else:
             self._answers.append(effect)
             if len(self._answers) >= ANSWERS_AT_ONCE:

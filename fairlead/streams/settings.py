@@ -18,5 +18,5 @@ class StreamSettings(Settings):
     half_open_per_source: int = Field(default=32, ge=1)
     #: seconds from accept within which a connection must be settled, TLS handshake included
     deadline: float = Field(default=10.0, gt=0)
-    #: bytes that may wait for a slow reader; what comes on top is dropped
+    #: bytes that may wait for a slow reader; what comes on top is dropped, but replies of turnd have as much again
     write_buffer: int = Field(default=262144, ge=4096)

@@ -13,6 +13,8 @@ from fairlead.stun.header import LARGEST_REQUEST, DecodeError
 
 #: Bytes that a client may say before it has proved itself: a few requests, each of which costs the loop its reading.
 MOST_UNPROVEN = 8 * LARGEST_REQUEST
+#: So much more than what is sent may wait for a slow reader if replies are among it.
+_REPLIES_ROOM = 2
 
 
 class StreamHandler(Protocol):
@@ -81,10 +83,22 @@ class Stream(asyncio.BufferedProtocol):
 
     def send(self, data: bytes) -> Reason | None:
         """Writes whole messages; returns why they were dropped, None when they are on their way."""
+        return self._write(data, self._keeper.settings.write_buffer)
+
+    def reply(self, data: bytes) -> Reason | None:
+        """As send, for what a client waits for: it has as much room again behind what was sent. Over a stream a client
+        asks but once (RFC 8489 section 6.2.2), so that one whose answer is dropped all the same is hung up on, in the
+        loop's next turn."""
+        reason = self._write(data, _REPLIES_ROOM * self._keeper.settings.write_buffer)
+        if reason is Reason.SEND_BUFFER:
+            self._loop.call_soon(self.abort)
+        return reason
+
+    def _write(self, data: bytes, most: int) -> Reason | None:
         transport = self._transport
         if transport is None or transport.is_closing():
             return Reason.UNREACHABLE
-        if transport.get_write_buffer_size() > self._keeper.settings.write_buffer:
+        if transport.get_write_buffer_size() > most:
             return Reason.SEND_BUFFER
         transport.write(data)
         return None

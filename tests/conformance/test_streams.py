@@ -8,7 +8,8 @@ from fairlead.stun.attributes import DATA, REQUESTED_TRANSPORT, XOR_PEER_ADDRESS
 from fairlead.stun.header import COOKIE_BYTES, Class, Method
 from fairlead.stun.message import decode, encode, new_mask
 from tests.conformance.conftest import MakeRig
-from tests.conformance.kit import IPV6, NUMBER, End, Relay, Rig, channel_data, plain_send
+from tests.conformance.kit import IPV6, NUMBER, End, Relay, Rig, channel_data, plain_send, send_indication
+from tests.turnd.kit import raw
 from turnd.dataplane.contract import Direction, Framing, StreamData
 
 #: A stream of a listener that is not the engine's.
@@ -97,6 +98,14 @@ def test_a_stranger_is_dropped(rig: Rig, five_tuple: FiveTuple) -> None:
     rig.expect_dropped(Reason.NO_ALLOCATION, 1)
     assert not rig.engine.deliver(Datagram(plain_send(peer.address, b"data"), stranger, STREAM))
     rig.expect_dropped(Reason.NO_ALLOCATION, 2)
+
+
+@pytest.mark.parametrize("length", [0, 4, 7])
+def test_an_address_that_is_too_short_is_for_the_core(rig: Rig, five_tuple: FiveTuple, length: int) -> None:
+    """Nothing stands behind it: a stream's messages come without a buffer around them."""
+    rows = [(DATA, b"data"), raw(XOR_PEER_ADDRESS, bytes(length))]
+    broken = Datagram(send_indication(*rows), five_tuple, STREAM)
+    assert list(rig.engine.deliver(broken)) == [broken]
 
 
 def test_a_client_whose_relay_socket_is_closed_is_a_stranger(rig: Rig, five_tuple: FiveTuple) -> None:

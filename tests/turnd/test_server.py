@@ -1,6 +1,7 @@
 """The loop between core, engine and streams: effects in their order, failures back in, time on one timer."""
 
 import asyncio
+import contextlib
 import resource
 import select
 import socket
@@ -13,7 +14,7 @@ from fairlead.reasons import Reason
 from fairlead.stun.attributes import REQUESTED_TRANSPORT, UDP
 from fairlead.stun.header import Method
 from tests.turnd.conftest import Settle, Sockets, Start, require_native
-from tests.turnd.wire import WAIT, WireClient, receive, udp_socket
+from tests.turnd.wire import WAIT, StreamClient, WireClient, receive, udp_socket
 from turnd.daemon import Turnd
 from turnd.dataplane.contract import Usage
 from turnd.protocol.effects import Ended, EndReason
@@ -138,3 +139,22 @@ async def test_an_allocate_may_wait_while_its_listener_is_closed(
     assert isinstance(ended, Ended)
     assert ended.five_tuple.client == client.address
     assert daemon.server.relay.deadline() is None
+
+
+@pytest.mark.parametrize("engine", ["python", "native"])
+async def test_the_reply_to_a_congested_stream_arrives_behind_what_was_relayed(
+    settle: Settle, start: Start, sockets: Sockets, engine: str
+) -> None:
+    """Over a stream nobody asks twice: a Refresh that was carried out and not answered would end the call."""
+    if engine == "native":
+        require_native()
+    daemon = await start(settle(engine=engine))
+    peer, dropped = sockets.peer(), daemon.server.relay.state.counters.dropped
+    with contextlib.closing(StreamClient(_tcp(daemon))) as client:
+        relayed = await client.allocate()
+        assert await client.bind(0x4000, Address(*peer.getsockname())) == 0
+        while not dropped[Reason.SEND_BUFFER]:
+            for _ in range(20):
+                peer.sendto(bytes(1100), relayed)
+            await asyncio.sleep(0.001)
+        assert await client.code(Method.REFRESH) == 0

@@ -1,4 +1,4 @@
-"""A TURN client over a real UDP socket, for tests of the shell."""
+"""TURN clients over real sockets, for tests of the shell."""
 
 import asyncio
 import socket
@@ -17,6 +17,7 @@ from fairlead.stun.attributes import (
     XOR_RELAYED_ADDRESS,
     Attribute,
 )
+from fairlead.stun.framing import FrameDecoder
 from fairlead.stun.header import Class, Method
 from fairlead.stun.integrity import SHA1, PasswordAlgorithm, long_term_key
 from fairlead.stun.message import Message, Signature, decode, encode, new_mask
@@ -41,8 +42,15 @@ async def receive(sock: socket.socket) -> tuple[bytes, Address]:
 class WireClient:
     """One client address; `server` is where it sends. It answers challenges by itself."""
 
-    def __init__(self, server: Address, username: str, password: str, realm: str = "fairlead") -> None:
-        self.socket = udp_socket(server.host)
+    def __init__(
+        self,
+        server: Address,
+        username: str,
+        password: str,
+        realm: str = "fairlead",
+        sock: socket.socket | None = None,
+    ) -> None:
+        self.socket = udp_socket(server.host) if sock is None else sock
         self.address = Address(*self.socket.getsockname()[:2])
         self._server = server
         self._username, self._realm = username, realm
@@ -90,6 +98,31 @@ class WireClient:
     async def _exchange(self, method: int, rows: tuple[tuple[Attribute[Any], Any], ...]) -> Message:
         self.send(self.request(method, *rows))
         return decode((await receive(self.socket))[0])
+
+
+class StreamClient(WireClient):
+    """The same over TCP, with little room for what it has not read. What is relayed to it is passed over."""
+
+    def __init__(self, server: Address, username: str = "alice", password: str = "wonderland") -> None:
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(server)
+        connection.setblocking(False)
+        super().__init__(server, username, password, sock=connection)
+        self._frames = FrameDecoder()
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    async def _exchange(self, method: int, rows: tuple[tuple[Attribute[Any], Any], ...]) -> Message:
+        request = self.request(method, *rows)
+        self.send(request)
+        while (message := self._frames.next_message()) is None or message[4:20] != request[4:20]:
+            if message is None:
+                received = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self.socket, 1 << 16), WAIT)
+                assert received, "the server hangs up"
+                self._frames.feed(received)
+        return decode(message)
 
 
 def _code(message: Message) -> int:

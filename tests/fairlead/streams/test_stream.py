@@ -58,6 +58,23 @@ async def test_a_slow_reader_fills_a_bounded_buffer_then_loses_what_comes() -> N
         assert await reader.readexactly(len(REQUEST)) == REQUEST
 
 
+async def test_replies_have_room_behind_what_fills_the_buffer_and_end_a_stream_that_has_none_for_them() -> None:
+    echo = Echo()
+    settings = StreamSettings(write_buffer=8192)
+    async with serving(echo, settings) as (server, address), connected(address) as (reader, writer), asyncio.timeout(5):
+        writer.write(REQUEST)
+        await reader.readexactly(len(REQUEST))
+        (stream,) = echo.streams
+        while stream.send(bytes(4096)) is None:
+            pass
+        replies = next(number for number in range(1000) if stream.reply(REQUEST) is Reason.SEND_BUFFER)
+        assert replies * len(REQUEST) >= 4096
+        assert stream.is_open, "whoever asks is in the middle of something"
+        await server.emptied()
+        assert echo.closed == [stream]
+        assert stream.reply(REQUEST) is Reason.UNREACHABLE
+
+
 async def test_closing_writes_what_was_sent_and_aborting_ends_at_once() -> None:
     echo = Echo()
     async with serving(echo) as (server, address):

@@ -75,6 +75,8 @@ def _is_right(message: Message, value: int, length: int) -> bool:
 
 
 def _addressed(message: Message, peer: int, length: int, start: int, end: int) -> SendIndication | None:
+    if length < _IPV4_LENGTH:
+        return None  # a value that ends the message may be shorter than what would be read of it
     family, port, host = _PEER_VALUE.unpack_from(message, peer)
     if length == _IPV4_LENGTH and family == _IPV4:
         return _IPV4, host ^ MAGIC_COOKIE, port ^ _PORT_MASK, start, end

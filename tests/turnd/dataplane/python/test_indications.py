@@ -3,13 +3,14 @@
 from typing import Any, TypeAlias
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fairlead.datagram import Address, Family, pack_host
 from fairlead.stun.attributes import DATA, FINGERPRINT, SOFTWARE, XOR_PEER_ADDRESS, Attribute
 from fairlead.stun.header import Class, DecodeError, Method
 from fairlead.stun.message import Message, decode, encode, new_mask
+from tests.turnd.kit import raw
 from turnd.dataplane.python.indications import read_send, write_data
 
 hosts = st.ip_addresses().map(str)
@@ -19,6 +20,8 @@ payloads = st.binary(max_size=40)
 Row: TypeAlias = tuple[Attribute[Any], Any]
 
 PEER = Address("192.0.2.7", 4242)
+#: No address is so short.
+SHORT = [raw(XOR_PEER_ADDRESS, bytes(length)) for length in (0, 4, 7)]
 
 
 def write_send(mask: bytes, peer: Address, data: bytes, peer_first: bool, fingerprint: bool) -> bytes:
@@ -49,18 +52,20 @@ def is_plain(message: Message) -> bool:
 
 @given(
     mask=masks,
-    rows=st.lists(st.sampled_from([(XOR_PEER_ADDRESS, PEER), (DATA, b"data"), (SOFTWARE, "x")]), max_size=4),
+    rows=st.lists(st.sampled_from([(XOR_PEER_ADDRESS, PEER), (DATA, b"data"), (SOFTWARE, "x"), *SHORT]), max_size=4),
     fingerprint=st.booleans(),
     flipped=st.integers(0, 8 * 60),
+    exact=st.booleans(),
 )
+@example(mask=new_mask(bytes(12)), rows=[(DATA, b"data"), SHORT[1]], fingerprint=False, flipped=480, exact=True)
 def test_it_takes_what_the_codec_finds_plain_and_nothing_else(
-    mask: bytes, rows: list[Row], fingerprint: bool, flipped: int
+    mask: bytes, rows: list[Row], fingerprint: bool, flipped: int, exact: bool
 ) -> None:
-    """Messages of all shapes, whole and with one bit turned."""
+    """Messages of all shapes, whole and with one bit turned; in a buffer, as of datagrams, and alone, as of streams."""
     message = bytearray(encode(Method.SEND, Class.INDICATION, mask, rows, with_fingerprint=fingerprint))
     if flipped // 8 < len(message):
         message[flipped // 8] ^= 1 << flipped % 8
-    read = read_send(message, len(message))
+    read = read_send(bytes(message) if exact else message + bytes(50), len(message))
     try:
         decoded = decode(bytes(message))
         assert (decoded.method, decoded.message_class) == (Method.SEND, Class.INDICATION)
