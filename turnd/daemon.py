@@ -31,7 +31,7 @@ from turnd.dataplane.cores import usable_cores
 from turnd.journal import Journal
 from turnd.liaison import Liaison
 from turnd.listening import Entries, Listening
-from turnd.metrics import declare
+from turnd.metrics import declare, declare_link
 from turnd.protocol.bandwidth_change import apply_bandwidth
 from turnd.protocol.effects import Ended
 from turnd.protocol.endings import cut
@@ -91,6 +91,8 @@ class Turnd:
         await self._open_link(shared)
         self._probe = SelfProbe(self.listening.targets, clock.entropy)
         declare(context.metrics, server, clock.now)
+        link = self.link
+        declare_link(context.metrics, lambda: link.connected if link else 0, lambda: link.dropped if link else 0)
         declare_streams(context.metrics, server.streams)
         declare_certificate(context.metrics, lambda: self._certificate)
         declare_probe(context.metrics, self._probe)
@@ -136,8 +138,11 @@ class Turnd:
 
     def about(self) -> Mapping[str, str | int]:
         engine = self.server.engine
-        panics = engine.counters().panics
-        return {"engine": engine.name, "threads": engine.threads, "io": engine.io.value, "panics": panics}
+        about: dict[str, str | int] = {"engine": engine.name, "threads": engine.threads, "io": engine.io.value}
+        about["panics"] = engine.counters().panics
+        if self.link is not None:
+            about["link"] = self.link.state
+        return about
 
     async def drain(self) -> None:
         """No new allocations; returns when the last one is gone."""

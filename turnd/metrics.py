@@ -39,6 +39,17 @@ def declare(metrics: Metrics, server: TurnServer, now: Callable[[], Now]) -> Non
     _declare_data_plane(metrics, state.counters, server.engine)
 
 
+def declare_link(metrics: Metrics, connected: Callable[[], float], dropped: Callable[[], float]) -> None:
+    """Declares what the link to signal_api is known by; without one both are 0."""
+    text = (
+        "How many signal_api are connected; over Redis, 1 while it answers. At 0 no kick, budget or fence reaches this "
+        "relay; without a link it is 0 as well."
+    )
+    metrics.gauge("link_connected", text, connected)
+    text = "Events that signal_api was not told, since too many waited: it does not read, or Redis is away."
+    metrics.counter("link_dropped", text, dropped)
+
+
 def _declare_protocol(metrics: Metrics, counters: ProtocolCounters, engine: DataPlane) -> None:
     def replies() -> Mapping[LabelSet, float]:
         codes = [_SUCCESS, *map(str, sorted(PHRASES))]

@@ -58,6 +58,8 @@ class Exchange:
         """Raises ValueError for a URL that is none."""
         self.outbox = Outbox(_OUTBOX)
         self.connected = False
+        #: why not, as far as it is known
+        self.problem: str | None = None
         self._ways = ways
         self._daemon = daemon
         self._take = take
@@ -91,20 +93,34 @@ class Exchange:
             try:
                 await self._converse()
             except (RedisError, OSError) as error:
-                if self.connected:
-                    _log.warning("link closed", problem=str(error) or type(error).__name__)
+                self._note(str(error) or type(error).__name__)
+            except Exception as error:
+                # A fault of ours in what was heard or is said. The link is all that turnd hears of whom to refuse.
+                _log.exception("link broken")
+                self.problem = type(error).__name__
             self.connected = False
             if not self._is_over:
                 await asyncio.sleep(_PAUSE)
 
+    def _note(self, problem: str) -> None:
+        """Says why there is no link: when it breaks, and then whenever the reason is another one."""
+        if self.connected:
+            _log.warning("link closed", problem=problem)
+        elif problem != self.problem:
+            _log.warning("no link", problem=problem)
+        self.problem = problem
+
     async def _converse(self) -> None:
         """Reads and writes until one of them fails. Neither is cancelled: redis-py takes that for a connection that
         broke, or leaves one behind."""
-        if not self._position:
-            self._position = await self._last_entry()
+        last = await self._last_entry()
+        # A Redis that has lost its streams, and whose clock shows less than before, gives numbers below of what was
+        # read. What stands is told to whoever says hello.
+        if not self._position or _order(last) < _order(self._position):
+            self._position = last
         await self._write([Hello(VERSION, self._daemon)])
         self._is_asked = self.connected = True
-        self._is_broken = False
+        self._is_broken, self.problem = False, None
         _log.info("link connected", streams=list(self._ways))
         ways = (self._until_broken(self._read), self._until_broken(self._write_next))
         for problem in await asyncio.gather(*ways, return_exceptions=True):
@@ -167,6 +183,11 @@ class Exchange:
         for message in messages:
             pipe.xadd(self._ways.writes, {_FIELD: encode(message)}, maxlen=_KEPT, approximate=True)
         await pipe.execute()
+
+
+def _order(entry: str) -> tuple[int, ...]:
+    """Of the ids of a stream, milliseconds and a number within them."""
+    return tuple(map(int, entry.split("-")))
 
 
 def _connection(url: str) -> "Redis":

@@ -47,6 +47,11 @@ class RemoteLinkServer:
         return int(self._exchange.connected)
 
     @property
+    def state(self) -> str:
+        """In words: connected, or why not."""
+        return "connected" if self._exchange.connected else self._exchange.problem or "not connected yet"
+
+    @property
     def dropped(self) -> int:
         return self._exchange.outbox.dropped
 

@@ -50,6 +50,11 @@ class LinkServer:
         return len(self._connections)
 
     @property
+    def state(self) -> str:
+        """In words."""
+        return f"{self.connected} connected"
+
+    @property
     def dropped(self) -> int:
         """Events that a slow reader had no room for."""
         return self._dropped + sum(connection.outbox.dropped for connection in self._connections)

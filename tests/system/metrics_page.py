@@ -22,6 +22,7 @@ The tables are made from the daemons: `FAIRLEAD_WRITE=1 make test ARGS=tests/sys
 | `turnd_probe_success == 0` for a minute | a listener does not answer its own daemon |
 | `turnd_relay_ports{state="free"}` under 10 % of all | soon Allocates get 508 |
 | `rate(turnd_engine_panics_total[5m]) > 0` | a bug; calls go on, please report it |
+| `turnd_link_connected == 0`, or `turnd_link_dropped_total` grows | where there is a link: its log says why |
 | `signal_turn_link_connected == 0` | kicks, budgets and fences do not reach turnd |
 | `signal_redis_up == 0` | nobody can join; calls go on |
 | `turnd_certificate_expiry_timestamp_seconds - time() < 7 * 86400` | the certificate ends within a week |

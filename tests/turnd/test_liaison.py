@@ -255,6 +255,10 @@ async def test_older_credentials_of_a_user_are_dead_and_later_ones_are_not(
     assert await member(sockets, linked, "alice", EXPIRES + 1).code(Method.ALLOCATE, (REQUESTED_TRANSPORT, UDP)) == 0
 
 
+async def test_who_is_connected_is_said_beside_readiness(linked: Turnd, signal_api: SignalApi) -> None:
+    assert linked.about()["link"] == "1 connected"
+
+
 async def test_a_drain_is_announced_with_the_places_that_clients_should_leave(
     linked: Turnd, signal_api: SignalApi, socket_path: Path
 ) -> None:

@@ -5,8 +5,10 @@ import re
 from fairlead.daemon import Context, SystemClock
 from fairlead.datagram import Address
 from fairlead.metrics import Metrics
+from tests.redis_server import RedisServer
 from tests.turnd.conftest import Settle, Sockets
 from tests.turnd.wire import receive
+from tests.waiting import eventually
 from turnd.daemon import Turnd
 
 #: What one daemon may cost a Prometheus server.
@@ -54,3 +56,22 @@ async def test_labels_are_words_and_never_anybody(settle: Settle) -> None:
     await daemon.stop()
     values = {value for name in names for value in re.findall(r'"([^"]*)"', name)}
     assert not [value for value in values if "alice" in value or re.search(r"\d+\.\d+\.\d+\.\d+", value)]
+
+
+async def test_a_link_that_does_not_stand_is_seen(settle: Settle, redis_server: RedisServer) -> None:
+    """Its password is wrong: kicks do not reach this relay, and whoever looks reads why."""
+    redis_server.command("CONFIG", "SET", "requirepass", "right")
+    url = redis_server.url.replace("://", "://:wrong@")
+    metrics, daemon = Metrics("turnd"), Turnd()
+    await daemon.start(settle({"link": {"redis": url}}), Context(metrics, SystemClock()))
+    try:
+        await eventually(lambda: "invalid username-password pair" in str(daemon.about()["link"]))
+        assert samples(metrics)["turnd_link_connected"] == 0
+        redis_server.kill()
+        redis_server.start()
+        redis_server.command("CONFIG", "SET", "requirepass", "wrong")
+        await eventually(lambda: daemon.about()["link"] == "connected")
+        assert samples(metrics)["turnd_link_connected"] == 1
+        assert samples(metrics)["turnd_link_dropped_total"] == 0
+    finally:
+        await daemon.stop()

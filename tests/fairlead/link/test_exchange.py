@@ -1,12 +1,15 @@
 """One end of a link over a real Redis, which goes away and comes back."""
 
 import asyncio
+import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fairlead.link import Draining, Revoke, RevokeBy
+from fairlead.link import exchange as module
 from fairlead.link.exchange import Exchange, Ways
 from fairlead.link.messages import Hello, Message
 from tests.redis_server import RedisServer
@@ -85,6 +88,69 @@ async def test_it_waits_for_a_redis_that_is_not_there_yet(server: RedisServer) -
     await eventually(lambda: turnd.heard == [REVOKE])
     assert (api.exchange.outbox.dropped, len(api.exchange.outbox)) == (0, 0)
     await asyncio.gather(turnd.exchange.stop(), api.exchange.stop())
+
+
+def _problems(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_why_there_is_no_link_is_said_once_until_it_is_something_else(
+    server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.command("CONFIG", "SET", "requirepass", "right")
+    exchange = Exchange(server.url, TURND, "tests", lambda _: None, tuple)
+    exchange.start()
+    await eventually(lambda: exchange.problem)
+    assert "Authentication required" in str(exchange.problem)
+    await asyncio.sleep(3 * module._PAUSE)
+    server.kill()
+    await eventually(lambda: "Connect call failed" in str(exchange.problem))
+    server.start()
+    await eventually(lambda: exchange.connected)
+    assert exchange.problem is None
+    server.kill()
+    await eventually(lambda: not exchange.connected and "Connect call failed" in str(exchange.problem))
+    said = _problems(caplog)
+    await exchange.stop()
+    assert ["no link" in line for line in said] in ([True, True, False], [True, True, False, True])
+    assert "Authentication required" in said[0]
+    assert "link closed" in said[2]
+
+
+async def test_a_redis_that_lost_its_streams_and_whose_clock_went_back_is_heard(server: RedisServer) -> None:
+    ahead = int((time.time() + 60) * 1000)
+    server.command("XADD", TURND.reads, f"{ahead}-0", "m", "{}")
+    turnd, api = End(server, TURND), End(server, SIGNAL_API)
+    await eventually(lambda: turnd.exchange.connected and api.exchange.connected)
+    api.exchange.send(Revoke(RevokeBy.USER, "before"))
+    await eventually(lambda: Revoke(RevokeBy.USER, "before") in turnd.heard)
+    server.kill()
+    await eventually(lambda: not turnd.exchange.connected and not api.exchange.connected)
+    server.start()
+    await eventually(lambda: turnd.exchange.connected)
+    api.exchange.send(Revoke(RevokeBy.USER, "after"))
+    await eventually(lambda: Revoke(RevokeBy.USER, "after") in turnd.heard)
+    await asyncio.gather(turnd.exchange.stop(), api.exchange.stop())
+
+
+@pytest.mark.logs_error("link broken")
+async def test_a_fault_in_what_is_heard_does_not_end_the_link(server: RedisServer) -> None:
+    heard: list[Message] = []
+
+    def take(message: Message) -> None:
+        heard.append(message)
+        if message == REVOKE:
+            raise RuntimeError("a fault of ours")
+
+    exchange = Exchange(server.url, TURND, "tests", take, tuple)
+    exchange.start()
+    api = End(server, SIGNAL_API)
+    await eventually(lambda: exchange.connected and api.exchange.connected)
+    for said in (REVOKE, Revoke(RevokeBy.USER, "later")):
+        api.exchange.send(said)
+    await eventually(lambda: Revoke(RevokeBy.USER, "later") in heard)
+    assert heard.count(REVOKE) == 1
+    await asyncio.gather(exchange.stop(), api.exchange.stop())
 
 
 def test_a_url_that_is_none_is_told_at_once() -> None:
