@@ -27,8 +27,8 @@ _log = get_logger("stund")
 class _Open(NamedTuple):
     """What one configured listener has opened: datagram sockets, and stream listeners by their number."""
 
-    datagram: tuple[UdpSocket, ...]
-    stream: Mapping[int, Address]
+    datagram: list[UdpSocket]
+    stream: dict[int, Address]
 
 
 class Server:
@@ -67,6 +67,7 @@ class Server:
         certificate = load_certificate(loaded.shared.tls, (ALPN_STUN, ALPN_TURN))
         wanted = dict(_wanted(section, with_tls=certificate is not None))
         fresh = _bind_all({listener: key for listener, key in wanted.items() if listener not in self._open}, section)
+        opened = self._serve_all(fresh, wanted)
         # Nothing below can fail.
         for listener in [listener for listener in self._open if listener not in wanted]:
             self._close(self._open.pop(listener))
@@ -78,8 +79,7 @@ class Server:
         self._service.change(_rules(section))
         for kept in itertools.chain.from_iterable(opened.datagram for opened in self._open.values()):
             kept.resize(section.buffers.receive, section.buffers.send)
-        for listener, sockets in fresh.items():
-            self._open[listener] = self._serve(listener, sockets)
+        self._open |= opened
         self.probe.forget()
 
     def close(self) -> None:
@@ -89,19 +89,35 @@ class Server:
         self._service.close()
         self.streams.close()
 
-    def _serve(self, listener: Listener, sockets: Sequence[socket.socket]) -> _Open:
-        datagram, stream = [], {}
-        for sock in sockets:
-            address = address_of(sock.getsockname())
-            if listener.transport.is_stream:
-                number = next(self._numbers)
-                self.streams.listen(number, sock, listener.transport)
-                stream[number] = address
-            else:
-                datagram.append(UdpSocket(sock, LARGEST_REQUEST))
-                self._service.serve(datagram[-1])
-            _log.info("listening", on=f"{listener.transport}://{address}")
-        return _Open(tuple(datagram), stream)
+    def _serve_all(
+        self, fresh: Mapping[Listener, Sequence[socket.socket]], keys: Mapping[Listener, Key]
+    ) -> dict[Listener, _Open]:
+        """Serves all or none; raises SettingError."""
+        opened = {listener: _Open([], {}) for listener in fresh}
+        for listener, sockets in fresh.items():
+            try:
+                for sock in sockets:
+                    self._serve(listener, sock, opened[listener])
+            except OSError as error:
+                for begun in opened.values():
+                    self._close(begun)
+                for unserved in itertools.chain.from_iterable(fresh.values()):
+                    unserved.close()
+                remedy = "raise the limit of open files (LimitNOFILE, ulimit -n), or listen in fewer places"
+                raise SettingError(keys[listener], f"{listener} cannot be read: {error.strerror}", remedy) from None
+        return opened
+
+    def _serve(self, listener: Listener, sock: socket.socket, opened: _Open) -> None:
+        address = address_of(sock.getsockname())
+        if listener.transport.is_stream:
+            number = next(self._numbers)
+            self.streams.listen(number, sock, listener.transport)
+            opened.stream[number] = address
+        else:
+            datagram = UdpSocket(sock, LARGEST_REQUEST)
+            self._service.serve(datagram)
+            opened.datagram.append(datagram)
+        _log.info("listening", on=f"{listener.transport}://{address}")
 
     def _close(self, opened: _Open) -> None:
         for sock in opened.datagram:

@@ -77,11 +77,12 @@ class Service:
             self._native.answer(rules.responder, rules.rate)
 
     def serve(self, sock: UdpSocket) -> None:
+        """Reads a socket from now on; raises OSError where the engine cannot."""
         if self._native is None:
             asyncio.get_running_loop().add_reader(sock.fileno(), partial(self._drain, sock))
         else:
-            self._read_by_engine[sock.fileno()] = sock
             self._native.listen(sock.fileno(), sock)
+            self._read_by_engine[sock.fileno()] = sock
 
     def withdraw(self, sock: UdpSocket) -> None:
         if self._native is None:

@@ -1,13 +1,17 @@
 """What the service's cases, which run with both engines, do not see."""
 
 import asyncio
+import contextlib
 import os
+import resource
 import select
+import socket
 from pathlib import Path
 
 import pytest
 
 from fairlead.buckets import UNLIMITED
+from fairlead.config import SettingError
 from fairlead.datagram import Address, Transport
 from fairlead.native import EngineChoice, EngineMissingError, is_native
 from fairlead.stun import attributes as a
@@ -85,3 +89,26 @@ def test_what_is_configured_beyond_the_address_is_for_python() -> None:
         client.close()
     finally:
         listeners.close()
+
+
+async def test_a_reload_for_which_the_descriptors_do_not_suffice_changes_nothing(tmp_path: Path) -> None:
+    """The engine has a descriptor of its own of each socket: the new ones were bound, and could not be read."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with running(configured(tmp_path, engine="native", listen=["udp://127.0.0.1:0"])) as stund:
+        targets = stund.server.targets()
+        other = configured(tmp_path, engine="native", listen=["tcp://127.0.0.2:0", "udp://127.0.0.2:0"], software="new")
+        descriptors = len(os.listdir("/proc/self/fd"))
+        with contextlib.ExitStack() as stack:
+            limit = [stack.enter_context(socket.socket()).fileno() for _ in range(3)][-1]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, before[1]))
+        try:
+            with pytest.raises(SettingError, match="cannot be read: Too many open files") as caught:
+                stund.server.take_over(other)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert caught.value.key == ("stund", "listen", 1)
+        assert stund.server.targets() == targets
+        assert len((await ask(targets[0].address))[0]) == 32
+        assert len(os.listdir("/proc/self/fd")) == descriptors
+        stund.server.take_over(other)
+        assert {target.address.host for target in stund.server.targets()} == {"127.0.0.2"}
