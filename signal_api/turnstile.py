@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 
 #: let through in a turn. Each takes a few tenths of a millisecond, and a turn that does nothing else costs a tenth
 #: of that.
-A_TURN = 4
+A_TURN = 2
 #: bytes that all who wait have brought together
 MOST_BYTES = 32 << 20
 
