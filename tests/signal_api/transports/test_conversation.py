@@ -1,10 +1,15 @@
 """hello, then frames, and the end: on a connection that is a list."""
 
+import asyncio
+from collections.abc import Callable
+
 from signal_api.clients import Visitor
 from signal_api.protocol.refusals import CloseCode, Closing
 from signal_api.transports.conversation import NO_BINARY, Conversation
+from signal_api.turnstile import A_TURN, Turnstile
 from tests.signal_api.socketless import Line, Node, line_of
 from tests.signal_api.worlds import JOIN_KEY
+from tests.waiting import eventually
 
 HELLO = line_of("hello", data={"v": 1, "token": JOIN_KEY, "rooms": ["r"]})
 
@@ -125,3 +130,25 @@ async def test_a_connection_that_ends_before_it_is_greeted_takes_no_session_from
     again.end()
     assert late.frames == []
     assert (client.connection, living.closed) == (living, None)
+
+
+async def test_who_talks_goes_first() -> None:
+    """Who says hello, and who joins, waits at the turnstile."""
+    node = Node()
+    (old, talk), (new, knock) = _call(node), _call(node)
+    await _hear(talk, HELLO)
+    turns: list[Callable[[], None]] = []
+    turnstile = node.hub.turnstile = Turnstile(turns.append)
+    for _ in range(A_TURN):
+        turnstile.enter("a crowd", lambda: None)
+    waiting = [asyncio.create_task(_hear(knock, HELLO))]
+    waiting.append(asyncio.create_task(_hear(talk, line_of("join", room="s", id="j"))))
+    await eventually(lambda: len(turnstile) == 2)
+    assert len(old.frames) == 2
+    assert not new.frames
+    await node.pass_time(11)
+    assert new.closed is None, "it has said hello in time"
+    turns.pop()()
+    await asyncio.gather(*waiting)
+    assert [frame["type"] for frame in new.frames[:2]] == ["welcome", "joined"]
+    assert "joined" in [frame["type"] for frame in old.frames[2:]]
