@@ -20,6 +20,10 @@ class Clock(Protocol):
 
     def now(self) -> Now: ...
 
+    def monotonic(self) -> float:
+        """That of `now`, for what is asked with every frame."""
+        ...
+
 
 class Timer:
     """A callback that is due at `when` (monotonic seconds), unless it is cancelled before."""

@@ -155,7 +155,7 @@ class Dispatch:
     def _take(self, client: Client, frame: bytes, answer: Answer) -> Closing | ClientFrame | None:
         """Reads a frame and counts it; None for one that was refused."""
         hub = self._hub
-        now = hub.clock.now().monotonic
+        now = hub.clock.monotonic()
         client.last_heard = now
         wait = client.bucket.take(hub.policy.frame_rate, now)
         if wait:

@@ -101,7 +101,7 @@ class Verbs:
     def _relayed(self, client: Client, frame: ClientFrame, sent: Deliver) -> Outcome:
         instruments = self._hub.instruments
         instruments.relayed[LABELS[frame.type]] += len(sent.to)
-        instruments.relay_seconds.observe(self._hub.clock.now().monotonic - client.last_heard)
+        instruments.relay_seconds.observe(self._hub.clock.monotonic() - client.last_heard)
         return _DONE
 
     def _address(self, client: Client, frame: ClientFrame, room: Room | None) -> Deliver | Refusal:

@@ -67,11 +67,6 @@ class ServerFrame(msgspec.Struct, frozen=True):
     head: bytes
     tail: bytes
 
-    @property
-    def size(self) -> int:
-        """Bytes with a sequence number of common length."""
-        return len(self.head) + len(self.tail) + 12
-
     def encode(self, seq: int | None) -> bytes:
         """One line of JSON; None for a frame that is not kept."""
         return self.head + self.tail if seq is None else b'%b,"seq":%d%b' % (self.head, seq, self.tail)

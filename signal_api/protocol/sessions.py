@@ -22,6 +22,7 @@ from signal_api.protocol.names import base32
 from signal_api.protocol.rooms import UNSAID, Terms
 
 LOG_FRAMES = 256
+#: of tails: all frames of one type share their head
 LOG_BYTES = 512 * 1024
 #: ids of frames that took effect, and how long they are remembered (seconds)
 REMEMBERED_IDS = 256
@@ -137,7 +138,7 @@ class Session:
         self.seq, self._renewed = seq, is_renewed
         self._forgotten = seq - len(log)
         self._log = [Entry(self._forgotten + number, frame) for number, frame in enumerate(log, 1)]
-        self._log_bytes = sum(frame.size for frame in log)
+        self._log_bytes = sum(len(frame.tail) for frame in log)
         self._certain = None if is_certain else seq
 
     def append(self, frame: ServerFrame) -> Entry:
@@ -145,7 +146,7 @@ class Session:
         self.seq += 1
         entry = Entry(self.seq, frame)
         self._log.append(entry)
-        self._log_bytes += frame.size
+        self._log_bytes += len(frame.tail)
         while len(self._log) > LOG_FRAMES or self._log_bytes > LOG_BYTES:
             self._drop(1)
         return entry
@@ -191,7 +192,7 @@ class Session:
 
     def _drop(self, oldest: int) -> None:
         for _ in range(oldest):
-            self._log_bytes -= self._log.pop(0).frame.size
+            self._log_bytes -= len(self._log.pop(0).frame.tail)
         self._forgotten += oldest
 
     # Replies to frames that took effect

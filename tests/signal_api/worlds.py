@@ -35,6 +35,9 @@ class ManualClock:
     def now(self) -> Now:
         return self._now
 
+    def monotonic(self) -> float:
+        return self.now().monotonic
+
     def move(self, seconds: float) -> None:
         self._now = Now(self._now.monotonic + seconds, self._now.wall + seconds)
 

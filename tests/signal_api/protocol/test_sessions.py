@@ -79,7 +79,7 @@ def test_the_log_keeps_so_many_frames() -> None:
 
 def test_the_log_keeps_so_many_bytes() -> None:
     session = _session()
-    big = ServerFrame(b"x" * (LOG_BYTES // 4), b"")
+    big = ServerFrame(b"", b"x" * (LOG_BYTES // 4 + 1))
     for _ in range(6):
         session.append(big)
     missed = _numbers(session, 3)
