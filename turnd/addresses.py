@@ -86,8 +86,10 @@ def relay_problem(host: str) -> str | None:
 def _chosen(machine: list[str]) -> dict[Family, str]:
     outside = [host for host in machine if not ipaddress.ip_address(host).is_loopback]
     hosts = outside or [host for host in _LOOPBACK if host in machine]
-    # Of each family the first: what comes later is written over.
-    return {_family(host): host for host in reversed(hosts)}
+    chosen: dict[Family, str] = {}
+    for host in hosts:
+        chosen.setdefault(_family(host), host)
+    return chosen
 
 
 def _family(host: str) -> Family:

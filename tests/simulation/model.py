@@ -277,13 +277,14 @@ class Model:
                 pair.append(port)
                 if outcome is not Bound.BOUND:
                     break
-            ports = [pair[0], pair[0] + 1] if even else pair
-            for port in ports:
-                hand = (Hand.USED, math.inf) if outcome is Bound.BOUND else (Hand.HELD, self.now + PORT_HOLD)
-                book.give(port, *hand)
             if outcome is Bound.BOUND:
+                for port in pair:
+                    book.give(port, Hand.USED)
                 assert next(seen, None) is None
                 return pair[0]
+            # The one before was bound; what never was need not rest.
+            for port in pair[:-1]:
+                book.give(port, Hand.HELD, self.now + PORT_HOLD)
             if outcome is Bound.NO_SOCKETS:
                 break
             book.give(pair[-1], Hand.FOREIGN, self.now + FOREIGN)
