@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from fairlead.link import Allocated, Ended, Event, Refused
+from fairlead.turn_user import session_of
 from signal_api.protocol.effects import Happened, Own, Person, Reported
 from signal_api.protocol.rooms import Change, Member, Room
-from signal_api.relay.ice_servers import session_of
 from signal_api.relay.reports import Report
 from signal_api.relay.sightings import Sightings
 from signal_api.relay.stats import total

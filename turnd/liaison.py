@@ -10,11 +10,12 @@ from fairlead.credentials import parse_username
 from fairlead.datagram import FiveTuple
 from fairlead.log import get_logger
 from fairlead.stun.header import Method
+from fairlead.turn_user import room_of
 from turnd.dataplane.contract import Usage
 from turnd.protocol import effects as do
 from turnd.protocol.allocations import Allocation
 from turnd.protocol.bandwidth_change import limit_allocation
-from turnd.protocol.fences import FenceMode, room_of
+from turnd.protocol.fences import FenceMode
 from turnd.protocol.policy_change import announce
 from turnd.server import Event, TurnServer
 

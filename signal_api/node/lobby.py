@@ -4,6 +4,7 @@ import contextlib
 
 import msgspec
 
+from fairlead.turn_user import member_id
 from signal_api.clients import Client
 from signal_api.engine.contract import Engine
 from signal_api.node.admission import Admission, Entry, bytes_of, candidate_of, not_granted
@@ -20,7 +21,7 @@ from signal_api.protocol.rooms import MAX_META, Change, Member, Room, member_of,
 from signal_api.protocol.rooms import join as joined_by
 from signal_api.protocol.rooms import leave as left_by
 from signal_api.protocol.sessions import Membership, name
-from signal_api.relay.ice_servers import member_id, webrtc
+from signal_api.relay.ice_servers import room_hash, webrtc
 
 #: attempts to come in while somebody else opens the room, or changes its password
 _ATTEMPTS = 3
@@ -40,7 +41,7 @@ class Lobby:
 
     async def join(self, client: Client, room: str, wish: Join, re: str | None) -> Refusal | None:
         """Makes a client a member; what it is answered with `re` is the snapshot of the room."""
-        turn_user = member_id(room, client.sid, name(self._hub.entropy, 5))
+        turn_user = member_id(room_hash(room), client.sid, name(self._hub.entropy, 5))
         membership = Membership(room, f"m_{name(self._hub.entropy, 5)}", None, bytes_of(wish.meta), turn_user)
         for _ in range(_ATTEMPTS):
             entry = await self._admission.judge(client, membership, wish)

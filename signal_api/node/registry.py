@@ -1,5 +1,6 @@
 """Ids that clients choose, claimed and looked up in rooms wherever those are kept."""
 
+from fairlead.turn_user import member_id
 from signal_api.clients import Client
 from signal_api.engine.contract import Engine
 from signal_api.node.admission import candidate_of, not_granted
@@ -12,7 +13,7 @@ from signal_api.protocol.messages import NULL, server_frame
 from signal_api.protocol.refusals import EngineUnavailableError, ErrorCode, Refusal
 from signal_api.protocol.rooms import Change, Room
 from signal_api.protocol.sessions import Membership, name
-from signal_api.relay.ice_servers import member_id
+from signal_api.relay.ice_servers import room_hash
 
 
 class Registry:
@@ -42,7 +43,7 @@ class Registry:
 
     async def _claim(self, client: Client, room: str, wanted: Claim, capacity: int) -> Refusal | None:
         now_ms = round(self._hub.clock.now().wall * 1000)
-        turn_user = member_id(room, client.sid, name(self._hub.entropy, 5))
+        turn_user = member_id(room_hash(room), client.sid, name(self._hub.entropy, 5))
         membership = Membership(room, wanted.id, None, NULL, turn_user)
         candidate = candidate_of(client, client.grants, membership)
         opened = Deliver((client.sid,), server_frame("joined", room=room))

@@ -23,10 +23,10 @@ from fairlead.link import (
     RemoteLinkClient,
     Usage,
 )
+from fairlead.turn_user import session_of
 from signal_api.clients import Client
 from signal_api.node.hub import Hub
 from signal_api.protocol.messages import server_frame, to_json
-from signal_api.relay.ice_servers import session_of
 
 #: How allocations end that their client, or its time, has ended; it knows.
 _EXPECTED_ENDS = frozenset({"client", "expired", "disconnected"})

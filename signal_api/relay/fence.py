@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from fairlead.datagram import parse_address
 from fairlead.link import Allocated, Command, Fence, FenceMode
+from fairlead.turn_user import room_of
 from signal_api.relay.ice_servers import room_hash
 
 #: candidates that are read of one frame, and hosts and rooms that are remembered
@@ -60,8 +61,8 @@ class Fences:
 
     def note(self, event: Allocated, turn_user: str) -> None:
         """A member has a relayed address, and was seen at an address of its own."""
-        hashed, dot, _ = turn_user.partition(".")
-        if dot and hashed in self._rooms:
+        hashed = room_of(turn_user)
+        if hashed in self._rooms:
             self._add(hashed, (parse_address(event.relayed).host, parse_address(event.client).host))
 
     def standing(self) -> list[Fence]:

@@ -92,21 +92,6 @@ def grant(issuer: Issuer, host: str, user_id: str, wall: float, entropy: Entropy
 _urls_at = functools.lru_cache(64)(Urls.at)
 
 
-def member_id(room: str, sid: str, membership: str) -> str:
-    """The user id of a session in a room, `<room hash>.<sid>.<membership>`: what turnd revokes and ends by.
-
-    `membership` is new whenever the session comes into the room, so that what is revoked stays so for ever, and who
-    comes again gets another.
-    """
-    return f"{room_hash(room)}.{sid}.{membership}"
-
-
-def session_of(user_id: str) -> str:
-    """The session that a user id of member_id was made for, empty where it is another's."""
-    parts = user_id.split(".")
-    return parts[1] if len(parts) == 3 else ""
-
-
 def room_hash(room: str) -> str:
     """16 characters that stand for a room where its name must not be shown."""
     return base32(hashlib.sha256(room.encode()).digest()[:10])

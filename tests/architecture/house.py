@@ -19,6 +19,7 @@ PURE = (
     "fairlead.reasons",
     "fairlead.sources",
     "fairlead.stun",
+    "fairlead.turn_user",
     "stund.responder",
     "turnd.dataplane.contract",
     "turnd.dataplane.shares",

@@ -2,16 +2,14 @@
 
 signal_api sees the candidates that members send each other, and says which hosts they name. A peer outside of them has
 no part in the call. That is for turnd to know, since a credential is all that it takes to use a relay for other ends.
-The user ids of members are `<room hash>.<session>.<membership>`, in the form that signal_api makes; all others have no
-fence.
+Who is no member, by its user id, has no fence.
 """
 
 import enum
-import re
 from collections import OrderedDict
 from collections.abc import Container, Iterable
 
-_MEMBER = re.compile(r"([a-z2-7]{16})\.s_[a-z2-7]{16}\.[a-z2-7]{8}")
+from fairlead.turn_user import room_of
 
 
 class FenceMode(enum.StrEnum):
@@ -89,9 +87,3 @@ class Fences:
         if fence is None:
             return self._unknown if room else FenceMode.OFF
         return FenceMode.OFF if host in fence.hosts else fence.mode
-
-
-def room_of(user_id: str) -> str:
-    """The room of a member's user id, empty for other user ids, such as `john.doe`."""
-    member = _MEMBER.fullmatch(user_id)
-    return member[1] if member is not None else ""

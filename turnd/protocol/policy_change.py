@@ -4,9 +4,10 @@ from collections.abc import Iterable
 
 from fairlead.clock import Now
 from fairlead.datagram import Address
+from fairlead.turn_user import room_of
 from turnd.protocol.allocations import Allocation
 from turnd.protocol.effects import ClearRoute, Effect, SetRoute
-from turnd.protocol.fences import FenceMode, room_of
+from turnd.protocol.fences import FenceMode
 from turnd.protocol.peer_policy import PeerPolicy
 from turnd.protocol.state import State
 from turnd.routes import Permission

@@ -10,10 +10,8 @@ from signal_api.relay.ice_servers import (
     Urls,
     grant,
     link_header,
-    member_id,
     render,
     room_hash,
-    session_of,
 )
 from tests.signal_api.dice import dice
 
@@ -138,11 +136,6 @@ def test_the_servers_of_one_host_and_its_ports_may_be_left_out() -> None:
     assert urls.without({"a.example"}, {3480}) == urls
 
 
-def test_a_member_is_named_by_room_and_session_and_the_room_by_its_hash() -> None:
-    name = member_id("café", "s_1", "n")
-    assert name == f"{room_hash('café')}.s_1.n"
-    assert session_of(name) == "s_1"
-    assert [session_of(other) for other in ("", "alice", "a.b", "a.b.c.d")] == [""] * 4
-    assert "caf" not in name
+def test_a_room_is_named_by_its_hash() -> None:
     assert len(room_hash("café")) == 16
     assert room_hash("café") != room_hash("cafe")

@@ -7,12 +7,10 @@ from fairlead.datagram import Transport
 from fairlead.reasons import Reason
 from fairlead.stun.attributes import XOR_PEER_ADDRESS
 from fairlead.stun.header import Method
-from signal_api.protocol.sessions import name, new_session
-from signal_api.relay.ice_servers import member_id, room_hash
-from tests.turnd.kit import EPOCH, OTHER_PEER, PEER, Client, World, seeded
+from tests.turnd.kit import EPOCH, OTHER_PEER, PEER, Client, World
 from turnd.protocol.authentication import Secret
 from turnd.protocol.effects import ClearRoute
-from turnd.protocol.fences import FenceMode, Fences, room_of
+from turnd.protocol.fences import FenceMode, Fences
 from turnd.protocol.peer_policy import PeerClass
 from turnd.protocol.peers import EARLY, FORGOTTEN
 from turnd.protocol.policy_change import announce
@@ -37,14 +35,6 @@ def test_who_is_in_no_room_has_no_fence() -> None:
     assert fences.judge(member_of(ROOM), "20.0.0.2") is FenceMode.ENFORCE
     for other in ("alice", "", member_of("o"), f"{ROOM}.s.n"):
         assert fences.judge(other, "20.0.0.2") is FenceMode.OFF
-
-
-def test_a_room_is_read_from_what_signal_api_makes_and_from_nothing_else() -> None:
-    chance = seeded("room")
-    user = member_id("standup", new_session(chance).session.sid, name(chance, 5))
-    assert room_of(user) == room_hash("standup")
-    strangers = ("alice", "", "john.doe", "j.r.doe", "john.doe@example.org", user + "x", user + "\n", f"{user}.x", "..")
-    assert {room_of(stranger) for stranger in strangers} == {""}
 
 
 def test_hosts_are_added_and_modes_replaced() -> None:
