@@ -47,10 +47,12 @@ REASONS: Mapping[Reason, str] = {
     Reason.PEER_FAMILY: "a peer of IPv6 through an allocation of IPv4, or the other way round",
     Reason.PEER_NOT_ALLOCATED: "a peer among our own relayed addresses that nobody has",
     Reason.PORT_ZERO: "from or to port 0; forged",
-    Reason.RATE_LIMITED: "a source that asks too often: `limits`",
+    Reason.RATE_LIMITED: "a source that asks too often: `limits`; or a client of turnd that sends more than its share "
+    "of 64 requests (512 other messages) a second",
     Reason.BANDWIDTH: "an allocation above `turnd.bandwidth.allocation`, or above what its token grants",
     Reason.USER_BANDWIDTH: "a user above `turnd.bandwidth.user`",
-    Reason.SEND_BUFFER: "no room to send: raise `buffers.send` and `net.core.wmem_max`, or the machine is overloaded",
+    Reason.SEND_BUFFER: "no room to send, or a client behind TCP that reads too slowly: raise `buffers.send` and "
+    "`net.core.wmem_max`, or the machine is overloaded",
     Reason.TOO_LARGE: "larger than the path takes, with the flag not to fragment",
     Reason.UNREACHABLE: "no route, or a firewall of this machine says no",
 }
