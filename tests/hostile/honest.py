@@ -2,7 +2,8 @@
 
     python -m tests.hostile.honest HOST:PORT KEY
 
-Each line on standard input is answered by one line of JSON: what happened since the last one.
+Each line on standard input is answered by one line of JSON: what happened since the last one. After the line `hush`
+nobody says anything more.
 """
 
 import asyncio
@@ -104,15 +105,20 @@ async def _enter(place: str, key: str, room: str, tally: Tally) -> Member:
 async def main(place: str, key: str) -> None:
     """Until standard input ends."""
     tally = Tally()
-    tasks = []
+    listening, talking = [], []
     for number in range(PAIRS):
         room = f"honest {number}"
         speaker, listener = [await _enter(place, key, room, tally) for _ in range(2)]
-        tasks += [asyncio.create_task(work) for work in (speaker.listen(), listener.listen(), speaker.talk(room))]
-    while await asyncio.to_thread(sys.stdin.readline):
+        listening += [asyncio.create_task(member.listen()) for member in (speaker, listener)]
+        talking.append(asyncio.create_task(speaker.talk(room)))
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        if line == "hush\n":
+            for task in talking:
+                task.cancel()
+            await asyncio.gather(*talking, return_exceptions=True)
         sys.stdout.write(tally.line() + "\n")
         sys.stdout.flush()
-    for task in tasks:
+    for task in (*listening, *talking):
         task.cancel()
 
 
