@@ -4,6 +4,7 @@ import asyncio
 import errno
 import socket
 import ssl
+import traceback
 from collections import Counter
 from typing import NamedTuple
 
@@ -190,6 +191,10 @@ class StreamServer:
                 lambda: stream, sock, ssl=context, ssl_handshake_timeout=left, ssl_shutdown_timeout=1.0
             )
             result = "ok"
+        except Exception as error:
+            # Those of asyncio hold the waiter that holds the error, and with it the transport and the stream.
+            traceback.clear_frames(error.__traceback__)
+            raise
         finally:
             self.handshakes[result,] += 1
 

@@ -179,3 +179,5 @@ class Stream(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._keeper.ended(self)
+        # A TLS transport knows us too, and a ring of the two is found by nobody but a collector.
+        self._transport = None

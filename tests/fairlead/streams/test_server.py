@@ -13,6 +13,7 @@ from fairlead.streams import StreamServer, StreamSettings
 from fairlead.tls import ALPN_STUN, ALPN_TURN, load_certificate
 from tests.certificates import self_signed
 from tests.fairlead.streams.echo import REQUEST, Echo, connected, serving
+from tests.garbage import uncollected
 from tests.loopback import require_ipv6
 from tests.waiting import eventually
 
@@ -94,6 +95,23 @@ async def test_a_broken_handshake_ends_the_connection(context: ssl.SSLContext) -
         await server.emptied()
         assert server.handshakes["failed",] == 1
         assert server.half_open == 0
+
+
+async def test_who_leaves_leaves_nothing_to_collect(context: ssl.SSLContext, client_context: ssl.SSLContext) -> None:
+    echo = Echo()
+    with uncollected("fairlead.streams") as found:
+        async with serving(echo, context=context) as (server, address):
+            for _ in range(10):
+                assert await exchange(address) == REQUEST
+                assert await exchange(address, client_context) == REQUEST
+                async with connected(address) as (reader, writer):
+                    writer.write(b"\x16\x03\x01\x00\x05hello")
+                    assert await hangs_up(reader)
+            await server.emptied()
+            assert len(echo.closed) == 30
+            echo.streams.clear()
+            echo.closed.clear()
+            assert found()["Stream"] <= 1, "the last one may be on its way out"
 
 
 async def test_both_addresses_and_the_listener_are_known() -> None:

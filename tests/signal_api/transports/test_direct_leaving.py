@@ -2,40 +2,18 @@
 more clients there are."""
 
 import asyncio
-import gc
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 
+from tests.garbage import uncollected
 from tests.signal_api.service import Service
 from tests.signal_api.worlds import JOIN_KEY
 from tests.waiting import eventually
 
 _MANY = 20
 Visit = Callable[[Service], Awaitable[None]]
-
-
-@pytest.fixture
-def collector() -> Iterator[None]:
-    """It does nothing by itself."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.set_debug(0)
-    gc.garbage.clear()
-    gc.enable()
-
-
-def _left_behind() -> Counter[str]:
-    """What the collector finds of this house, by type."""
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    gc.collect()
-    gc.set_debug(0)
-    found = Counter(type(each).__qualname__ for each in gc.garbage if "signal_api" in type(each).__module__)
-    gc.garbage.clear()
-    gc.collect()  # What was kept to be looked at is garbage still.
-    return found
 
 
 async def _hello(service: Service) -> None:
@@ -62,15 +40,20 @@ async def _peerjs(service: Service) -> None:
 
 
 @pytest.mark.parametrize("visit", [_hello, _forged, _cut, _peerjs])
-async def test_who_leaves_leaves_nothing_behind(collector: None, visit: Visit) -> None:
+async def test_who_leaves_leaves_nothing_behind(visit: Visit) -> None:
+    with uncollected("signal_api") as found:
+        await _visit_often(visit, found)
+
+
+async def _visit_often(visit: Visit, found: Callable[[], Counter[str]]) -> None:
     async with Service() as service:
         await visit(service)
         await _all_gone(service)
-        _left_behind()
+        found()
         for _ in range(_MANY):
             await visit(service)
         await _all_gone(service)
-        left = _left_behind()
+        left = found()
         assert sum(left.values()) < _MANY, left
 
 
