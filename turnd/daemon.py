@@ -164,14 +164,16 @@ class Turnd:
             await self.link.stop()
 
     def _refuse_foreign_relays(self) -> None:
-        for relay in self._hosts.values():
+        # What was chosen and not configured may be too new to be bound to, as an IPv6 address is for a second while the
+        # kernel looks for another who has it: until then turnd is unready.
+        for relay in self._hosts.values() if self._section.relay.address else ():
             problem = relay_problem(relay.bound)
             if problem is not None:
                 raise SettingError(
                     ("turnd", "relay", "address"),
                     f"no socket can be bound to {relay.bound}: {problem}",
                     "name an address that this machine has, and in turnd.relay.advertise the one that a NAT puts in "
-                    "its place",
+                    "its place; for one that it is given later, as by keepalived, set net.ipv4.ip_nonlocal_bind=1",
                 )
 
     def _make_engine(self, section: TurndSettings) -> DataPlane:
@@ -230,11 +232,11 @@ class Turnd:
 
     def _look_again(self) -> None:
         """Addresses that this machine has got are its own to relays too."""
+        self._look = asyncio.get_running_loop().call_later(LOOK_INTERVAL, self._look_again)
         if self._machine.look():
             policy = self._make_policy(self._section)
             self.server.execute(change_policy(self.server.relay.state, policy, self._context.clock.now()))
             self._probe.forget()
-        self._look = asyncio.get_running_loop().call_later(LOOK_INTERVAL, self._look_again)
 
     def _own_listeners(self) -> list[Address]:
         bound = (target.address for target in self.listening.targets())

@@ -141,6 +141,20 @@ def _ip(words: str) -> None:
 
 
 @pytest.mark.usefixtures("own_network")
+async def test_an_address_that_the_kernel_still_looks_into_is_no_refusal(settle: Settle, start: Start) -> None:
+    """For a second nobody can bind to a new IPv6 address; nobody has asked for it either."""
+    _ip("link add near type veth peer name far")
+    for end in ("near", "far"):
+        _ip(f"link set {end} up")
+    _ip("-6 address add 2001:4860::5/64 dev near")
+    daemon = await start(settle(listen=["udp://127.0.0.1:0"], relay={"ports": "27000-27999"}))
+    async with asyncio.timeout(WAIT):
+        while reasons := await daemon.readiness():
+            assert "2001:4860::5" in reasons[0]
+            await asyncio.sleep(0.05)  # the kernel has a clock of its own
+
+
+@pytest.mark.usefixtures("own_network")
 async def test_an_address_that_the_machine_is_given_later_is_no_peer_either(
     settle: Settle, start: Start, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
 ) -> None:

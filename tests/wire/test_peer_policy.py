@@ -1,7 +1,7 @@
 """Whom a client can reach through turnd: every special address in every form, at every verb, with sockets that would
 hear what gets through."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from fairlead.datagram import Address, Family
 from fairlead.stun.attributes import DONT_FRAGMENT
 from tests.loopback import require_ipv6
 from tests.network import PUBLIC_IPV4, PUBLIC_IPV6
-from tests.processes import Daemons
+from tests.processes import Daemon, Daemons
 from tests.turn_client import Peer, Sockets, TurnClient
 from tests.turnd.protocol.encodings import ENCODINGS, SPECIAL_IPV4, SPECIAL_IPV6
 from turnd.protocol.peer_policy import NEVER, PeerClass
@@ -36,6 +36,9 @@ _MAPPED = ip_network("::ffff:0:0/96")
 _PUBLIC = {"address": [PUBLIC_IPV4, PUBLIC_IPV6]}
 _UNLIMITED = {"permissions": 1000, "channels": 1000}
 
+#: Hosts that one client tries, with three requests for each.
+_AT_ONCE = 80
+
 both_families = pytest.mark.parametrize("family", Family, ids=lambda family: family.name)
 
 
@@ -48,9 +51,16 @@ class Attempt(NamedTuple):
 
 
 def attempts(
-    client: TurnClient, canaries: Mapping[Family, Peer], hosts: Iterable[str]
+    enter: Callable[[], TurnClient], canaries: Mapping[Family, Peer], hosts: Sequence[str]
 ) -> Iterator[tuple[str, Attempt]]:
-    """Tries every verb on each of the hosts, at its canary's port."""
+    """Tries every verb on each of the hosts, at its canary's port. A client asks no more than its share."""
+    for first in range(0, len(hosts), _AT_ONCE):
+        yield from _attempts_of(enter(), canaries, hosts[first : first + _AT_ONCE])
+
+
+def _attempts_of(
+    client: TurnClient, canaries: Mapping[Family, Peer], hosts: Sequence[str]
+) -> Iterator[tuple[str, Attempt]]:
     for number, host in enumerate(hosts, 0x4000):
         canary, data = canaries[Address(host, 0).family], host.encode()
         peer = Address(host, canary.address.port)
@@ -68,6 +78,17 @@ def everywhere(sockets: Sockets) -> dict[Family, Peer]:
     return {Family.IPV4: sockets.peer("0.0.0.0"), Family.IPV6: sockets.peer("::")}
 
 
+def allocating(daemon: Daemon, sockets: Sockets, family: Family) -> Callable[[], TurnClient]:
+    """Makes clients that have an allocation of this family."""
+
+    def enter() -> TurnClient:
+        client = sockets.client(daemon)
+        client.allocated(family=family)
+        return client
+
+    return enter
+
+
 def refusal(host: str, family: Family) -> tuple[int, int]:
     """The codes that a special peer gets on an allocation of this family."""
     return (403, 403) if Address(host, 0).family is family else (443, 443)
@@ -77,10 +98,10 @@ def refusal(host: str, family: Family) -> tuple[int, int]:
 def test_no_special_address_is_reached(daemons: Daemons, sockets: Sockets, family: Family) -> None:
     require_ipv6()
     turnd = daemons.turnd(relay={"address": ["127.0.0.2", "::1"]})
-    client = sockets.client(turnd)
-    relayed = client.allocated(family=family)
-    hosts = [host for host in SPECIAL if host != relayed.host]
-    for host, attempt in attempts(client, everywhere(sockets), hosts):
+    enter = allocating(turnd, sockets, family)
+    relay = {Family.IPV4: "127.0.0.2", Family.IPV6: "::1"}[family]
+    hosts = [host for host in SPECIAL if host != relay]
+    for host, attempt in attempts(enter, everywhere(sockets), hosts):
         assert attempt == (refusal(host, family), []), host
     # Every attempt to send was counted, and every verdict of the policy.
     metrics = turnd.metrics()
@@ -95,9 +116,8 @@ def test_no_special_address_is_reached(daemons: Daemons, sockets: Sockets, famil
 def test_loopback_is_reached_where_it_is_allowed(daemons: Daemons, sockets: Sockets, host: str) -> None:
     require_ipv6()
     turnd = daemons.turnd(relay={"address": ["127.0.0.2", "::1"]}, peers={"allow": [host]})
-    client = sockets.client(turnd)
-    client.allocated(family=Address(host, 0).family)
-    assert dict(attempts(client, everywhere(sockets), [host])) == {host: ((0, 0), [host.encode()] * 3)}
+    enter = allocating(turnd, sockets, Address(host, 0).family)
+    assert dict(attempts(enter, everywhere(sockets), [host])) == {host: ((0, 0), [host.encode()] * 3)}
 
 
 @pytest.mark.usefixtures("own_network")
@@ -106,9 +126,8 @@ class TestWhereEveryAddressIsHeard:
 
     @both_families
     def test_nothing_is_heard_by_default(self, daemons: Daemons, sockets: Sockets, family: Family) -> None:
-        client = sockets.client(daemons.turnd(relay=_PUBLIC, quotas=_UNLIMITED))
-        client.allocated(family=family)
-        for host, attempt in attempts(client, everywhere(sockets), SPECIAL):
+        enter = allocating(daemons.turnd(relay=_PUBLIC, quotas=_UNLIMITED), sockets, family)
+        for host, attempt in attempts(enter, everywhere(sockets), list(SPECIAL)):
             assert attempt == (refusal(host, family), []), host
 
     @both_families
@@ -116,10 +135,10 @@ class TestWhereEveryAddressIsHeard:
         self, daemons: Daemons, sockets: Sockets, family: Family
     ) -> None:
         allowed = sorted({str(kind) for kind in SPECIAL.values() if kind not in NEVER})
-        client = sockets.client(daemons.turnd(relay=_PUBLIC, quotas=_UNLIMITED, peers={"allow": allowed}))
-        client.allocated(family=family)
+        turnd = daemons.turnd(relay=_PUBLIC, quotas=_UNLIMITED, peers={"allow": allowed})
+        enter = allocating(turnd, sockets, family)
         hosts = [host for host in SPECIAL if Address(host, 0).family is family]
-        for host, attempt in attempts(client, everywhere(sockets), hosts):
+        for host, attempt in attempts(enter, everywhere(sockets), hosts):
             if SPECIAL[host] in NEVER or host == _NAT64_BROADCAST:
                 assert attempt == ((403, 403), []), host
             elif ip_address(host) in _MAPPED:
