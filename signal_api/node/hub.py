@@ -341,8 +341,11 @@ class Hub:
 
     async def _take_leave(self, client: Client, reason: LeaveReason) -> None:
         """Rooms that cannot be told are told later. Only then is a session that has ended forgotten for good, so that
-        whoever takes over in between tells them."""
+        whoever takes over in between tells them. What it relays ends at once, however many leave beside it."""
         assert self.farewell is not None  # Or nobody would have asked for it.
+        if self.roster.has_ended(client):
+            for membership in client.session.rooms.values():
+                self.rights.withdraw(membership.turn_user, "session ended", parting=reason.is_own)
         try:
             async with self._farewells, client.turn:
                 await self.farewell(client, reason)

@@ -129,14 +129,10 @@ class Lobby:
                 await self.review(client)
 
     async def farewell(self, client: Client, reason: LeaveReason) -> None:
-        """Tells the rooms of a client that it is gone, for as long as it is. It remembers them, in case it comes back;
-        once its session is forgotten it cannot, and may not relay for them any more. For whoever holds its turn."""
-        memberships = tuple(client.session.rooms.values())
+        """Tells the rooms of a client that it is gone, for as long as it is. It remembers them, in case it comes back.
+        For whoever holds its turn."""
         is_over = self._hub.roster.has_ended(client)
-        if is_over:
-            for membership in memberships:
-                self._hub.rights.withdraw(membership.turn_user, "session ended", parting=reason.is_own)
-        for membership in memberships:
+        for membership in tuple(client.session.rooms.values()):
             if not client.is_away:
                 break  # It came back meanwhile: by a connection, or to another node.
             if membership.present or is_over:  # At the end also those where an answer may have been lost.

@@ -1,5 +1,6 @@
 """Who may not relay any more is named to turnd, when it is over and not before."""
 
+import asyncio
 import dataclasses
 
 import pytest
@@ -150,6 +151,32 @@ async def test_the_end_of_a_session_is_the_end_in_each_of_its_rooms(
     node.hub.end(seat.client, reason)
     await node.hub.settled()
     assert {command.value for command in told if isinstance(command, Revoke)} == {user, other}
+
+
+async def test_a_session_that_ends_beside_many_relays_no_longer(node: Node, told: list[Command]) -> None:
+    """Their rooms hear of it a few at a time, and each when its own frames are done."""
+    members = [await _member(node) for _ in range(10)]
+    for seat, _ in members:
+        await seat.client.turn.acquire()
+        node.hub.end(seat.client, LeaveReason.KICKED)
+    await asyncio.sleep(0)
+    assert [command.value for command in told if isinstance(command, Revoke)] == [user for _, user in members]
+    assert node.engine.census().members == len(members)
+    for seat, _ in members:
+        seat.client.turn.release()
+    await node.hub.settled()
+    assert (node.engine.census().members, len(told)) == (0, len(members))
+
+
+async def test_who_ends_its_session_while_it_comes_in_may_not_relay_there(node: Node, told: list[Command]) -> None:
+    seat, first = await _member(node)
+    joining = asyncio.create_task(seat.say("join", data={"room": "other", "create": {"password": "secret"}}))
+    await asyncio.sleep(0)  # From here on the password is hashed.
+    node.hub.end(seat.client, LeaveReason.KICKED)
+    await joining
+    second = seat.client.session.rooms["other"].turn_user
+    await node.hub.settled()
+    assert {command.value for command in told if isinstance(command, Revoke)} == {first, second}
 
 
 async def test_who_is_revoked_loses_what_was_given_outside_of_rooms_until_then(node: Node, told: list[Command]) -> None:
