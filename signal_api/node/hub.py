@@ -133,9 +133,10 @@ class Hub:
         return grants
 
     async def let_in(self, hello: Hello, visitor: Visitor, connection: Connection) -> Client | Closing:
-        """As enter, also for a session that another node has; one that is new is kept before its client hears of it."""
+        """As enter, also for a session that another node has; one that is new is kept before its client hears of it. A
+        connection that is over takes nothing from there: its client may be back by another."""
         custody, resume = self.custody, hello.resume
-        if custody is None or self.draining:
+        if custody is None or self.draining or connection.is_over:
             return self.enter(hello, visitor, connection)
         try:
             if resume is not None:

@@ -25,7 +25,7 @@ class Direct:
     """One client on a wire; satisfies signal_api.clients.Connection and signal_api.transports.wire.Listener.
 
     What can be handled at once is; for the rest there is a task while there is something to wait for, and what comes
-    meanwhile waits behind it.
+    meanwhile waits behind it. Reading goes on until something does: a connection that is not read is not seen to end.
     """
 
     transport = "websocket"
@@ -114,6 +114,7 @@ class Direct:
     def heard(self, message: bytes | None) -> None:
         if self._later is not None:
             self._later.append(message)
+            self.wire.pause()
             return
         try:
             rest = self._talk.hear(NO_BINARY if message is None else message)
@@ -122,7 +123,6 @@ class Direct:
             return
         if rest is not None:
             self._later = deque()
-            self.wire.pause()
             self._task = asyncio.get_running_loop().create_task(self._catch_breath(rest, self._later))
 
     def lost(self) -> None:

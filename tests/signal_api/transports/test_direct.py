@@ -56,7 +56,7 @@ class Desk:
 async def _entered(node: Node) -> Desk:
     desk = Desk(node)
     desk.say("hello", data={"v": 1, "token": JOIN_KEY, "rooms": ["r"]})
-    await eventually(lambda: desk.line.reads)
+    await eventually(lambda: desk.direct._task is None)
     assert desk.types() == ["welcome", "joined"]
     return desk
 
@@ -83,9 +83,11 @@ async def test_what_comes_while_something_is_waited_for_waits_behind_it() -> Non
     desk = Desk(Node())
     hello = line_of("hello", data={"v": 1, "token": JOIN_KEY})
     frames = (line_of("ping", id="1"), line_of("join", room="q", id="2"), line_of("ping", id="3"))
-    desk.bring(hello, *frames)
-    desk.say("ping", id="4")
+    desk.bring(hello)
+    assert desk.line.reads, "or its end would not be seen"
+    desk.bring(*frames)
     assert not desk.line.reads
+    desk.say("ping", id="4")
     assert desk.heard() == []
     await eventually(lambda: desk.line.reads)
     answers = [(frame["type"], frame.get("re")) for frame in desk.heard()]
@@ -143,7 +145,7 @@ async def test_who_reads_too_slowly_is_told_when_it_reads_again() -> None:
 
 async def test_who_reads_too_slowly_while_it_is_waited_for_is_not_heard_either() -> None:
     desk = await _entered(Node(limits__queue_frames=1))
-    desk.say("join", room="q", id="2")
+    desk.bring(line_of("join", room="q", id="2"), line_of("ping"))
     assert not desk.line.reads
     desk.direct.wire.pause_writing()
     for _ in range(2):
@@ -223,7 +225,7 @@ async def test_who_ends_before_its_welcome_is_not_welcomed(is_lost: bool) -> Non
     node = Node()
     living = Desk(node)
     living.say("hello", data={"v": 1, "token": JOIN_KEY})
-    await eventually(lambda: living.line.reads)
+    await eventually(lambda: living.direct._task is None)
     (welcome,) = living.heard()
     (client,) = node.hub.roster
     key = {"sid": client.sid, "key": welcome["data"]["key"], "after": 1}

@@ -175,3 +175,15 @@ async def test_a_session_that_is_made_to_reconnect_again_and_again(cluster: Clus
     await receiver.connect(nodes[0], "websocket")
     await _until(receiver, lambda: len(receiver.seen) == _RECONNECTS)
     assert (receiver.seen, receiver.resets) == (list(range(_RECONNECTS)), 0)
+
+
+async def test_a_connection_that_is_over_takes_nothing_from_another_node(cluster: Cluster) -> None:
+    """Its hello had to wait, and its client is back by another meanwhile."""
+    one, other = await cluster.node(), await cluster.node()
+    alice = await one.enter()
+    await one.kept()
+    late = Line()
+    late.close(CloseCode.NORMAL)
+    resume = {"sid": alice.welcome["sid"], "key": alice.welcome["key"], "after": 1}
+    assert isinstance(await other.let_in(late, resume=resume), Closing)
+    assert (alice.client.connection, alice.line.closed) == (alice.line, None)
