@@ -38,6 +38,8 @@ class Lobby:
         self._engine = engine
         self._commits = commits
         self._admission = Admission(hub, engine, passwords)
+        #: those whose way back is tried again
+        self._restoring: set[Client] = set()
 
     async def join(self, client: Client, room: str, wish: Join, re: str | None) -> Refusal | None:
         """Makes a client a member; what it is answered with `re` is the snapshot of the room."""
@@ -178,13 +180,20 @@ class Lobby:
         except EngineUnavailableError:
             client.is_regranted |= regranted
             client.begins_anew |= anew
-            self._hub.timers.after(_RESTORE_AGAIN, lambda: self._hub.spawn(self._restore_in_turn(client)))
+            self._restore_later(client)
             raise
         self._watch(client)
+
+    def _restore_later(self, client: Client) -> None:
+        """Once, however often the client reconnects meanwhile."""
+        if client not in self._restoring:
+            self._restoring.add(client)
+            self._hub.timers.after(_RESTORE_AGAIN, lambda: self._hub.spawn(self._restore_in_turn(client)))
 
     async def _restore_in_turn(self, client: Client) -> None:
         """Whoever is away, or elsewhere, is brought back when it comes."""
         async with client.turn:
+            self._restoring.discard(client)
             if client.connection is not None:
                 with contextlib.suppress(EngineUnavailableError):
                     await self.restore(client)

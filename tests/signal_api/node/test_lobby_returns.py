@@ -160,6 +160,32 @@ async def test_who_comes_back_while_the_store_is_away_is_in_its_rooms_once_it_an
     assert (back.types(), list(back.client.session.rooms)) == (["room.closed"], ["a"]), "the token of c is over"
 
 
+async def test_however_often_somebody_reconnects_its_way_back_is_tried_once_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    node, asked = Node(), 0
+
+    async def unanswered(name: str) -> Stored:
+        nonlocal asked
+        asked += 1
+        return await _unanswered(name)
+
+    seat = await node.enter(rooms=["r"])
+    seat.lose()
+    await node.pass_time(11)
+    with monkeypatch.context() as outage:
+        outage.setattr(node.engine, "load", unanswered)
+        for _ in range(5):
+            back = await node.enter(resume=_resumed(seat, 2))
+        assert asked == 5
+        for seconds in range(1, 4):
+            await node.pass_time(1)
+            assert asked == 5 + seconds
+    back.news()
+    await node.pass_time(1)
+    assert back.types() == ["joined"]
+
+
 async def test_who_begins_anew_while_the_store_is_away_is_shown_its_rooms_once_it_answers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
