@@ -60,25 +60,38 @@ class Passwords:
 
     async def check(self, hashed: str, password: str, who: bytes, rate: Rate) -> bool | Refusal:
         """Whether this is the password. `rate` is how often `who` may be wrong; a Refusal when that was too often."""
-        wait = self._guesses.wait(who, rate, self._clock.now().monotonic)
-        if wait:
-            wrong = "too many wrong passwords from you"
-            return Refusal(ErrorCode.RATE_LIMITED, wrong, wait, details={"limit": "passwords"})
-        if self._is_known(hashed, password):
-            return True
+        refusal = self._too_often(who, rate)
+        if refusal is not None or self._is_known(hashed, password):
+            return refusal or True
         if self._waiting >= self._most():
             return _BUSY
         self._waiting += 1
         try:
-            async with self._turn:  # Whoever was before may have proved the same.
-                is_right = self._is_known(hashed, password) or await asyncio.to_thread(_is_right, hashed, password)
+            async with self._turn:
+                return await self._check(hashed, password, who, rate)
         finally:
             self._waiting -= 1
+
+    async def _check(self, hashed: str, password: str, who: bytes, rate: Rate) -> bool | Refusal:
+        """Whoever was before may have proved the same, or was wrong too often."""
+        if self._is_known(hashed, password):
+            return True
+        refusal = self._too_often(who, rate)
+        if refusal is not None:
+            return refusal
+        is_right = await asyncio.to_thread(_is_right, hashed, password)
         if is_right:
             self._remember(hashed, password)
         else:
             self._guesses.take(who, rate, self._clock.now().monotonic)
         return is_right
+
+    def _too_often(self, who: bytes, rate: Rate) -> Refusal | None:
+        wait = self._guesses.wait(who, rate, self._clock.now().monotonic)
+        if not wait:
+            return None
+        wrong = "too many wrong passwords from you"
+        return Refusal(ErrorCode.RATE_LIMITED, wrong, wait, details={"limit": "passwords"})
 
     def _is_known(self, hashed: str, password: str) -> bool:
         proven = self._proven.get(hashed)

@@ -45,6 +45,17 @@ async def test_who_guesses_waits_and_others_do_not() -> None:
     assert await passwords.check(hashed, "p", b"eve", RATE) is True
 
 
+async def test_who_guesses_many_at_once_is_heard_no_more_often() -> None:
+    passwords = Passwords(ManualClock(), dice(), lambda: 100)
+    hashed = await _hash(passwords, "p")
+    came = await asyncio.gather(*(passwords.check(hashed, f"{n}", b"eve", RATE) for n in range(30)))
+    assert 2 <= came.count(False) <= 3, "two are checked at once"
+    refused = [answer for answer in came if isinstance(answer, Refusal)]
+    assert len(refused) == 30 - came.count(False)
+    assert {str(answer.details) for answer in refused} == {str({"limit": "passwords"})}
+    assert await passwords.check(hashed, "p", b"ann", RATE) is True
+
+
 async def test_no_more_wait_than_may_and_the_loop_goes_on() -> None:
     passwords = Passwords(ManualClock(), dice(), lambda: 32)
     checks = [asyncio.ensure_future(passwords.hash("p")) for _ in range(40)]
