@@ -12,19 +12,21 @@ class Breather:
     thread of the loop: sockets are read together afterwards, and nothing less keeps the loop from waking for each.
 
     `begin` is called at the first parcel of a turn that is followed by a lull, `end` when all of the turn is done,
-    before the lull.
+    before the lull. There is none while `is_awaited`: what waits for the next turn would wait for the lull as well.
     """
 
     def __init__(
         self,
         begin: Callable[[], None],
         end: Callable[[], None],
+        is_awaited: Callable[[], bool],
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._lull = Lull()
         self._begin = begin
         self._end = end
+        self._is_awaited = is_awaited
         self._now = now
         self._sleep = sleep
 
@@ -39,5 +41,5 @@ class Breather:
     def _rest(self) -> None:
         self._end()
         wait = self._lull.rest(self._now())
-        if wait:
+        if wait and not self._is_awaited():
             self._sleep(wait)

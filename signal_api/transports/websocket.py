@@ -89,7 +89,7 @@ class WebSocketTransport:
         self._hub = hub
         self._dispatch = dispatch
         framing = self.framing = Framing(hub.policy.limits.frame_bytes * FRAME_SLACK)
-        framing.heard = Breather(framing.gather, framing.write_out).heard
+        framing.heard = Breather(framing.gather, framing.write_out, lambda: len(hub.turnstile) > 0).heard
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, visitor: Visitor) -> None:
         """Accepts, and has the wire go on; or else reads until either side ends it. Then the session waits."""

@@ -67,10 +67,10 @@ class Echo(asyncio.Protocol):
         loop.call_soon(loop.call_soon, self._over.set_result, None)
 
 
-async def _answered(sleeper: Sleeper, said: bytes) -> None:
+async def _answered(sleeper: Sleeper, said: bytes, is_awaited: bool = False) -> None:
     loop = asyncio.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()
-    breather = Breather(sleeper.begin, sleeper.end, sleeper.now, sleeper.sleep)
+    breather = Breather(sleeper.begin, sleeper.end, lambda: is_awaited, sleeper.now, sleeper.sleep)
     transport, _ = await loop.create_connection(lambda: Echo(breather, over), sock=sleeper.ours)
     sleeper.theirs.send(said)
     await over
@@ -85,6 +85,14 @@ def test_a_loop_rests_once_a_turn_when_all_is_written(runner: asyncio.Runner) ->
     assert sleeper.heard == [b"A" * 100]
     assert 0 < sleeper.slept[0] <= SPAN
     assert sleeper.turns == [(1, 1)], "what was gathered is written before the lull"
+
+
+def test_it_does_not_rest_while_somebody_waits_for_the_next_turn(runner: asyncio.Runner) -> None:
+    sleeper = Sleeper()
+    with runner, sleeper.theirs:
+        runner.run(_answered(sleeper, b"a" * 2010, is_awaited=True))
+    assert not sleeper.slept
+    assert (sleeper.begun, sleeper.ended) == (1, 1)
 
 
 def test_who_speaks_alone_finds_no_rest(runner: asyncio.Runner) -> None:
