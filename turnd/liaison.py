@@ -163,7 +163,7 @@ class Liaison:
         if command.by is link.RevokeBy.USER and command.expiring is not None:
             self._server.execute(relay.revoke_expiring(command.value, command.expiring, now, command.parting))
             return
-        # No credential that is good today is good for longer.
+        # No time-limited credential that is good today is good for longer. A static user leaves with the file.
         until = now.wall + relay.state.authenticator.longest
         if command.by is link.RevokeBy.USERNAME:
             limited = parse_username(command.value)

@@ -1,6 +1,7 @@
 """Deadlines on a clock that is moved by hand, and on the event loop."""
 
 import asyncio
+from functools import partial
 
 from signal_api.timers import A_TURN, Timers
 from tests.signal_api.worlds import ManualClock
@@ -27,7 +28,7 @@ async def test_callbacks_run_in_the_order_of_their_deadlines() -> None:
 async def test_cancelled_timers_do_not_pile_up() -> None:
     timers = Timers(ManualClock())
     ran: list[int] = []
-    last = [timers.after(3600 + number, lambda number=number: ran.append(number)) for number in range(10)]  # type: ignore[misc]
+    last = [timers.after(3600 + number, partial(ran.append, number)) for number in range(10)]
     for _ in range(20_000):
         timers.after(3600, lambda: None).cancel()
     assert len(timers) < 3000
@@ -81,7 +82,7 @@ async def test_what_is_due_together_runs_in_several_turns() -> None:
     timers = Timers(clock)
     ran: list[int] = []
     for number in range(2 * A_TURN + 1):
-        timers.after(0.001, lambda number=number: ran.append(number))  # type: ignore[misc]
+        timers.after(0.001, partial(ran.append, number))
     clock.move(0.002)
     seen = set()
     async with asyncio.timeout(20):

@@ -6,17 +6,23 @@ import pytest
 
 from signal_api.engine.redis import store as store_module
 from signal_api.engine.redis.scripts import BEAT, REGISTER, TELL
-from signal_api.engine.redis.store import LostError
+from signal_api.engine.redis.store import LostError, Store
 from signal_api.protocol.refusals import EngineUnavailableError
 from tests.redis_proxy import proxy_to
 from tests.redis_server import RedisServer
 from tests.signal_api.engine.engines import store_on
 
 
-async def test_nobody_waits_longer_than_a_second_for_a_redis_that_stands_still(redis_server: RedisServer) -> None:
-    store = store_on(redis_server.url, "t")
+async def _registered(url: str, prefix: str) -> Store:
+    """A store whose node Redis knows."""
+    store = store_on(url, prefix)
     await store.measure()
     await store.run(REGISTER)
+    return store
+
+
+async def test_nobody_waits_longer_than_a_second_for_a_redis_that_stands_still(redis_server: RedisServer) -> None:
+    store = await _registered(redis_server.url, "t")
     redis_server.pause()
     try:
         async with asyncio.timeout(1):
@@ -35,9 +41,7 @@ async def test_nobody_waits_longer_than_a_second_for_a_redis_that_stands_still(r
 
 async def test_one_call_without_an_answer_costs_no_other_its_own(one_redis: RedisServer, redis_prefix: str) -> None:
     async with proxy_to(one_redis) as proxy:
-        store = store_on(proxy.url, redis_prefix)
-        await store.measure()
-        await store.run(REGISTER)
+        store = await _registered(proxy.url, redis_prefix)
         proxy.watch(BEAT)
         unanswered = asyncio.create_task(store.run(BEAT))
         await proxy.asked.wait()
@@ -60,9 +64,7 @@ async def test_who_waits_in_vain_for_the_calls_of_others_does_not_take_redis_for
 ) -> None:
     monkeypatch.setattr(store_module, "_CALLS", 1)
     async with proxy_to(one_redis) as proxy:
-        store = store_on(proxy.url, redis_prefix)
-        await store.measure()
-        await store.run(REGISTER)
+        store = await _registered(proxy.url, redis_prefix)
         proxy.watch(TELL, is_held=True)
         slow = asyncio.create_task(store.run(TELL, "n", "x", "", ""))
         await proxy.asked.wait()
@@ -83,9 +85,7 @@ async def test_who_waited_for_a_call_that_was_not_answered_is_told_so_at_once(
 ) -> None:
     monkeypatch.setattr(store_module, "_CALLS", 1)
     async with proxy_to(one_redis) as proxy:
-        store = store_on(proxy.url, redis_prefix)
-        await store.measure()
-        await store.run(REGISTER)
+        store = await _registered(proxy.url, redis_prefix)
         proxy.watch(TELL)
         lost = asyncio.create_task(store.run(TELL, "n", "x", "", ""))
         await asyncio.sleep(store_module.PATIENCE - 0.1)
