@@ -1,12 +1,16 @@
 """What a process uses, as Linux tells it."""
 
 import os
+import time
 from pathlib import Path
+
+_CPUCLOCK_SCHED = 2
 
 
 def cpu_nanoseconds(pid: int) -> int:
-    """CPU time of all threads that a process has."""
-    return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
+    """CPU time of all threads of a process, up to this moment even of those that run."""
+    # What clock_getcpuclockid(3) makes of a process id, which Python has for its own threads only.
+    return time.clock_gettime_ns(~pid << 3 | _CPUCLOCK_SCHED)
 
 
 def resident_bytes(pid: int) -> int:
