@@ -9,6 +9,8 @@ from signal_api.node.dispatch import Dispatch, Rest
 from signal_api.node.hub import Hub
 from signal_api.protocol.refusals import CloseCode, Closing
 
+#: seconds that a client waits for its turn, and for its welcome; ours go elsewhere after as many
+_TURN_COMES = 10.0
 #: what is said to a binary message
 NO_BINARY = Closing(CloseCode.BAD_REQUEST, "frames are text")
 
@@ -27,7 +29,8 @@ class Closable(Connection, Protocol):
 
 
 class Conversation:
-    """Between a client and its session. It begins with the patience for hello."""
+    """Between a client and its session. It begins with the patience for hello, and for what follows from it: a client
+    that nobody hears may be gone without a word."""
 
     __slots__ = ("_client", "_connection", "_dispatch", "_hub", "_patience", "_visitor")
 
@@ -75,7 +78,12 @@ class Conversation:
     async def _greet(self, frame: bytes) -> None:
         """Lets in whom the first frame says it is."""
         self._patience.cancel()
+        overrun = partial(self._connection.close, CloseCode.OVER_CAPACITY, "too many came at once")
+        self._patience = self._hub.timers.after(_TURN_COMES, overrun)
         await self._hub.turnstile.wait(self._visitor.source)
+        self._patience.cancel()
+        if self._connection.is_over:
+            return
         self._connection.hold()  # a welcome, and what the rooms of hello look like
         hello = self._dispatch.greet(frame)
         if isinstance(hello, Closing):

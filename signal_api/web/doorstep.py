@@ -32,6 +32,7 @@ _MALFORMED = Refusal(
     ErrorCode.BAD_REQUEST, f"this is no request of HTTP/1.1, or its line and headers are more than {MAX_HEAD} bytes"
 )
 _FULL = Refusal(ErrorCode.OVER_CAPACITY, "this server has as many connections as it may", 1.0)
+_BUSY = Refusal(ErrorCode.OVER_CAPACITY, "too many came at once, and your turn did not come in time", 1.0)
 _CROWD = Refusal(ErrorCode.RATE_LIMITED, "too many open connections from your address", 1.0)
 
 
@@ -101,8 +102,8 @@ class Doorstep:
         late = Refusal(ErrorCode.REQUEST_TIMEOUT, f"the request was not here after {seconds:g} s ({awaited.value})")
 
         def give_up() -> None:
-            self.count(awaited.value)
-            connection.refuse(late)
+            self.count("capacity" if connection.is_waiting else awaited.value)
+            connection.refuse(_BUSY if connection.is_waiting else late)
 
         return self.hub.timers.after(seconds, give_up)
 
@@ -158,7 +159,8 @@ class _Connection(H11Protocol):
         self._source: bytes | None = None
         self._is_here = False
         self._first: bytes | None = b""  # the first parcel, until it is read
-        self._is_waiting = False  # for its turn,
+        #: whether what it said waits for its turn: if anything is late then, it is we
+        self.is_waiting = False
         self._is_held = False  # and not read meanwhile
         self._open_at_once: Callable[[H11Protocol, bytes], bool] | None
         self._open_at_once = getattr(self.ws_protocol_class, "open_at_once", None)
@@ -190,19 +192,19 @@ class _Connection(H11Protocol):
         unread = self._first or self.conn.trailing_data[0]
         if not unread:
             super().handle_events()
-        elif not self._is_waiting:
-            self._is_waiting = True
+        elif not self.is_waiting:
+            self.is_waiting = True
             self._unset_keepalive_if_required()
             who = self if self._source is None else self._source
             if not self._doorstep.hub.turnstile.enter(who, self._read_on, len(unread)):
                 self._doorstep.count("capacity")
                 self.refuse(_FULL)
-            elif self._is_waiting:
+            elif self.is_waiting:
                 self._is_held = True
                 self.transport.pause_reading()
 
     def _read_on(self) -> None:
-        self._is_waiting = False
+        self.is_waiting = False
         first, self._first = self._first, None
         if self.transport.is_closing():
             return

@@ -56,6 +56,7 @@ class Nodes:
         #: under which name this node was lost, until it lives again
         self._lost: str | None = None
         self._adopting: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
         #: why Redis could not be asked when it was last tried
         self.problem = ""
         self._is_known = False
@@ -141,9 +142,10 @@ class Nodes:
 
     async def leave(self) -> None:
         """The others need not wait to find out."""
-        if self._adopting is not None:
-            self._adopting.cancel()
-            await asyncio.gather(self._adopting, return_exceptions=True)
+        for task in (self._adopting, self._renewing):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         with contextlib.suppress(EngineUnavailableError):
             await self._store.run(LEAVE)
 
@@ -155,8 +157,8 @@ class Nodes:
             raise LostError("the store was begun anew, or went back in time")
         self._beats, self.lag = beats, max(0, int(last) - self._inbox.applied)
         self.census = Census(int(rooms), int(members))
-        if self._beats % _RENEWAL == 0:
-            await self._vault.renew()
+        if self._beats % _RENEWAL == 0 and (self._renewing is None or self._renewing.done()):
+            self._renewing = asyncio.create_task(self._vault.renew())  # The next beat does not wait for it.
         self._watch(dict(zip(nodes[::2], nodes[1::2], strict=True)))
 
     def states(self) -> dict[tuple[str, ...], float]:

@@ -146,9 +146,28 @@ async def test_who_talks_goes_first() -> None:
     await eventually(lambda: len(turnstile) == 2)
     assert len(old.frames) == 2
     assert not new.frames
-    await node.pass_time(11)
+    await node.pass_time(9.9)
     assert new.closed is None, "it has said hello in time"
     turns.pop()()
     await asyncio.gather(*waiting)
     assert [frame["type"] for frame in new.frames[:2]] == ["welcome", "joined"]
     assert "joined" in [frame["type"] for frame in old.frames[2:]]
+
+
+async def test_who_waits_too_long_for_its_turn_comes_again_later() -> None:
+    """Whether it is still there is not seen before it is let in, and then it would take a session from another."""
+    node = Node()
+    turns: list[Callable[[], None]] = []
+    turnstile = node.hub.turnstile = Turnstile(turns.append)
+    for _ in range(A_TURN):
+        turnstile.enter("a crowd", lambda: None)
+    phone, talk = _call(node)
+    waiting = asyncio.create_task(_hear(talk, HELLO))
+    await eventually(lambda: len(turnstile) == 1)
+    await node.pass_time(10)
+    assert (phone.closed, phone.reason) == (CloseCode.OVER_CAPACITY, "too many came at once")
+    turns.pop()()
+    await waiting
+    talk.end()
+    assert phone.frames == []
+    assert not list(node.hub.roster)

@@ -322,3 +322,17 @@ async def test_where_too_much_waits_the_next_are_turned_away(call: Call, service
     assert (status, '"code":"over_capacity"' in body) == (503, True)
     assert await caller.is_over()
     assert _turned_away(service) == {"capacity": 1}
+
+
+async def test_whose_turn_does_not_come_is_not_told_that_it_was_late(call: Call, service: Service) -> None:
+    turnstile = service.hub.turnstile = Turnstile(_Turns().append)
+    for _ in range(A_TURN):
+        turnstile.enter("others", lambda: None)
+    caller = await call(service)
+    caller.say(HEAD + "\r\n")
+    await eventually(lambda: len(turnstile) == 1)
+    service.pass_time(10.1)
+    status, body = await caller.reply()
+    assert (status, '"code":"over_capacity"' in body) == (503, True)
+    assert await caller.is_over()
+    assert _turned_away(service) == {"capacity": 1}

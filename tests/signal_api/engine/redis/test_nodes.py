@@ -4,6 +4,8 @@ import asyncio
 import time
 from typing import Any
 
+import pytest
+
 from signal_api.engine.redis.parcels import hashed
 from signal_api.protocol.moderation import Alteration, Who
 from signal_api.protocol.refusals import CloseCode
@@ -105,7 +107,9 @@ async def test_a_kept_room_has_no_end_and_that_of_others_moves_on(
     assert (end_of("exam"), 86000 < end_of("r") < 86500) == (float("inf"), True)
     one_redis.command("ZADD", due, "XX", str(round(time.time() * 1000) + 60000), hashed("r") + "r")
     assert end_of("r") < 61
-    await node.redis._vault.renew()
+    async with asyncio.timeout(20):
+        while end_of("r") < 61:  # On a busy machine Redis may not be heard in time.
+            await node.redis._vault.renew()
     assert (end_of("exam"), 86000 < end_of("r") < 86500) == (float("inf"), True)
     await seat.say("leave", room="exam")
     assert end_of("exam") == float("inf")
@@ -113,6 +117,26 @@ async def test_a_kept_room_has_no_end_and_that_of_others_moves_on(
     await node.dispatch.verbs.steward.close("exam")
     await seat.say("leave", room="r")
     assert one_redis.command("EXISTS", due) == b":0\r\n"
+
+
+async def test_what_lives_is_renewed_many_at_once_and_no_beat_waits_for_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await cluster.node()
+    calls = node.redis._store.meters.calls
+    await asyncio.gather(*(node.enter(rooms=["r"]) for _ in range(40)))
+    await node.kept()
+    before = sum(calls.values())
+    await node.redis._vault.renew()
+    assert sum(calls.values()) - before < 20
+    monkeypatch.setattr("signal_api.engine.redis.nodes._RENEWAL", 1)
+    turns = node.redis._store._turns
+    for _ in range(32):  # Nobody else can ask Redis for anything.
+        await turns.acquire()
+    other = await cluster.node()
+    await eventually(lambda: other.redis._store.node in node.redis._nodes._seen)
+    for _ in range(32):
+        turns.release()
 
 
 async def test_who_was_in_a_kept_room_when_all_nodes_went_is_not_in_it_for_good(
