@@ -1,7 +1,9 @@
 """Which addresses this machine has, and which of them relay sockets are bound to."""
 
+import asyncio
 import ipaddress
 import socket
+import time
 from collections.abc import Callable
 
 import ifaddr
@@ -15,6 +17,11 @@ from turnd.protocol.settings import RelayHost
 _log = get_logger("turnd")
 
 _LOOPBACK = ("127.0.0.1", "::1")
+
+#: Seconds between two looks at the addresses of this machine: for so long a new one is a peer like any other.
+LOOK_INTERVAL = 2.0
+#: With thousands of addresses a look takes tenths of a second: so many times as long nobody looks again.
+_RESTS = 100
 
 
 def machine_hosts() -> list[str]:
@@ -31,20 +38,39 @@ def machine_hosts() -> list[str]:
 class Machine:
     """The addresses that this machine has: a failover, DHCP or IPv6 itself gives it others while we run."""
 
-    def __init__(self, read: Callable[[], list[str]] = machine_hosts) -> None:
-        """Raises OSError where they cannot be read."""
+    def __init__(
+        self, read: Callable[[], list[str]] = machine_hosts, spent: Callable[[], float] = time.thread_time
+    ) -> None:
+        """`spent` says how many seconds of CPU the thread has had. Raises OSError where they cannot be read."""
         self._read = read
+        self._spent = spent
         self.hosts = read()
         self._problem: str | None = None
+        #: seconds until the next look is due
+        self.rest = LOOK_INTERVAL
 
     def look(self) -> bool:
         """Whether they are others than before. Where they cannot be read those of before hold, which is logged once."""
+        return self._take(self._try_to_read())
+
+    async def look_aside(self) -> bool:
+        """As look, in a thread: the loop goes on meanwhile."""
+        return self._take(await asyncio.to_thread(self._try_to_read))
+
+    def _try_to_read(self) -> list[str] | OSError:
+        began = self._spent()
         try:
-            hosts = self._read()
+            return self._read()
         except OSError as error:
-            if str(error) != self._problem:
-                _log.warning("the addresses of this machine cannot be read, those of before hold", problem=str(error))
-            self._problem = str(error)
+            return error
+        finally:
+            self.rest = max(LOOK_INTERVAL, _RESTS * (self._spent() - began))
+
+    def _take(self, hosts: list[str] | OSError) -> bool:
+        if isinstance(hosts, OSError):
+            if str(hosts) != self._problem:
+                _log.warning("the addresses of this machine cannot be read, those of before hold", problem=str(hosts))
+            self._problem = str(hosts)
             return False
         self._problem = None
         came, went = set(hosts) - set(self.hosts), set(self.hosts) - set(hosts)

@@ -45,8 +45,6 @@ _log = get_logger("turnd")
 #: Keys that a running process cannot change: its sockets and allocations were made with them.
 FIXED = ("relay", "engine", "threads", "io", "buffers")
 _FIXED = ("cannot change while turnd runs", "restart turnd, or put it back")
-#: Seconds between two looks at the addresses of this machine: for so long a new one is a peer like any other.
-LOOK_INTERVAL = 2.0
 
 
 class Turnd:
@@ -60,7 +58,7 @@ class Turnd:
         self._server: TurnServer | None = None
         self._empty = asyncio.Event()
         self._certificate: Certificate | None = None
-        self._look: asyncio.TimerHandle | None = None
+        self._looking: asyncio.Task[None] | None = None
         self.link: LinkServer | RemoteLinkServer | None = None
         self.liaison: Liaison | None = None
 
@@ -97,7 +95,7 @@ class Turnd:
         declare_certificate(context.metrics, lambda: self._certificate)
         declare_probe(context.metrics, self._probe)
         server.start()
-        self._look = asyncio.get_running_loop().call_later(LOOK_INTERVAL, self._look_again)
+        self._looking = asyncio.create_task(self._keep_looking())
         self._say_what_runs(shared)
 
     async def reload(self, loaded: Loaded[TurndSettings]) -> None:
@@ -154,8 +152,8 @@ class Turnd:
             await self._empty.wait()
 
     async def stop(self) -> None:
-        if self._look is not None:
-            self._look.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         if self._server is not None:
             self._server.stop()
         if self.liaison is not None:
@@ -230,10 +228,17 @@ class Turnd:
         self.server.engine.deny(own_listeners)
         return make_policy(section, self._hosts, own_listeners, self._machine.hosts)
 
-    def _look_again(self) -> None:
+    async def _keep_looking(self) -> None:
         """Addresses that this machine has got are its own to relays too."""
-        self._look = asyncio.get_running_loop().call_later(LOOK_INTERVAL, self._look_again)
-        if self._machine.look():
+        while True:
+            await asyncio.sleep(self._machine.rest)
+            try:
+                await self._look_again()
+            except Exception:
+                _log.exception("the look at the addresses of this machine failed, and is taken again")
+
+    async def _look_again(self) -> None:
+        if await self._machine.look_aside():
             policy = self._make_policy(self._section)
             self.server.execute(change_policy(self.server.relay.state, policy, self._context.clock.now()))
             self._probe.forget()

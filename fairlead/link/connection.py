@@ -36,8 +36,8 @@ class Connection:
             raise LinkError("no hello") from None
         if not isinstance(hello, Hello):
             raise LinkError("the first line is no hello")
-        if hello.version != VERSION:
-            raise LinkError(f"{hello.daemon} speaks version {hello.version}, we speak {VERSION}; run the same release")
+        if (refusal := hello.refusal()) is not None:
+            raise LinkError(refusal)
         return hello
 
     async def run(self, receive: Callable[[Message], None], first: Iterable[Message] = ()) -> None:

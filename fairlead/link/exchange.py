@@ -68,6 +68,8 @@ class Exchange:
         self._reader, self._writer = (_connection(url) for _ in range(2))
         self._waiting = asyncio.Event()
         self._is_asked = self._is_broken = self._is_over = False
+        #: what was not understood last
+        self._misheard: str | None = None
         #: the entry that was read last; before the first connection, none
         self._position = ""
         self._task: asyncio.Task[None] | None = None
@@ -150,12 +152,25 @@ class Exchange:
         try:
             message = decode(fields.get(_FIELD.encode(), b""))
         except LinkError as error:
-            _log.warning("what came over the link is not understood", problem=str(error))
+            self._note_misheard(str(error))
             return
-        if isinstance(message, Hello) and message.version == VERSION:
-            self._is_asked = True
-            self._waiting.set()
+        if isinstance(message, Hello):
+            self._greeted(message)
         self._take(message)
+
+    def _greeted(self, hello: Hello) -> None:
+        refusal = hello.refusal()
+        if refusal is not None:
+            self._note_misheard(refusal)
+            return
+        self._is_asked = True
+        self._waiting.set()
+
+    def _note_misheard(self, problem: str) -> None:
+        """Once, until it is another one: of a fleet of two releases every message may be such."""
+        if problem != self._misheard:
+            _log.warning("what came over the link is not understood", problem=problem)
+        self._misheard = problem
 
     async def _write_next(self) -> None:
         self._waiting.clear()

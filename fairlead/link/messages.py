@@ -9,8 +9,9 @@ from typing import TypeAlias
 
 import msgspec
 
-#: Both ends must speak the same; a hello with another number ends the connection.
-VERSION = 1
+#: Both ends must speak the same, and who changes a message below raises it. What a message says more than is known
+#: here is refused: `expiring` bounds a revocation, and who left it out would revoke what is still good.
+VERSION = 2
 
 #: The longest line in bytes, its end included.
 LONGEST_LINE = 65536
@@ -29,6 +30,12 @@ class Hello(_Message, frozen=True, tag="hello"):
 
     version: int
     daemon: str
+
+    def refusal(self) -> str | None:
+        """Why nothing else that this end says would be understood; None when it would be."""
+        if self.version == VERSION:
+            return None
+        return f"{self.daemon} speaks version {self.version}, we speak {VERSION}; run the same release"
 
 
 class RevokeBy(enum.StrEnum):

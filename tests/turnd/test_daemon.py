@@ -24,7 +24,7 @@ from tests.network import PUBLIC_IPV4
 from tests.skipping import require_program
 from tests.turnd.conftest import Settle, Sockets, Start, require_native
 from tests.turnd.wire import WAIT, WireClient, receive, udp_socket
-from turnd import daemon as daemon_module
+from turnd import addresses
 from turnd.daemon import Turnd
 from turnd.dataplane.contract import EngineSettings, Io
 
@@ -159,7 +159,7 @@ async def test_an_address_that_the_machine_is_given_later_is_no_peer_either(
     settle: Settle, start: Start, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A failover gives this node the service address, with a private service and our own listener on it."""
-    monkeypatch.setattr(daemon_module, "LOOK_INTERVAL", 0.01)
+    monkeypatch.setattr(addresses, "LOOK_INTERVAL", 0.01)
     service = {"listen": ["udp://*:3478"], "relay": {"address": [PUBLIC_IPV4], "ports": "27000-27999"}, "peers": {}}
     daemon = await start(settle(**service))
     client = sockets.client(daemon)

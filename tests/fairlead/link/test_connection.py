@@ -38,7 +38,7 @@ async def test_each_end_says_who_it_is(tmp_path: Path) -> None:
     ("line", "wrong"),
     [
         (encode(Draining(1)), "the first line is no hello"),
-        (encode(Hello(2, "signal_api")), "signal_api speaks version 2, we speak 1; run the same release"),
+        (encode(Hello(1, "signal_api")), "signal_api speaks version 1, we speak 2; run the same release"),
         (b"GET / HTTP/1.1\r\n", "no message of this protocol"),
         (b"x" * (LONGEST_LINE + 1) + b"\n", f"a line of more than {LONGEST_LINE} bytes"),
     ],

@@ -38,6 +38,7 @@ class End:
 
 TURND, SIGNAL_API = Ways.of_turnd("a"), Ways.of_signal_api("a")
 REVOKE = Revoke(RevokeBy.USER, "u")
+REVOKE_OF_ANOTHER_DAY = '{"type":"revoke","by":"user","value":"x","gently":true}'
 
 
 async def test_who_comes_hears_what_stands_and_then_what_happens(server: RedisServer) -> None:
@@ -74,6 +75,22 @@ async def test_others_who_write_there_are_not_heard(server: RedisServer) -> None
         server.command("XADD", TURND.reads, "*", field, value)
     api = End(server, SIGNAL_API, REVOKE)
     await eventually(lambda: turnd.heard == [REVOKE] * len(turnd.heard) != [])
+    await asyncio.gather(turnd.exchange.stop(), api.exchange.stop())
+
+
+async def test_another_release_is_named_and_said_once(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+    turnd = End(server, TURND, Draining(1))
+    await eventually(lambda: turnd.exchange.connected)
+    hello = '{"type":"hello","version":1,"daemon":"signal_api"}'
+    for line in (hello, *[REVOKE_OF_ANOTHER_DAY] * 3):
+        server.command("XADD", TURND.reads, "*", "m", line)
+    api = End(server, SIGNAL_API, REVOKE)
+    await eventually(lambda: REVOKE in turnd.heard and Draining(1) in api.heard)
+    said = [line for line in _problems(caplog) if "not understood" in line]
+    assert "signal_api speaks version 1, we speak 2; run the same release" in said[0]
+    assert "unknown field `gently`" in said[1]
+    assert len(said) == 2
+    assert set(turnd.heard) == {REVOKE}
     await asyncio.gather(turnd.exchange.stop(), api.exchange.stop())
 
 

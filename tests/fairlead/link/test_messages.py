@@ -1,3 +1,5 @@
+from typing import get_args
+
 import msgspec
 import pytest
 
@@ -16,10 +18,10 @@ from fairlead.link import (
     Traffic,
     Usage,
 )
-from fairlead.link.messages import Hello, Message, decode, encode
+from fairlead.link.messages import VERSION, Hello, Message, decode, encode
 
 MESSAGES: list[Message] = [
-    Hello(1, "turnd"),
+    Hello(VERSION, "turnd"),
     Revoke(RevokeBy.USERNAME, "1700000000:room.sid"),
     Revoke(RevokeBy.USER, "@user:example.org"),
     Revoke(RevokeBy.USER, "room.sid.name", "leave", 1700000000, parting=True),
@@ -74,3 +76,26 @@ def test_the_wire_is_what_others_could_write() -> None:
 def test_what_is_no_message(line: bytes) -> None:
     with pytest.raises(LinkError, match="no message of this protocol"):
         decode(line)
+
+
+#: What each message of VERSION 2 holds.
+SPOKEN = {
+    "hello": ("version", "daemon"),
+    "revoke": ("by", "value", "reason", "expiring", "parting"),
+    "end": ("by", "value", "reason"),
+    "fence": ("room", "mode", "hosts"),
+    "budget": ("allocation", "username", "bytes", "bandwidth"),
+    "allocated": ("allocation", "username", "transport", "client", "relayed"),
+    "refused": ("username", "client", "method", "code", "reason"),
+    "usage": ("allocation", "username", "traffic"),
+    "ended": ("allocation", "username", "reason", "seconds", "traffic"),
+    "draining": ("seconds", "hosts", "ports"),
+}
+
+
+def test_who_changes_a_message_raises_the_version() -> None:
+    """Another build would hang up on what it does not know, at the first member that leaves, and say no more than
+    that it is no message."""
+    kinds = get_args(Message)
+    assert {kind.__struct_config__.tag: kind.__struct_fields__ for kind in kinds} == SPOKEN
+    assert VERSION == 2, "and then the rows above with it"

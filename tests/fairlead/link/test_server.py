@@ -8,7 +8,7 @@ import pytest
 
 from fairlead.config import SettingError
 from fairlead.link import Draining, LinkServer
-from fairlead.link.messages import Hello, encode
+from fairlead.link.messages import VERSION, Hello, encode
 from tests.fairlead.link.ends import LIVING, linked
 from tests.waiting import eventually
 
@@ -44,7 +44,7 @@ async def test_without_anybody_nothing_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "lines", [b"nonsense\n", encode(Hello(9, "x")), encode(Hello(1, "x")) + encode(Draining(1)), b""]
+    "lines", [b"nonsense\n", encode(Hello(9, "x")), encode(Hello(VERSION, "x")) + encode(Draining(1)), b""]
 )
 async def test_who_breaks_the_protocol_is_hung_up_on_and_the_others_are_not(tmp_path: Path, lines: bytes) -> None:
     path = tmp_path / "link.sock"

@@ -1,5 +1,7 @@
 """Revoked names stay refused until their moment, in bounded memory."""
 
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,15 +38,27 @@ def test_a_full_list_forgets_what_would_be_forgotten_next() -> None:
     assert [revocations.covers(name, at(0)) for name in ("long", "short", "middle")] == [True, False, True]
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 100).map(float)), min_size=5, max_size=80))
-def test_the_longest_lasting_are_kept(added: list[tuple[str, float]]) -> None:
+def test_of_those_that_never_end_the_oldest_is_forgotten() -> None:
+    """As all do where auth.max_lifetime is 0: names come in no order of their own."""
+    revocations = Revocations(size=3)
+    for name in ("zoe", "bob", "mia"):
+        revocations.add(name, math.inf)
+    revocations.add("zoe", math.inf)  # refused once more, so that bob is the oldest
+    revocations.add("alice", math.inf)
+    assert [revocations.covers(name, at(0)) for name in ("zoe", "bob", "mia", "alice")] == [True, False, True, True]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 20).map(float)), min_size=5, max_size=80))
+def test_the_longest_lasting_are_kept_and_of_those_the_youngest(added: list[tuple[str, float]]) -> None:
     """A name that was forgotten for want of room may come again; the bound holds throughout."""
     revocations, model = Revocations(size=5), dict[str, float]()
     for name, until in added:
         revocations.add(name, until)
-        model[name] = max(until, model.get(name, until))
+        if until >= model.get(name, until):
+            model.pop(name, None)  # so that it stands last
+            model[name] = until
         if len(model) > 5:
-            del model[min(model, key=lambda key: (model[key], key))]
+            del model[min(model, key=model.__getitem__)]
         assert len(revocations) == len(model)
         for key in "abcdefgh":
             assert revocations.covers(key, at(model.get(key, 0.0) - 0.5)) is (key in model)
