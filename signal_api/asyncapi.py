@@ -73,9 +73,11 @@ class Closed(msgspec.Struct, frozen=True):
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """When to come back, so that not all come at once."""
+    """When to come back, so that not all come at once, and the origins of other servers that may be tried first, in any
+    order; who came by one of them leaves that out."""
 
     retry_ms: int
+    alternatives: list[str]
 
 
 class IceUpdate(msgspec.Struct, frozen=True):

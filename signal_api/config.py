@@ -313,6 +313,8 @@ class SignalApiSettings(DaemonSettings):
     hosts: tuple[Annotated[str, AfterValidator(_host_name)], ...] = ()
     #: pages of other sites that may connect
     origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
+    #: other entrances to this service, which clients are told when this one drains; a list of all will do for all
+    alternatives: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(default=(), max_length=16)
     #: addresses and networks of reverse proxies whose X-Forwarded-For and -Proto are believed
     trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
     jwt: JwtSettings | None = None

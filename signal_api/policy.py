@@ -21,6 +21,8 @@ class Policy:
     entrance: Entrance
     issuer: Issuer
     public_host: str | None
+    #: entrances that who is drained may try first
+    alternatives: tuple[str, ...]
     fence: FenceMode
     limits: LimitSettings
     times: TimeSettings
@@ -71,6 +73,7 @@ def read_policy(loaded: Loaded[SignalApiSettings]) -> Policy:
         entrance=Entrance(frozenset(names), frozenset(origins)),
         issuer=_issuer(loaded),
         public_host=shared.public_host,
+        alternatives=section.alternatives,
         fence=section.fence,
         limits=section.limits,
         times=section.times,

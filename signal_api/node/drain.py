@@ -1,6 +1,9 @@
 """A node that sends its clients to the others, and may think better of it."""
 
 import asyncio
+from collections.abc import Sequence
+
+import msgspec
 
 from fairlead.clock import Entropy
 from signal_api.clients import Client
@@ -38,14 +41,16 @@ class Drain:
             self._over.set()
         self._over = None
 
-    async def run(self, window: float) -> None:
-        """Sends every client away, within `window` seconds, and returns when all are gone or it was called off."""
+    async def run(self, window: float, alternatives: Sequence[str] = ()) -> None:
+        """Sends every client away, within `window` seconds, and returns when all are gone or it was called off. They
+        are told `alternatives`, entrances that they may try first."""
         over = self.begin()
+        elsewhere = msgspec.json.encode(alternatives)
         clients = [client for client in self._roster if client.connection is not None]
         async for client in paced(clients, window):
             if self._over is not over:
                 return
-            self._send_away(client)
+            self._send_away(client, elsewhere)
         if self._roster.connected():
             await over.wait()
 
@@ -54,8 +59,8 @@ class Drain:
         if self._over is not None and not self._roster.connected():
             self._over.set()
 
-    def _send_away(self, client: Client) -> None:
+    def _send_away(self, client: Client, elsewhere: bytes) -> None:
         if client.connection is not None:
             retry = int.from_bytes(self._entropy(4)) % _SPREAD
-            client.answer(server_frame("drain", b'{"retry_ms":%d}' % retry))
+            client.answer(server_frame("drain", b'{"retry_ms":%d,"alternatives":%b}' % (retry, elsewhere)))
             client.connection.close(CloseCode.DRAIN)

@@ -380,7 +380,7 @@ class Hub:
 
     async def drain(self, window: float) -> None:
         """Sends every client away, within `window` seconds, and returns when all are gone; new ones are refused."""
-        await self.leaving.run(window)
+        await self.leaving.run(window, self.policy.alternatives)
 
     def _count_webhook(self, result: str) -> None:
         self.instruments.webhooks[result,] += 1

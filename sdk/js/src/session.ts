@@ -4,6 +4,7 @@
  */
 
 import { isFinal, pause, SETTLED } from "./backoff.js";
+import { Entrances } from "./entrances.js";
 import { Emitter } from "./events.js";
 import {
     SignalingError, type ClientFrame, type Hello, type Recipients, type ServerFrame, type Welcome,
@@ -55,7 +56,7 @@ interface Edge {
 }
 
 export class Session extends Emitter<SessionEvents> {
-    #base: string;
+    #entrances: Entrances;
     #options: SessionOptions;
     #edge: Edge;
     #order: TransportName[];
@@ -76,7 +77,7 @@ export class Session extends Emitter<SessionEvents> {
 
     constructor(base: string, options: SessionOptions = {}, edge: Edge = { openers: OPENERS, random: Math.random }) {
         super();
-        this.#base = base.replace(/^ws/, "http").replace(/\/+$/, "");
+        this.#entrances = new Entrances(base.replace(/^ws/, "http").replace(/\/+$/, ""));
         this.#options = { ...options };
         this.#edge = edge;
         this.#order = [...options.transports ?? ["websocket", "sse", "poll"] as const];
@@ -107,7 +108,7 @@ export class Session extends Emitter<SessionEvents> {
         // A transport may speak before its opener has returned.
         let mine: Transport | null = null;
         const isCurrent = () => !this.#closed && (mine === null || mine === this.#transport);
-        mine = this.#transport = this.#edge.openers[name](this.#base, hello, {
+        mine = this.#transport = this.#edge.openers[name](this.#entrances.current, hello, {
             frame: (frame) => { if (isCurrent()) this.#receive(name, frame); },
             closed: (code, reason) => { if (isCurrent()) this.#lost(code, reason); },
         }, this.#once(JSON.stringify(hello)));
@@ -194,7 +195,10 @@ export class Session extends Emitter<SessionEvents> {
         if (frame.type === "ping") this.#put([{ type: "pong" }]);
         else if (frame.type === "welcome") this.#welcome(name, frame.data);
         else {
-            if (frame.type === "drain") this.#drained = frame.data.retry_ms;
+            if (frame.type === "drain") {
+                this.#drained = frame.data.retry_ms;
+                this.#entrances.leave(frame.data.alternatives, this.#edge.random);
+            }
             // A room hears of its `joined` in the order of the frames, not when whoever asked comes to it.
             if (frame.re === undefined || frame.type === "joined") this.emit("frame", frame);
             if (frame.re !== undefined) this.#settle(frame);
@@ -257,6 +261,7 @@ export class Session extends Emitter<SessionEvents> {
             this.#finish(code, reason);
             return;
         }
+        if (neverStood) this.#entrances.next();
         // A way that never worked, such as a WebSocket behind a proxy that knows none, is tried last from now on; one
         // that did work may try again a few times, since it may be the server that is away.
         const mayStay = this.#worked.has(this.#order[0]!) && this.#attempts % 4 !== 3;

@@ -147,6 +147,23 @@ test("a drain says when to come back", async () => {
     assert.equal(lines.opened.length, 2);
 });
 
+test("a drained client goes where it was pointed to, and home again when nobody is met there", async () => {
+    const again = async (code) => {
+        lines.last.listener.closed(code, "");
+        timers.tick(60_000);
+        await flushed();
+        return lines.last.base;
+    };
+    lines.last.listener.frame(welcome());
+    const alternatives = ["https://signal.example", "http://plain.example", "https://b.example"];
+    lines.last.listener.frame({ type: "drain", data: { retry_ms: 0, alternatives } });
+    assert.equal(await again(4200), "https://b.example", "neither what drains, nor what is less secure");
+    lines.last.listener.frame(welcome({ resumed: true }));
+    assert.equal(await again(1006), "https://b.example", "where it was met it is looked for first");
+    assert.equal(await again(1006), "https://signal.example");
+    assert.equal(await again(1006), "https://b.example");
+});
+
 test("the end is the end", async () => {
     const statuses = [];
     session.on("status", ({ state }) => statuses.push(state));

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from fairlead_client.backoff import SETTLED, is_final, pause
+from fairlead_client.entrances import Entrances
 from fairlead_client.frames import Frame, Json, SignalingError
 from fairlead_client.transports import OPENERS, ClosedError, Line, Opener
 
@@ -58,7 +59,8 @@ class Session:
         self.on_frame: Callable[[Frame], None] = lambda _: None
         self.on_lost: Callable[[], None] = lambda: None
         self.on_end: Callable[[SignalingError], None] = lambda _: None
-        self._base = server.rstrip("/").replace("ws", "http", 1) if server.startswith("ws") else server.rstrip("/")
+        home = server.rstrip("/")
+        self._entrances = Entrances(home.replace("ws", "http", 1) if home.startswith("ws") else home)
         self._token = token
         self._order = list(transports)
         self._openers = openers
@@ -150,6 +152,8 @@ class Session:
             if is_final(code):
                 self._finish(SignalingError(str(code), reason))
                 return
+            if not self._stands:
+                self._entrances.next()
             if not self._stands and (code < 4000 or code == _SILENT):
                 self._try_another()
             await asyncio.sleep(pause(self._attempts, code, self._drained, self._dice))
@@ -160,7 +164,7 @@ class Session:
         """One connection, to its end."""
         name = self._order[0]
         hello = await self._hello()
-        line = await self._openers[name](self._base, hello, self._once(hello))
+        line = await self._openers[name](self._entrances.current, hello, self._once(hello))
         since = time.monotonic()
         try:
             while True:
@@ -265,6 +269,7 @@ class Session:
         else:
             if frame.type == "drain":
                 self._drained = frame.data["retry_ms"] / 1000
+                self._entrances.leave(frame.data.get("alternatives"), self._dice)
             if frame.re is None or frame.type == "joined":
                 self.on_frame(frame)
             if frame.re is not None or frame.type == "joined":

@@ -7,7 +7,7 @@ from tests.signal_api.socketless import Line, Node
 
 
 async def test_drain_sends_everybody_away_and_lets_nobody_in() -> None:
-    node = Node()
+    node = Node(alternatives=["https://b.example"])
     seats = [await node.enter() for _ in range(3)]
     seats[0].lose()
     drain = asyncio.create_task(node.hub.drain(0.03))
@@ -19,6 +19,7 @@ async def test_drain_sends_everybody_away_and_lets_nobody_in() -> None:
         frame = seat.news()[-1]
         assert frame["type"] == "drain"
         assert 0 <= frame["data"]["retry_ms"] < 2000
+        assert frame["data"]["alternatives"] == ["https://b.example"]
         assert seat.line.closed is CloseCode.DRAIN
         assert not drain.done()
         seat.lose()
