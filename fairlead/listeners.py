@@ -72,11 +72,15 @@ def one_of(*transports: Transport) -> AfterValidator:
     return AfterValidator(check)
 
 
+#: The kernel doubles what is asked for, and counts in 32 bits.
+LARGEST_BUFFER = 1 << 30
+
+
 class BufferSettings(Settings):
     """SO_RCVBUF and SO_SNDBUF of UDP sockets in bytes; 0 leaves the system's default."""
 
-    receive: int = Field(default=0, ge=0)
-    send: int = Field(default=0, ge=0)
+    receive: int = Field(default=0, ge=0, le=LARGEST_BUFFER)
+    send: int = Field(default=0, ge=0, le=LARGEST_BUFFER)
 
 
 SYSTEM_BUFFERS = BufferSettings()

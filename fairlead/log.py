@@ -82,13 +82,32 @@ def _last(settings: LogSettings, target: TextIO) -> list[structlog.typing.Proces
         steps.append(_in_order)
         steps.append(structlog.processors.JSONRenderer(default=str))
     else:
-        steps.append(structlog.dev.ConsoleRenderer(colors=target.isatty()))
+        steps.append(_make_printable)
+        # Its own tracebacks, where rich is installed, show the values of variables: passwords and keys among them.
+        plain = structlog.dev.plain_traceback
+        steps.append(structlog.dev.ConsoleRenderer(colors=target.isatty(), exception_formatter=plain))
     return steps
 
 
 def _hide_secrets(logger: Any, method: str, event: _Event) -> _Event:
     for name in _SECRET_NAMES & event.keys():
         event[name] = "*****"
+    return event
+
+
+def printable(line: str) -> str:
+    """What a stranger's text cannot do to a terminal: control characters are shown, not obeyed."""
+    if line.isprintable():
+        return line
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
+
+
+def _make_printable(logger: Any, method: str, event: _Event) -> _Event:
+    """Of user names, most of all. What is said about them, and tracebacks, may have lines."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            lines = value.split("\n") if name in ("event", "exception") else [value]
+            event[name] = "\n".join(map(printable, lines))
     return event
 
 

@@ -5,6 +5,9 @@ from pydantic import Field
 from fairlead.buckets import Rate
 from fairlead.config import Settings
 
+#: Of each kind, allocated at once: 128 MB.
+MOST_BUCKETS = 1 << 24
+
 
 class RateSettings(Settings):
     """A token bucket per source; rate 0 switches it off."""

@@ -8,7 +8,7 @@ from fairlead.config import AddressSetting, DaemonSettings, Settings
 from fairlead.datagram import Transport
 from fairlead.listeners import BufferSettings, ListenerSetting, one_of, parse_listener
 from fairlead.native import EngineChoice
-from fairlead.rates import RateSettings
+from fairlead.rates import MOST_BUCKETS, RateSettings
 from fairlead.streams import StreamSettings
 from fairlead.stun.binding import LONGEST_SOFTWARE, BindingSettings
 from stund.responder import ResponderSettings
@@ -32,7 +32,7 @@ class LimitSettings(Settings):
 
     bindings: RateSettings = RateSettings(rate=1000, burst=5000)
     #: more sources than this share them
-    buckets: int = Field(default=65536, ge=1)
+    buckets: int = Field(default=65536, ge=1, le=MOST_BUCKETS)
 
 
 class StundSettings(DaemonSettings):

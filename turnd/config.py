@@ -9,9 +9,9 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from fairlead.buckets import Rate
 from fairlead.config import AddressSetting, DaemonSettings, Settings
 from fairlead.datagram import Transport
-from fairlead.listeners import BufferSettings, ListenerSetting, one_of, parse_listener
+from fairlead.listeners import LARGEST_BUFFER, BufferSettings, ListenerSetting, one_of, parse_listener
 from fairlead.native import EngineChoice
-from fairlead.rates import RateSettings
+from fairlead.rates import MOST_BUCKETS, RateSettings
 from fairlead.streams import StreamSettings
 from turnd.dataplane.contract import Io
 from turnd.protocol.peer_policy import PeerPolicy
@@ -63,11 +63,15 @@ class RelaySettings(Settings):
         return int(first), int(last)
 
 
+#: What LIFETIME has room for (RFC 8656 section 18.2).
+_LONGEST_LIFETIME = 0xFFFFFFFF
+
+
 class LifetimeSettings(Settings):
     """Seconds that an allocation lives without a refresh."""
 
-    default: int = Field(default=600, ge=1)
-    max: int = Field(default=3600, ge=1)
+    default: int = Field(default=600, ge=1, le=_LONGEST_LIFETIME)
+    max: int = Field(default=3600, ge=1, le=_LONGEST_LIFETIME)
 
     @model_validator(mode="after")
     def _default_is_not_above(self) -> "LifetimeSettings":
@@ -136,14 +140,14 @@ class LimitSettings(Settings):
     challenges: RateSettings = RateSettings(rate=100, burst=500)
     failures: RateSettings = RateSettings(rate=20, burst=40)
     #: buckets of each kind; more sources than this share them
-    buckets: int = Field(default=65536, ge=1)
+    buckets: int = Field(default=65536, ge=1, le=MOST_BUCKETS)
 
 
 class RelayBufferSettings(BufferSettings):
     """`listeners` is SO_RCVBUF of each UDP listener, where the bursts of all clients arrive; `receive` is that of each
     relay socket, of which there may be thousands."""
 
-    listeners: int = Field(default=4 << 20, ge=0)
+    listeners: int = Field(default=4 << 20, ge=0, le=LARGEST_BUFFER)
 
 
 class TurndSettings(DaemonSettings):

@@ -41,12 +41,13 @@ class Document:
 
     def place(self, key: Key) -> Place:
         """Where the value stands, or else the nearest key above it that is written anywhere."""
+        if key in self.values:
+            return self.values[key]
         while key:
-            if key in self.values:
-                return self.values[key]
+            for places in (self.keys, self.values):
+                if key in places:
+                    return places[key]
             key = key[:-1]
-            if key in self.keys:
-                return self.keys[key]
         return Place(self.source)
 
     def forget(self, key: Key) -> None:
@@ -82,22 +83,27 @@ def read_value(text: str, source: str) -> Any:
 
 
 def _compose(text: str, source: str) -> Any:
-    loader = _LOADER(text)
     try:
-        return loader.get_single_node()
+        loader = _LOADER(text)
+        try:
+            return loader.get_single_node()
+        finally:
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source)
         begun = f" ({error.context} from line {error.context_mark.line + 1})" if error.context_mark else ""
         is_tab = error.problem_mark is not None and text[error.problem_mark.index :].startswith("\t")
         remedy = "indent with spaces, not tabs" if is_tab else "look at this line and the one above it"
-        raise ConfigError([Problem(place, (), f"no YAML: {error.problem}{begun}", remedy)]) from None
+        # Of an alias or a tag that nobody knows PyYAML's own parser tells the name, which may be a password.
+        wrong = str(error.problem)
+        if "undefined" in wrong:
+            wrong = wrong.partition(" '")[0]
+        raise ConfigError([Problem(place, (), f"no YAML: {wrong}{begun}", remedy)]) from None
     except yaml.YAMLError as error:
         # A ReaderError (a control character, broken UTF-8) has no line, and its text would quote the file.
         wrong = f"no YAML: {getattr(error, 'reason', None) or 'it cannot be read'}"
         raise ConfigError([Problem(Place(source), (), wrong, "save the file as UTF-8 text")]) from None
-    finally:
-        loader.dispose()
 
 
 class _Reader:
@@ -114,7 +120,8 @@ class _Reader:
         self.document.values[key] = self._place(node)
         if isinstance(node, yaml.ScalarNode):
             if node.tag not in (_TEXT, _NULL):
-                self.complain(node, key, f"the tag {node.tag} is not used here", "write the value without a tag")
+                # Which tag is not said: it may be the beginning of a password.
+                self.complain(node, key, "what begins with ! is a tag, and none is used here", "put it into quotes")
             return None if node.tag == _NULL else node.value
         if any(node is outer for outer in self._open):
             self.complain(node, key, "an alias to something that holds it", "write the value out")

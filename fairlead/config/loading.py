@@ -126,6 +126,10 @@ def _explain(details: ErrorDetails, prefix: Key, model: type[BaseModel], documen
         names = known_keys(above.model) if above is not None and above.model is not None else ()
         return Problem(document.keys.get(key, document.place(key)), key, "unknown key", _nearest(str(key[-1]), names))
     wrong, remedy = _sentence(kind, details)
+    # Behind a value that may be of several kinds pydantic names the kind.
+    while location and shape_at(model, location) is None:
+        location = location[:-1]
+    key = (*prefix, *location)
     return Problem(document.place(key), key, wrong, remedy)
 
 
@@ -133,6 +137,7 @@ _WHOLE = ("{given} is no whole number", "write digits")
 _NUMBER = ("{given} is no number", "write digits")
 _TRUTH = ("{given} is neither true nor false", "write true or false")
 _CHOICE = ("{given} is not known", "write {expected}")
+_SHORT = ("is too short", "write {min_length} characters or more")
 _TEXT = ("one text belongs here", "write KEY: TEXT")
 _LIST = ("a list belongs here", "write [A, B], or one entry a line behind a dash")
 _SECTION = ("keys belong here", "write them on the lines below, indented")
@@ -154,6 +159,10 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     "greater_than_equal": ("{given} is too small", "write {ge} or more"),
     "less_than": ("{given} is too large", "write less than {lt}"),
     "less_than_equal": ("{given} is too large", "write {le} or less"),
+    "too_short": _SHORT,
+    "string_too_short": _SHORT,
+    "string_too_long": ("is too long", "write {max_length} characters or fewer"),
+    "string_pattern_mismatch": ("{given} is not of the form that it has here", "write what {pattern} matches"),
     "string_type": _TEXT,
     "path_type": _TEXT,
     "list_type": _LIST,

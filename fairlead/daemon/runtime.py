@@ -110,6 +110,7 @@ class Runtime(Generic[S]):
             asyncio.get_running_loop().remove_signal_handler(number)
         if self._started:
             _log.info("stopped", daemon=self._daemon.name)
+        self._notify.close()
 
     # Signals
 

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from rich.text import Text
 
+from fairlead.log import printable
+
 #: fields that have a place of their own
 _KNOWN = ("timestamp", "level", "logger", "event")
 _STYLES = {"debug": "dim", "info": "green", "warning": "yellow", "error": "bold red", "critical": "bold red"}
@@ -49,11 +51,6 @@ def for_people(record: Record) -> Text:
             text.append(f"  {printable(name)}=", style="dim")
             text.append(printable(value if isinstance(value, str) else json.dumps(value)))
     return text
-
-
-def printable(line: str) -> str:
-    """What a stranger's text cannot do to a terminal: control characters are shown, not obeyed."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
 
 
 def cause(lines: Sequence[str]) -> list[str]:

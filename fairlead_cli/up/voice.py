@@ -6,7 +6,8 @@ from collections.abc import Callable
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from fairlead_cli.up.records import for_people, parse_record, printable
+from fairlead.log import printable
+from fairlead_cli.up.records import for_people, parse_record
 
 #: what our own lines stand under
 OWN_NAME = "fairlead"

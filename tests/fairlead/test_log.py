@@ -8,7 +8,7 @@ import pytest
 
 from fairlead.config import LogSettings
 from fairlead.datagram import Address
-from fairlead.log import SampledLog, configure, get_logger, mask_addresses
+from fairlead.log import SampledLog, configure, get_logger, mask_addresses, printable
 
 
 class Terminal(io.StringIO):
@@ -68,6 +68,30 @@ def test_auto_is_json_but_on_a_terminal() -> None:
     get_logger("test").info("hello")
     assert "hello" in terminal.getvalue()
     assert not terminal.getvalue().startswith("{")
+
+
+def test_strangers_cannot_write_to_the_terminal() -> None:
+    assert printable("a\x1b[2Jb\r\n\x07\u202e") == r"a\x1b[2Jb\r\n\x07\u202e"
+    assert printable("grün 火") == "grün 火"
+    target = io.StringIO()
+    stream(target, "console")
+    get_logger("test").warning("not authenticated", user="\x1b]0;title\x07\n2026-11-23 [error] forged", why="\x9b2J")
+    assert target.getvalue().count("\n") == 1
+    assert target.getvalue().rstrip("\n").isprintable()
+
+
+def test_a_traceback_for_people_shows_no_values() -> None:
+    """A password is a local variable of whoever reads it."""
+    target = io.StringIO()
+    stream(target, "console")
+    password = "".join(("s3", "cr3t"))
+    try:
+        raise ValueError(f"a password of {len(password)} characters")
+    except ValueError:
+        get_logger("test").warning("caught", exc_info=True)
+    assert "ValueError: a password of 6 characters\n" in target.getvalue()
+    assert target.getvalue().count("\n") > 3, "it has its lines"
+    assert password not in target.getvalue()
 
 
 def test_configuring_again_replaces() -> None:

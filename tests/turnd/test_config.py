@@ -34,6 +34,14 @@ def test_the_port_range_is_read_as_two_numbers(tmp_path: Path) -> None:
         ({"peers": {"allow": ["multicast"]}}, "never relayed to"),
         ({"peers": {"deny": ["everybody"]}}, "no class of addresses; write one of"),
         ({"lifetime": {"default": 0}}, "write 1 or more"),
+        ({"lifetime": {"max": 4294967296}}, "too large; write 4294967295 or less"),
+        (
+            {"limits": {"buckets": 1 << 40}},
+            "turnd.limits.buckets: '1099511627776' is too large; write 16777216 or less",
+        ),
+        ({"buffers": {"receive": 2147483648}}, "too large; write 1073741824 or less"),
+        ({"buffers": {"listeners": 2147483648}}, "too large; write 1073741824 or less"),
+        ({"threads": 0}, "turnd.threads: '0' is too small; write 1 or more"),
         ({"engine": "fast"}, "auto"),
         ({"expiry": "never"}, "allocate"),
         ({"listen": ["3478"]}, "write TRANSPORT://HOST:PORT"),
@@ -52,3 +60,11 @@ def test_a_wrong_value_is_refused_with_a_remedy(tmp_path: Path, section: dict[st
 def test_a_default_lifetime_above_the_maximum_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="above the max of 60; raise max"):
         settings(tmp_path, {"lifetime": {"default": 600, "max": 60}})
+
+
+def test_what_two_keys_say_together_is_placed_where_they_stand() -> None:
+    environ = {"FAIRLEAD__TURND__ENGINE": "python", "FAIRLEAD__TURND__LIFETIME__DEFAULT": "7200"}
+    with pytest.raises(
+        ConfigError, match=r"^environment variable FAIRLEAD__TURND__LIFETIME__DEFAULT: turnd\.lifetime: "
+    ):
+        load(None, environ, "turnd", TurndSettings)

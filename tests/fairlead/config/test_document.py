@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import yaml
 
@@ -62,8 +64,8 @@ def test_duplicate_keys_are_all_found_with_the_line_of_the_first() -> None:
     ("text", "problem"),
     [
         ("- a", "f:1:1: the file holds no keys; write KEY: VALUE lines, as in config.example.yaml"),
-        ("a: !!int 3", "f:1:4: a: the tag tag:yaml.org,2002:int is not used here; write the value without a tag"),
-        ("a: !x 3", "f:1:4: a: the tag !x is not used here; write the value without a tag"),
+        ("a: !!int 3", "f:1:4: a: what begins with ! is a tag, and none is used here; put it into quotes"),
+        ("a: !s3cr3t", "f:1:4: a: what begins with ! is a tag, and none is used here; put it into quotes"),
         ("? [a]\n: 1", "f:1:3: a key that is no text; write KEY: VALUE"),
         ("a: &x [*x]", "f:1:4: a[0]: an alias to something that holds it; write the value out"),
     ],
@@ -90,10 +92,15 @@ def test_a_tab_is_called_by_its_name() -> None:
         read_document("# \u00e4\nturnd:\n\trelay: 3\n", "f.yaml")
 
 
-@pytest.mark.parametrize("text", ["password: s3cr3t\x01", "password: 's3cr3t", "password: s3cr3t: x"])
-def test_broken_yaml_never_quotes_the_file(text: str) -> None:
+@pytest.mark.parametrize("parser", [yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)])
+@pytest.mark.parametrize(
+    "text",
+    ["s3cr3t\x01", "'s3cr3t", "s3cr3t: x", "*s3cr3t", "!s3cr3t!x", "%s3cr3t", "@s3cr3t", "[s3cr3t", '"s3cr3t\\q"'],
+)
+def test_broken_yaml_never_quotes_the_file(text: str, parser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LOADER", loader_on(parser))
     with pytest.raises(ConfigError) as caught:
-        read_document(text, "f")
+        read_document(f"password: {text}", "f")
     assert "s3cr3t" not in str(caught.value)
 
 

@@ -175,3 +175,11 @@ def test_a_secret_is_given_once(tmp_path: Path) -> None:
     file = tmp_path / "f.yaml"
     file.write_text("stund:\n  token: s3cr3t\n  token_file: token\n")
     assert problems({}, file) == [f"{file}:3:15: stund.token_file: token is set too; keep one of the two"]
+
+
+def test_what_is_wrong_with_a_section_is_placed_at_the_variable_that_made_it() -> None:
+    """Not at another one, which happened to come first."""
+    said = problems({"FAIRLEAD__STUND__CLASSIC": "true", "FAIRLEAD__STUND__KEYS__0__ID": "a"})
+    assert [line for line in said if "stund.keys[0].key" in line] == [
+        "environment variable FAIRLEAD__STUND__KEYS__0__ID: stund.keys[0].key: is missing; add it"
+    ]

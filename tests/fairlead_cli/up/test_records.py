@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from fairlead_cli.up.records import cause, for_people, parse_record, printable
+from fairlead_cli.up.records import cause, for_people, parse_record
 
 
 def line(event: str, level: str = "info", **fields: Any) -> str:
@@ -37,12 +37,6 @@ def test_a_traceback_stands_below() -> None:
     assert shown(line("failed", "error", exception="Traceback:\n  x\nE: y")).endswith("failed\nTraceback:\n  x\nE: y")
 
 
-def test_strangers_cannot_write_to_the_terminal() -> None:
-    assert printable("a\x1b[2Jb\r\n\x07\u202e") == r"a\x1b[2Jb\r\n\x07\u202e"
-    assert printable("grün 火") == "grün 火"
-    assert "\x1b" not in shown(line("refused \x1b[31m", user="\x1b]0;title\x07"))
-
-
 def test_the_cause_is_the_problem_that_an_error_names() -> None:
     lines = [line("ready"), line("cannot start", "error", problem="turnd.listen[0]: it is taken"), line("stopped")]
     assert cause(lines) == ["turnd.listen[0]: it is taken"]
@@ -56,3 +50,7 @@ def test_the_cause_is_the_last_line_of_an_exception() -> None:
 def test_the_cause_is_what_was_written_before_there_was_a_log() -> None:
     assert cause(["turnd: f.yaml:1:1: x: unknown key", line("stopped"), ""]) == ["turnd: f.yaml:1:1: x: unknown key"]
     assert cause([line("ready")]) == ["it said nothing"]
+
+
+def test_strangers_cannot_write_to_the_terminal() -> None:
+    assert "\x1b" not in shown(line("refused \x1b[31m", user="\x1b]0;title\x07"))
