@@ -59,7 +59,7 @@ export class Client extends Emitter<ClientEvents> {
     #return(): void {
         const lost = [...this.rooms.values()].filter(({ isIn }) => isIn);
         for (const room of this.rooms.values()) this.session.abandon(room.name);
-        for (const room of lost) room.enter().catch((error) => room.end(error.code ?? String(error)));
+        for (const room of lost) void room.enterAgain();
     }
 }
 

@@ -84,7 +84,7 @@ class Client:
 
     async def _enter_again(self, room: Room) -> None:
         try:
-            await room.enter()
+            await room.enter_again()
         except SignalingError as error:
             room.end(error.code)
 

@@ -9,6 +9,8 @@ from fairlead_client.session import Session
 
 #: frames that wait for whoever reads the room
 _WAITING = 4096
+#: seconds until a room that cannot be joined just now is tried again
+_AGAIN = 1.0
 
 
 class Room:
@@ -34,7 +36,7 @@ class Room:
         self._wishes = wishes
         self._rseq = 0
         self._frames: asyncio.Queue[Frame | None] = asyncio.Queue()
-        self._is_entering = self._is_leaving = False
+        self._is_entering = self._is_leaving = self._is_returning = False
 
     async def send(self, data: Any, to: Any = "*", kind: str = "message") -> None:
         """To everybody else, a member, a list of members, or {"user": ...}; raises SignalingError."""
@@ -60,12 +62,18 @@ class Room:
             told["connect_ms"] = round(connect_ms)
         await self._session.request("report", room=self.name, data=told)
 
+    async def renew(self, token: str) -> None:
+        """A fresh token for this room, in place of the one that it was joined with; raises SignalingError."""
+        await self._session.request("token", room=self.name, data={"token": token})
+        self._wishes = {**self._wishes, "token": token}
+
     async def leave(self) -> None:
         self._is_leaving = True
         try:
             await self._session.request("leave", room=self.name)
         except SignalingError as error:
-            if error.code != "session_expired":  # With its session the membership is gone as well.
+            # With its session the membership is gone as well, and on the way back there is none yet.
+            if error.code not in ("session_expired", "room_not_found"):
                 raise
         finally:
             self._is_leaving = False
@@ -85,10 +93,36 @@ class Room:
         finally:
             self._is_entering = False
 
+    async def enter_again(self) -> None:
+        """Comes back in another session; a server that cannot do that just now is asked until it can. Raises
+        SignalingError."""
+        self._is_returning = True
+        try:
+            while self.closed is None:
+                pause = await self._try_again()
+                if pause is None:
+                    break
+                await asyncio.sleep(pause)
+        finally:
+            self._is_returning = False
+
+    async def _try_again(self) -> float | None:
+        """Seconds until the next attempt; None when it is in."""
+        if self._is_leaving:
+            return _AGAIN
+        try:
+            await self.enter()
+        except SignalingError as error:
+            if error.code != "engine_unavailable":
+                raise
+            return _AGAIN if error.retry_after is None else error.retry_after
+        return None
+
     @property
     def is_in(self) -> bool:
         """Whether it has to be entered again where its session is lost: a join under way is repeated by the session."""
-        return not self._is_entering and not self._is_leaving and self.closed is None
+        is_under_way = self._is_entering or self._is_leaving or self._is_returning
+        return not is_under_way and self.closed is None
 
     def end(self, reason: str) -> None:
         if self.closed is None:

@@ -1,0 +1,71 @@
+"""The Python client's rooms where tokens end and sessions are lost."""
+
+import asyncio
+
+import pytest
+
+from fairlead_client import Client, Session
+from fairlead_client.frames import Json
+from fairlead_client.transports import ClosedError, Line
+from tests.sdk.clients import WAIT, drop, entered
+from tests.sdk.test_python_troubles import Scripted
+from tests.signal_api.service import Service
+from tests.signal_api.worlds import JOIN_KEY, token
+from tests.waiting import eventually
+
+
+async def test_a_token_for_a_room_is_renewed_there(service: Service) -> None:
+    async with entered(service, token=token(service.clock, "alice", lifetime=6000, rooms=["mine"])) as one:
+        room = await one.join("r", token=token(service.clock, "alice", lifetime=60, rooms=["r"]))
+        await room.renew(token(service.clock, "alice", lifetime=6000, rooms=["r"]))
+        service.pass_time(61)
+        async with asyncio.timeout(WAIT):
+            await room.send("still here")
+            drop(service, one)
+            await room.send("after it")
+        assert room.closed is None
+
+
+@pytest.mark.parametrize("last", ["joined", "banned", "left"])
+async def test_a_room_that_cannot_be_joined_again_just_now_is_joined_when_it_can(last: str) -> None:
+    lines: list[Scripted] = []
+
+    async def opener(base: str, hello: Json, once: str) -> Line:
+        lines.append(Scripted())
+        sid = f"s{len(lines)}"
+        lines[-1].coming.put_nowait({"type": "welcome", "seq": 1, "data": {"sid": sid, "key": "k", "epoch": sid}})
+        return lines[-1]
+
+    def answer(number: int, code: str = "") -> None:
+        line = lines[-1]
+        joined = {"room": "r", "self": {"id": f"m{len(lines)}", "order": 1}, "members": [], "rseq": 1}
+        wrong = {"code": code, "message": "", "retry_after_ms": 1}
+        body = {"type": "error", "data": wrong} if code else {"type": "joined", "seq": 2, "room": "r", "data": joined}
+        line.coming.put_nowait(body | {"re": line.sent[number]["id"]})
+
+    async with asyncio.timeout(WAIT):
+        session = Session("http://signal.example", JOIN_KEY, ["x"], {"x": opener}, lambda: 0.0)
+        client = Client(session)
+        await session.open()
+        joining = asyncio.create_task(client.join("r"))
+        await eventually(lambda: len(lines[0].sent) == 1)
+        answer(0)
+        room = await joining
+        lines[0].coming.put_nowait(ClosedError(1006, "the network is gone"))
+        await eventually(lambda: len(lines) == 2)
+        for number in range(3):
+            await eventually(lambda: len(lines[1].sent) == number + 1)  # noqa: B023 - it is asked now
+            answer(number, "engine_unavailable")
+            assert not room.is_in
+        await eventually(lambda: len(lines[1].sent) == 4)
+        if last == "left":
+            leaving = asyncio.create_task(room.leave())
+            await eventually(lambda: len(lines[1].sent) == 5)
+            answer(3, "engine_unavailable")
+            answer(4, "room_not_found")
+            await leaving
+        else:
+            answer(3, "" if last == "joined" else last)
+        await eventually(lambda: room.is_in or room.closed is not None)
+        assert (room.id, room.closed) == ("m2" if last == "joined" else "m1", None if last == "joined" else last)
+        await session.close()
