@@ -135,12 +135,19 @@ class Gate:
         if host is None:
             self._hub.instruments.origins_refused["host",] += 1
             return _UNNAMED_HOST
-        source = source_prefix(approach.client) if approach.client else b""
-        return Visitor(source, host, is_local(approach))
+        return Visitor(_source_of(approach.client), host, is_local(approach))
 
     async def _refuse(self, scope: Scope, send: Send, refusal: Refusal) -> None:
         self._hub.instruments.errors[refusal.code.value,] += 1
         await send_problem(scope, send, refusal)
+
+
+def _source_of(client: str) -> bytes:
+    """Whom a request is counted for. Where a proxy writes no address, such as `unknown`, all are one."""
+    try:
+        return source_prefix(client)
+    except (OSError, ValueError):
+        return b""
 
 
 async def _until_gone(receive: Receive) -> None:

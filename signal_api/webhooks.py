@@ -6,6 +6,7 @@ HMAC-SHA256 over "id.timestamp.body">`. A receiver that takes an event twice kno
 
 import asyncio
 import base64
+import contextlib
 import hmac
 import itertools
 from collections import deque
@@ -40,6 +41,8 @@ QUEUE = 1000
 PAUSES = (1.0, 5.0, 30.0, 120.0)
 #: seconds for one attempt, and for what is still to be said when the daemon stops
 _TIMEOUT, _LAST_WORDS = 10.0, 2.0
+#: bytes of an answer and seconds for them, behind its status: one that is short leaves the connection to the next
+_ANSWER, _ANSWERING = 4096, 1.0
 #: answers after which an event may be taken yet, beside 5xx
 _AGAIN = frozenset({408, 425, 429})
 
@@ -141,13 +144,36 @@ class Post:
             "webhook-signature": signature(self.endpoint.key, occasion, timestamp),
         }
         try:
-            reply = await client.post(self.endpoint.url, content=occasion.body, headers=headers)
+            status = await _post(client, self.endpoint.url, occasion.body, headers)
         except (httpx.HTTPError, OSError) as error:
             return f"{type(error).__name__}: {error}"
-        if reply.is_success:
+        if httpx.codes.is_success(status):
             return None
-        again = reply.status_code in _AGAIN or reply.is_server_error
-        return f"answered {reply.status_code}" if again else f"refused with {reply.status_code}"
+        again = status in _AGAIN or httpx.codes.is_server_error(status)
+        return f"answered {status}" if again else f"refused with {status}"
+
+
+async def _post(client: httpx.AsyncClient, url: str, body: bytes, headers: dict[str, str]) -> int:
+    """The status, which is all that counts: an answer that does not end keeps no other event waiting. Raises OSError
+    and httpx.HTTPError."""
+    request = client.build_request("POST", url, content=body, headers=headers)
+    async with asyncio.timeout(_TIMEOUT):
+        reply = await client.send(request, stream=True)
+    try:
+        with contextlib.suppress(TimeoutError, httpx.HTTPError, OSError):
+            async with asyncio.timeout(_ANSWERING):
+                await _read_out(reply)
+    finally:
+        await reply.aclose()
+    return reply.status_code
+
+
+async def _read_out(reply: httpx.Response) -> None:
+    heard = 0
+    async for part in reply.aiter_raw():
+        heard += len(part)
+        if heard > _ANSWER:
+            return
 
 
 class Webhooks:

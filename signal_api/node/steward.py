@@ -39,7 +39,7 @@ class Steward:
             if who.member == member.id or (who.user is not None and who.user == member.user):
                 return Refusal(ErrorCode.BAD_REQUEST, "to go yourself, send leave")
             grants = by.grants_in(room)
-            within = grants.rooms if grants.allow(Ability.MODERATE, room) else (room,)
+            within = grants.rooms if grants.allow(Ability.MODERATE, room) else _alone(room)
             return kick(stored, who, Verdict(now, until, member.user or member.id, within))
 
         change = await self._commits.change(room, step)
@@ -89,6 +89,11 @@ class Steward:
         return await self._commits.change(
             room, lambda stored: close(stored) if stored is not None and stored.is_open else _NO_ROOM
         )
+
+
+def _alone(room: str) -> tuple[str, ...]:
+    """The patterns of rooms that stand for this one; none where its name would stand for others."""
+    return () if room.endswith("*") else (room,)
 
 
 def _may_not(room: Room | None, by: Client | None) -> Refusal | None:

@@ -80,6 +80,13 @@ _frames = msgspec.json.Decoder(ClientFrame)
 #: Told by the decoder, the pattern would be looked at for each frame, and cost more than all else that it does.
 _is_type = functools.lru_cache(256)(re.compile(_TYPE).match)
 _named = msgspec.json.Decoder(_Named)
+#: characters of which a half may stand in one frame: texts are cut at their ends
+_MOST_HALVES = 64
+#: The next escape that is half of a character (RFC 8259 section 7), behind whole ones and what only looks like one.
+_TO_HALF = re.compile(
+    rb"[^\\]*+(?:\\(?:[^u]|u(?![dD][89a-fA-F])|u[dD][89abAB]..\\u[dD][c-fC-F]..)[^\\]*+)*+(?P<half>\\u[dD][89a-fA-F]..)",
+    re.DOTALL,
+)
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 #: +1 for a bracket that opens, -1 (as an unsigned byte) for one that closes
@@ -108,6 +115,16 @@ def decode(data: bytes, limit: int = MAX_FRAME) -> ClientFrame:
     return decoded
 
 
+def made_whole(data: bytes) -> bytes:
+    """JSON with U+FFFD for the halves of characters, such as are left of an emoji that was cut in the middle. Browsers
+    write them (ECMA-262, JSON.stringify), and what they mean is left to the reader (RFC 8259 section 8.2)."""
+    parts, at = list[bytes](), 0
+    while len(parts) < _MOST_HALVES and (found := _TO_HALF.match(data, at)) is not None:
+        parts.append(data[at : found.start("half")])
+        at = found.end()
+    return b"\\ufffd".join((*parts, data[at:]))
+
+
 def id_of(data: bytes) -> str | None:
     """The id of a frame of which nothing else counts, where it has one that can be echoed."""
     try:
@@ -123,7 +140,7 @@ def _check_utf8(data: bytes) -> None:
         raise MalformedFrameError(CloseCode.BAD_REQUEST, "a frame is UTF-8") from None
 
 
-def _decode(data: bytes) -> ClientFrame:
+def _decode(data: bytes, is_whole: bool = False) -> ClientFrame:
     if not data.lstrip(b" \t\r\n").startswith(b"{"):
         raise MalformedFrameError(CloseCode.BAD_REQUEST, "a frame is one JSON object")
     try:
@@ -133,6 +150,8 @@ def _decode(data: bytes) -> ClientFrame:
     except msgspec.ValidationError as error:
         raise InvalidFrameError(str(error)) from None
     except msgspec.DecodeError as error:
+        if not is_whole and (whole := made_whole(data)) != data:
+            return _decode(whole, is_whole=True)
         raise MalformedFrameError(CloseCode.BAD_REQUEST, f"a frame is one JSON object: {error}") from None
     if not _is_type(frame.type):
         raise InvalidFrameError("type is written with a-z, 0-9, `.`, `_` and `-`, and begins with a letter")

@@ -4,7 +4,7 @@ import msgspec
 
 from signal_api.clients import Client
 from signal_api.node.dispatch import Dispatch
-from signal_api.protocol.messages import MAX_DEPTH, Problem, ServerFrame, id_of, nesting, to_json
+from signal_api.protocol.messages import MAX_DEPTH, Problem, ServerFrame, id_of, made_whole, nesting, to_json
 from signal_api.protocol.refusals import Closing, ErrorCode, Refusal
 
 #: frames that one request may bring
@@ -38,18 +38,27 @@ def read_frames(body: bytes, limit: int) -> list[bytes] | Refusal:
     try:
         body.decode()
         text = body.strip(b" \t\r\n")
-        frames = [bytes(raw) for raw in _array.decode(text)] if text.startswith(b"[") else [bytes(msgspec.Raw(text))]
+        frames = _listed(text) if text.startswith(b"[") else [bytes(msgspec.Raw(text))]
         if not all(frame.startswith(b"{") for frame in frames) or not 1 <= len(frames) <= MAX_FRAMES:
             return Refusal(ErrorCode.BAD_REQUEST, f"the body is a frame, or an array of 1 to {MAX_FRAMES} frames")
         if any(len(frame) > limit for frame in frames):
             return Refusal(ErrorCode.FRAME_TOO_LARGE, f"a frame holds at most {limit} bytes")
         if not text.startswith(b"["):
-            msgspec.json.decode(text, type=msgspec.Raw)
+            msgspec.json.decode(made_whole(text), type=msgspec.Raw)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         return Refusal(ErrorCode.BAD_REQUEST, f"the body is no JSON: {error}")
     if any(nesting(frame) > MAX_DEPTH for frame in frames):
         return Refusal(ErrorCode.BAD_REQUEST, f"a frame nests at most {MAX_DEPTH} levels deep")
     return frames
+
+
+def _listed(text: bytes) -> list[bytes]:
+    """The members of an array, which may hold halves of characters as frames may."""
+    try:
+        listed = _array.decode(text)
+    except msgspec.DecodeError:
+        listed = _array.decode(made_whole(text))
+    return [bytes(raw) for raw in listed]
 
 
 async def post(dispatch: Dispatch, client: Client, frames: list[bytes]) -> bytes | Closing:

@@ -68,6 +68,12 @@ async def test_pages_of_others_get_nothing_out_of_the_demo(demo: Service, header
     assert "access-control-allow-origin" not in reply.headers
 
 
+@pytest.mark.parametrize("client", ["unknown", "198.51.100.7:5000", "é", "::1%lo"])
+async def test_whom_a_proxy_names_by_no_address_is_served_all_the_same(demo: Service, client: str) -> None:
+    async with demo.http_from(client) as http:
+        assert (await http.get("/v1/info")).status_code == 200
+
+
 async def test_without_the_demo_nobody_is_let_in_without_a_token() -> None:
     async with Service() as service:
         reply = await service.http.get("/v1/ice")

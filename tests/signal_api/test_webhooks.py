@@ -1,6 +1,8 @@
 """Events reach a real back end, signed, at least once, and one that is dead costs nobody anything."""
 
+import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 from collections import Counter
@@ -70,6 +72,26 @@ async def test_attempts_have_an_end_and_the_next_event_its_turn(answer: int, tri
         assert heard == ["room.created"] * tries + ["room.closed"]
         await eventually(lambda: counted["delivered"] == 1)
         assert (counted["failed"], counted["retried"]) == (1, tries - 1)
+
+
+async def test_an_answer_that_does_not_end_keeps_no_event_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ANSWERING", 0.05)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
+        while not reader.at_eof():
+            writer.write(b".")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reader.read(100), 0.02)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with _telling(Endpoint(url, KEY)) as (webhooks, counted):
+            for _ in range(2):
+                webhooks.tell("report", {})
+            await eventually(lambda: counted == {"delivered": 2})
 
 
 async def test_a_dead_back_end_costs_a_queue_of_its_own_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

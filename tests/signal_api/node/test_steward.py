@@ -104,6 +104,19 @@ async def test_who_moderates_one_room_ends_nothing_elsewhere() -> None:
     assert _code(trial.eve) == "banned"
 
 
+async def test_who_moderates_a_room_named_like_a_pattern_moderates_that_room() -> None:
+    node = Node()
+    ann = await node.enter(token=token(node.clock, "ann", role="host"))
+    eve = await node.enter(token=token(node.clock, "eve", rooms=["team-*"], jti="token of eve"))
+    await ann.join("team-*", create={"roles": {"host": ["moderate"]}})
+    await eve.join("team-*")
+    await eve.join("team-b")
+    await ann.say("kick", id="k", room="team-*", data={"user": "eve"})
+    assert ann.types()[-1] == "ok"
+    await node.hub.settled()
+    assert (eve.line.closed, list(eve.client.session.rooms)) == (None, ["team-b"])
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [

@@ -153,3 +153,24 @@ def test_an_error_says_what_and_when_to_come_again() -> None:
     final = json.loads(error_frame(Refusal(ErrorCode.FORBIDDEN, "no")).encode(None))
     assert final["data"] == {"code": "forbidden", "message": "no", "retryable": False}
     assert "re" not in final
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (r"\ud83e", r"\ufffd"),
+        (r"\uDD8A!", r"\ufffd!"),
+        (r"\ud83e\udd8a \ud83e", r"\ud83e\udd8a \ufffd"),
+        (r"\ud83e\ud83e\udd8a\udd8a", r"\ufffd\ud83e\udd8a\ufffd"),
+        (r"\\ud83e \\\ud83e \n\u0041", r"\\ud83e \\\ufffd \n\u0041"),
+    ],
+)
+def test_half_a_character_is_no_reason_to_hang_up(said: str, told: str) -> None:
+    """Of a text that a page has cut, its browser sends what is left of the last emoji."""
+    assert bytes(decode(f'{{"type":"message","data":"{said}"}}'.encode()).data) == f'"{told}"'.encode()
+
+
+@pytest.mark.parametrize("text", [r"\ud83e" * 10000, r"\ud8", r"\ud83e\x", "\\" * 32768])
+def test_what_is_broken_beyond_that_is_refused_and_in_no_time(text: str) -> None:
+    with pytest.raises(MalformedFrameError):
+        decode(f'{{"type":"message","data":"{text}"'.encode())

@@ -11,6 +11,7 @@ from signal_api.transports.posting import MAX_FRAMES, read_frames
     [
         (b' {"a":1}\n', [b'{"a":1}']),
         (b'[{"a":1} , {"b":[2]}]', [b'{"a":1}', b'{"b":[2]}']),
+        (rb'[{"a":"\ud83e"},{}]', [rb'{"a":"\ufffd"}', b"{}"]),
         (b"[" + b",".join([b"{}"] * MAX_FRAMES) + b"]", [b"{}"] * MAX_FRAMES),
     ],
 )
