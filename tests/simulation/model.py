@@ -6,7 +6,7 @@ something is over; whatever is over stays in the tables until end_what_is_over()
 
 import enum
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -168,10 +168,7 @@ class Model:
                 self.end(five_tuple)
             allocation.permissions = {h: until for h, until in allocation.permissions.items() if until > self.now}
             allocation.channels = {n: row for n, row in allocation.channels.items() if row[1] > self.now}
-        for token, reserved in list(self.reservations.items()):
-            if reserved.until <= self.now:
-                del self.reservations[token]
-                self._hold(reserved.relayed)
+        self._give_back(lambda reserved: reserved.until <= self.now)
 
     def end(self, five_tuple: FiveTuple) -> None:
         self._hold(self.allocations.pop(five_tuple).relayed)
@@ -184,6 +181,13 @@ class Model:
         for five_tuple, allocation in list(self.allocations.items()):
             if name in (allocation.person.username, allocation.person.user_id):
                 self.end(five_tuple)
+        self._give_back(lambda reserved: reserved.person.user_id == name)
+
+    def _give_back(self, is_over: Callable[[Reserved], bool]) -> None:
+        for token, reserved in list(self.reservations.items()):
+            if is_over(reserved):
+                del self.reservations[token]
+                self._hold(reserved.relayed)
 
     # Requests
 
