@@ -64,7 +64,7 @@ good_peers = st.sampled_from([0, 1, 2, 4, 5, 6, 7])
 peers = good_peers | good_peers | st.sampled_from([3, 8])
 real_peers = st.integers(0, 3)
 numbers = st.sampled_from([0x4000, 0x4001, 0x7FFF])
-moments = st.sampled_from([0.25, 5.0, 19.75, 20.0, 30.0, 60.0, 120.0, 299.75, 300.0, 600.0])
+moments = st.sampled_from([0.25, 1.25, 1.5, 5.0, 30.0, 60.0, 120.0, 299.75, 300.0, 600.0])
 payloads = st.binary(max_size=5)
 
 
