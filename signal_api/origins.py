@@ -103,7 +103,7 @@ def is_local(approach: Approach) -> bool:
         and (target.host == "localhost" or _is_loopback(target.host))
         and _is_loopback(approach.client)
         and _is_loopback(approach.server)
-        and not any(name in approach.headers for name in _FORWARDED)
+        and approach.headers.keys().isdisjoint(_FORWARDED)
     )
 
 
@@ -116,21 +116,23 @@ def join_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return joined
 
 
+@functools.lru_cache(1024)
 def _same_address(host: str, server: str) -> bool:
-    address, other = _address(host), _address(server)
+    """Neither is long: a host is that of an authority, and the server is one of our addresses."""
+    address, other = _read_address(host), _read_address(server)
     return address is not None and address == other
 
 
-def _is_loopback(host: str) -> bool:
-    address = _address(host)
-    return address is not None and address.is_loopback
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    return _read_address(text) if len(text) <= _LONGEST_AUTHORITY else None
+def _is_loopback(text: str) -> bool:
+    return len(text) <= _LONGEST_AUTHORITY and _means_loopback(text)
 
 
 @functools.lru_cache(1024)
+def _means_loopback(text: str) -> bool:
+    address = _read_address(text)
+    return address is not None and address.is_loopback
+
+
 def _read_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(text.partition("%")[0])

@@ -58,14 +58,16 @@ class Timers:
 
     def after(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Schedules a callback `delay` seconds from now."""
-        timer = Timer(self, self.clock.now().monotonic + delay, callback)
-        heapq.heappush(self._heap, (timer.when, next(self._order), timer))
-        self._arm()
+        when = self.clock.monotonic() + delay
+        timer = Timer(self, when, callback)
+        heapq.heappush(self._heap, (when, next(self._order), timer))
+        if self._armed is None or when < self._armed_for:
+            self._arm()
         return timer
 
     def run_due(self, most: float = math.inf) -> None:
         """Runs what is due by the clock, and so many callbacks at most; for whoever moves the clock."""
-        now = self.clock.now().monotonic
+        now = self.clock.monotonic()
         while most > 0 and self._heap and self._heap[0][0] <= now:
             callback = heapq.heappop(self._heap)[2].callback
             if callback is not None:
@@ -95,7 +97,7 @@ class Timers:
             self._armed.cancel()
             self._armed = None
         if due is not None and self._armed is None:
-            wait = max(0.0, due - self.clock.now().monotonic)
+            wait = max(0.0, due - self.clock.monotonic())
             self._armed_for = due
             self._armed = asyncio.get_running_loop().call_later(wait, self._fire)
 

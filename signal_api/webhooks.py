@@ -187,7 +187,7 @@ class Webhooks:
         self._tasks: list[asyncio.Task[None]] = []
         self._client: httpx.AsyncClient | None = None
         self._serials = itertools.count(1)
-        self._prefix = f"evt_{name(entropy, 5)}"
+        self._prefix = f"evt_{name(entropy, 8)}"
 
     def __bool__(self) -> bool:
         return bool(self._posts)

@@ -114,6 +114,8 @@ def not_granted(grants: Grants, room: str) -> Refusal | None:
 
 def meta_refusal(meta: msgspec.Raw) -> Refusal | None:
     """Why this cannot be attached to a member or a room: whoever lists them has to read it, too."""
+    if meta is NULL:
+        return None
     if len(bytes(meta)) > MAX_META:
         return Refusal(ErrorCode.BAD_REQUEST, f"meta holds at most {MAX_META} bytes", details={"meta_bytes": MAX_META})
     try:

@@ -1,6 +1,7 @@
 """Going into rooms and out of them: the pure room logic, committed by an engine."""
 
 import contextlib
+from typing import Any
 
 import msgspec
 
@@ -43,8 +44,8 @@ class Lobby:
 
     async def join(self, client: Client, room: str, wish: Join, re: str | None) -> Refusal | None:
         """Makes a client a member; what it is answered with `re` is the snapshot of the room."""
-        turn_user = member_id(room_hash(room), client.sid, name(self._hub.entropy, 5))
-        membership = Membership(room, f"m_{name(self._hub.entropy, 5)}", None, bytes_of(wish.meta), turn_user)
+        turn_user = member_id(room_hash(room), client.sid, name(self._hub.entropy, 8))
+        membership = Membership(room, f"m_{name(self._hub.entropy, 8)}", None, bytes_of(wish.meta), turn_user)
         for _ in range(_ATTEMPTS):
             entry = await self._admission.judge(client, membership, wish)
             refusal = entry if isinstance(entry, Refusal) else await self._enter(client, room, entry, re)
@@ -257,19 +258,21 @@ class Lobby:
     def _joined(self, client: Client, room: Room, member: Member, grants: Grants, re: str | None) -> ServerFrame:
         hub = self._hub
         most = hub.policy.limits.members_per_room
+        can: list[str] = [ability for ability in IN_ROOMS if may(room, grants, ability)]
+        client.renewals.pop(room.name, None)
+        ice: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+        if Ability.ICE in can:
+            hub.fences.enclose(room.name)
+            ice = webrtc(hub.desk.for_member(client, room.name, member.turn_user, "join"))
         body = Joined(
             room=room.name,
             self=Self(member.id, member.order),
             members=[view(other) for other in room.members.values() if other.id != member.id],
             meta=room.meta,
             role=grants.role,
-            can=[ability.value for ability in IN_ROOMS if may(room, grants, ability)],
+            can=can,
             rseq=room.rseq,
             limits={"members": min(most, room.terms.capacity or most), "meta_bytes": MAX_META},
+            ice=ice,
         )
-        client.renewals.pop(room.name, None)
-        if may(room, grants, Ability.ICE):
-            hub.fences.enclose(room.name)
-            given = hub.desk.for_member(client, room.name, member.turn_user, "join")
-            body = msgspec.structs.replace(body, ice=webrtc(given))
         return server_frame("joined", to_json(body), re=re, room=room.name)

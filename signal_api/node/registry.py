@@ -43,7 +43,7 @@ class Registry:
 
     async def _claim(self, client: Client, room: str, wanted: Claim, capacity: int) -> Refusal | None:
         now_ms = round(self._hub.clock.now().wall * 1000)
-        turn_user = member_id(room_hash(room), client.sid, name(self._hub.entropy, 5))
+        turn_user = member_id(room_hash(room), client.sid, name(self._hub.entropy, 8))
         membership = Membership(room, wanted.id, None, NULL, turn_user)
         candidate = candidate_of(client, client.grants, membership)
         opened = Deliver((client.sid,), server_frame("joined", room=room))

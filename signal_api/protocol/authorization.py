@@ -73,7 +73,14 @@ class Grants:
 
     def allow(self, ability: Ability, room: str | None = None) -> bool:
         """Whether this is granted, in this room when one is named."""
-        return ability in self.can and (room is None or any(matches(pattern, room) for pattern in self.rooms))
+        if ability not in self.can:
+            return False
+        if room is None:
+            return True
+        for pattern in self.rooms:  # noqa: SIM110  # A generator would cost more than what it looks at.
+            if matches(pattern, room):
+                return True
+        return False
 
     def lie_within(self, patterns: tuple[str, ...]) -> bool:
         """Whether rooms are granted here, and every one of them is one of these, too."""

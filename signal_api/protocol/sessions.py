@@ -18,7 +18,7 @@ import msgspec
 from fairlead.clock import Entropy
 from signal_api.protocol.authorization import Grants
 from signal_api.protocol.messages import NULL, ServerFrame, server_frame, to_json
-from signal_api.protocol.names import base32
+from signal_api.protocol.names import letters
 from signal_api.protocol.rooms import UNSAID, Terms
 
 LOG_FRAMES = 256
@@ -259,17 +259,17 @@ class NewSession(NamedTuple):
 def new_session(entropy: Entropy) -> NewSession:
     """A session of its own; the key is worth 256 bits."""
     key = base64.urlsafe_b64encode(entropy(32)).rstrip(b"=").decode()
-    return NewSession(Session(f"s_{name(entropy, 10)}", digest(key), new_epoch(entropy)), key)
+    return NewSession(Session(f"s_{name(entropy, 16)}", digest(key), new_epoch(entropy)), key)
 
 
 def new_epoch(entropy: Entropy) -> str:
     """8 characters that name one log of one session."""
-    return name(entropy, 5)
+    return name(entropy, 8)
 
 
-def name(entropy: Entropy, size: int) -> str:
-    """`size` random bytes (a multiple of 5) in lower-case base32."""
-    return base32(entropy(size))
+def name(entropy: Entropy, length: int) -> str:
+    """So many random characters, each worth 5 bits."""
+    return letters(entropy(length))
 
 
 def digest(key: str) -> bytes:

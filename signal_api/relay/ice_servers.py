@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from fairlead.clock import Entropy
 from fairlead.credentials import mint
-from signal_api.protocol.names import base32
+from signal_api.protocol.names import letters
 
 #: the share of its life after which a credential should be renewed
 REFRESH_AFTER = 0.75
@@ -85,7 +85,7 @@ def grant(issuer: Issuer, host: str, user_id: str, wall: float, entropy: Entropy
     issued = int(wall)
     credential = mint(issuer.secret, user_id, issued + issuer.lifetime)
     urls = _urls_at(issuer.urls, host)
-    return IceGrant(f"crd_{base32(entropy(5))}", urls, *credential, issued, issuer.lifetime, issuer.region)
+    return IceGrant(f"crd_{letters(entropy(8))}", urls, *credential, issued, issuer.lifetime, issuer.region)
 
 
 # The hosts by which clients find us are few: whoever comes by another is turned away before.
@@ -94,7 +94,7 @@ _urls_at = functools.lru_cache(64)(Urls.at)
 
 def room_hash(room: str) -> str:
     """16 characters that stand for a room where its name must not be shown."""
-    return base32(hashlib.sha256(room.encode()).digest()[:10])
+    return letters(hashlib.sha256(room.encode()).digest()[:16])
 
 
 def ice_servers(given: IceGrant) -> list[dict[str, Any]]:

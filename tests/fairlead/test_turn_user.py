@@ -11,7 +11,7 @@ from tests.turnd.kit import seeded
 def test_what_is_made_is_read() -> None:
     chance = seeded("names")
     session = new_session(chance).session.sid
-    user = member_id(room_hash("café"), session, name(chance, 5))
+    user = member_id(room_hash("café"), session, name(chance, 8))
     assert (room_of(user), session_of(user)) == (room_hash("café"), session)
 
 

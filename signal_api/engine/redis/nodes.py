@@ -13,7 +13,7 @@ from signal_api.engine.redis.scripts import BEAT, LEAVE, ORPHANS, REGISTER
 from signal_api.engine.redis.store import BarredError, LostError, Store
 from signal_api.engine.redis.vault import Vault
 from signal_api.protocol.effects import Revoked
-from signal_api.protocol.names import base32
+from signal_api.protocol.names import letters
 from signal_api.protocol.refusals import CloseCode, EngineUnavailableError
 
 #: seconds between two beats, and until the next attempt when there was none
@@ -73,7 +73,7 @@ class Nodes:
     async def register(self) -> None:
         """Begins under a name of its own, and learns what is revoked."""
         self._run_id = await self._store.measure()
-        self._store.node = base32(self._entropy(10))
+        self._store.node = letters(self._entropy(16))
         self._beats = 0
         self._inbox.restart()
         is_first, revocations = await self._store.probe(REGISTER)

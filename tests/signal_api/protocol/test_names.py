@@ -1,17 +1,19 @@
-import base64
+from collections import Counter
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signal_api.protocol.names import base32
+from signal_api.protocol.names import letters
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 
-@given(st.integers(0, 8).flatmap(lambda fives: st.binary(min_size=5 * fives, max_size=5 * fives)))
-def test_it_is_the_standards_base32_in_small_letters(data: bytes) -> None:
-    assert base32(data) == base64.b32encode(data).decode().lower()
+def test_all_letters_are_equally_likely() -> None:
+    assert Counter(letters(bytes(range(256)))) == dict.fromkeys(ALPHABET, 8)
 
 
-def test_what_would_need_padding_has_no_name() -> None:
-    with pytest.raises(ValueError, match="no multiple of five"):
-        base32(b"four")
+@given(st.binary(max_size=64))
+def test_there_is_a_letter_for_each_byte_and_nothing_else(data: bytes) -> None:
+    name = letters(data)
+    assert len(name) == len(data)
+    assert set(name) <= set(ALPHABET)
