@@ -32,21 +32,20 @@ class Policy:
     #: of one session, and of one frame: asked for with every frame, and slow to read from where they stand
     frame_rate: Rate = field(init=False)
     frame_bytes: int = field(init=False)
+    #: of one source; the burst is what it may hold: an office comes back at once
+    connect_rate: Rate = field(init=False)
 
     def __post_init__(self) -> None:
         rate = Rate(self.limits.frames_per_second, self.limits.frame_burst)
         object.__setattr__(self, "frame_rate", rate)
         object.__setattr__(self, "frame_bytes", self.limits.frame_bytes)
+        connects = Rate(self.limits.connects_per_second, self.limits.sessions_per_source)
+        object.__setattr__(self, "connect_rate", connects)
 
     @property
     def is_demo(self) -> bool:
         """Whether somebody at this machine needs no token."""
         return self.doorkeeper.open_locally
-
-    @property
-    def connect_rate(self) -> Rate:
-        """The burst is what a source may hold: an office comes back at once."""
-        return Rate(self.limits.connects_per_second, self.limits.sessions_per_source)
 
     @property
     def password_rate(self) -> Rate:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from fairlead.config import Key, Loaded, SettingError
 from fairlead.daemon import Context, HttpServer, SystemClock, take_all_files
@@ -23,6 +24,7 @@ from signal_api.metrics import Instruments
 from signal_api.node.turn_link import TurnLink
 from signal_api.policy import read_policy
 from signal_api.protocol.refusals import EngineUnavailableError
+from signal_api.transports.arrival import Arrival
 from signal_api.transports.upgrade import Upgrade
 from signal_api.transports.websocket import FRAME_SLACK
 from signal_api.web.doorstep import Doorstep
@@ -183,7 +185,7 @@ def open_sockets(loaded: Loaded[SignalApiSettings]) -> list[socket.socket]:
 def uvicorn_options(section: SignalApiSettings, doorstep: Doorstep) -> dict[str, object]:
     """For uvicorn: our own pings instead of its own, nothing compressed, no names in headers, nobody who dawdles."""
     return {
-        "http": doorstep.connection,
+        "http": partial(Arrival, doorstep),
         "ws": Upgrade,
         "ws_per_message_deflate": False,
         "ws_max_size": section.limits.frame_bytes * FRAME_SLACK,

@@ -95,7 +95,7 @@ class Hub:
 
     def may_connect(self, source: bytes) -> float:
         """0.0, or the seconds until this source may open another connection."""
-        return self._sources.take(source, self.policy.connect_rate, self.clock.now().monotonic)
+        return self._sources.take(source, self.policy.connect_rate, self.clock.monotonic())
 
     async def look_for_key(self, token: str | None) -> None:
         """Before a token is judged: its key may have been published a moment ago."""

@@ -19,6 +19,8 @@ _TOKEN = rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _REQUEST = re.compile(
     rb"GET (/[!-~]*) HTTP/1\.1\r\n((?:%b: ?[!-~](?:[ -~]*[!-~])?\r\n){1,%d}+)\r\n" % (_TOKEN, _MOST_HEADERS)
 )
+#: one of those that fit
+_HEADER = re.compile(rb"([^:]+): ?([^\r]+)\r\n")
 _PROTOCOLS = re.compile(rb"%b(?:, ?%b)*" % (_TOKEN, _TOKEN))
 #: 16 bytes in base64
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
@@ -48,8 +50,8 @@ def read_handshake(parcel: bytes) -> Handshake | None:
     found = _REQUEST.fullmatch(parcel)
     if found is None:
         return None
-    lines = found[2].split(b"\r\n")[:-1]
-    headers = {name.lower(): value.lstrip(b" ") for name, _, value in (line.partition(b":") for line in lines)}
+    lines = _HEADER.findall(found[2])
+    headers = {name.lower(): value for name, value in lines}
     if len(headers) != len(lines) or not _is_plain(headers):
         return None
     return Handshake(found[1], headers)
@@ -65,7 +67,7 @@ def _is_plain(headers: dict[bytes, bytes]) -> bool:
         and headers.get(b"sec-websocket-version") == b"13"
         and _KEY.fullmatch(headers.get(b"sec-websocket-key", b"")) is not None
         and _PROTOCOLS.fullmatch(headers.get(b"sec-websocket-protocol", b"none")) is not None
-        and not any(name in headers for name in _BODY)
+        and headers.keys().isdisjoint(_BODY)
     )
 
 

@@ -1,23 +1,17 @@
 """uvicorn's WebSocket, which lets the app go on with a connection by itself once it is accepted.
 
 For an app under ASGI each connection has a task and a queue, and each message takes two turns of the event loop. So
-the scope has an extension: `scope["extensions"][TAKE_OVER](successor)`. Whose handshake is plain needs neither: the app
-is asked at once.
+the scope has an extension: `scope["extensions"][TAKE_OVER](successor)`.
 """
 
 import abc
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, TypeAlias, cast
-from urllib.parse import unquote
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
-
-from signal_api.transports.handshake import Handshake, acceptance, read_handshake
-from signal_api.web.asgi import AT_ONCE, Message, Scope
 
 #: name of the extension
 TAKE_OVER = "fairlead.take_over"
@@ -58,13 +52,6 @@ TakeOver: TypeAlias = Callable[[Successor], bool]
 
 class Upgrade(WebSocketsSansIOProtocol):
     """Handshake and refusals are uvicorn's, and so is the rest of a connection that nobody takes over."""
-
-    @staticmethod
-    def open_at_once(connection: H11Protocol, parcel: bytes) -> bool:
-        """Whether a connection of which this is the first parcel has been opened as a WebSocket, and is somebody
-        else's. What the app has said of it otherwise is in the state of the connection."""
-        handshake = read_handshake(parcel)
-        return handshake is not None and _Arrival(connection, handshake).knock()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -181,62 +168,3 @@ class _Gone(asyncio.Transport):
 
     def close(self) -> None:
         pass
-
-
-class _Arrival:
-    """A plain handshake, and the app, which finds all that it may wait for."""
-
-    def __init__(self, connection: H11Protocol, handshake: Handshake) -> None:
-        self._connection = connection
-        self._handshake = handshake
-        self._is_accepted = self._is_over = False
-
-    def knock(self) -> bool:
-        asking = cast(Coroutine[Any, Any, None], self._connection.app(self._scope(), self._receive, self._send))
-        try:
-            asking.send(None)
-        except StopIteration:
-            return self._is_over
-        asking.close()
-        raise RuntimeError("the app waits, where it was to decide at once")
-
-    def _scope(self) -> Scope:
-        """As uvicorn makes it."""
-        connection, handshake = self._connection, self._handshake
-        raw_path, _, query = handshake.target.partition(b"?")
-        connection.app_state = connection.app_state.copy()
-        return {
-            "type": "websocket",
-            "asgi": {"version": connection.asgi_version, "spec_version": "2.4"},
-            "http_version": "1.1",
-            "scheme": "wss" if connection.scheme == "https" else "ws",
-            "server": connection.server,
-            "client": connection.client,
-            "root_path": connection.root_path,
-            "path": connection.root_path + unquote(raw_path.decode()),
-            "raw_path": connection.root_path.encode() + raw_path,
-            "query_string": query,
-            "headers": list(handshake.headers.items()),
-            "subprotocols": handshake.subprotocols,
-            "state": connection.app_state,
-            "extensions": {AT_ONCE: {}, TAKE_OVER: self._take_over},
-        }
-
-    async def _receive(self) -> Message:
-        return {"type": "websocket.connect"}
-
-    async def _send(self, message: Message) -> None:
-        """Nothing but an acceptance is said at once."""
-        self._is_accepted = True
-        headers = self._connection.server_state.default_headers
-        self._connection.transport.write(acceptance(self._handshake, message["subprotocol"], headers))
-
-    def _take_over(self, successor: Successor) -> bool:
-        if not self._is_accepted:
-            return False
-        self._is_over = True
-        connection = self._connection
-        connection.connections.discard(connection)
-        connection.transport.set_protocol(successor)
-        successor.succeed(connection.transport, connection.connections)
-        return True

@@ -9,8 +9,9 @@ leaves when it is handed on: from there hello and pings have their own times.
 import enum
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, Protocol
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -36,11 +37,19 @@ _BUSY = Refusal(ErrorCode.OVER_CAPACITY, "too many came at once, and your turn d
 _CROWD = Refusal(ErrorCode.RATE_LIMITED, "too many open connections from your address", 1.0)
 
 
-class Awaited(enum.Enum):
+class Awaited(enum.StrEnum):
     """What a connection owes us, by the name of its time in the configuration."""
 
     HEAD = "head_timeout"
     BODY = "body_timeout"
+
+
+class Refusable(Protocol):
+    """A connection that can be told why it ends; whether it waits for its turn."""
+
+    is_waiting: bool
+
+    def refuse(self, refusal: Refusal) -> None: ...
 
 
 class Doorstep:
@@ -62,10 +71,6 @@ class Doorstep:
         """For a gauge: connections by what of a request is missing."""
         return {(awaited.name.lower(),): count for awaited, count in self._owed.items()}
 
-    def connection(self, **given: Any) -> H11Protocol:
-        """A new connection, for uvicorn; the keywords are those of its own protocol."""
-        return _Connection(self, **given)
-
     def source_of(self, host: str) -> bytes | None:
         """Whom a connection is counted for; None for a proxy's."""
         if self._proxies:
@@ -77,8 +82,7 @@ class Doorstep:
     def judge(self, source: bytes | None, total: int) -> Refusal | None:
         """Whether one more may stay, of this source and among so many in all, WebSockets included."""
         if total > min(self.hub.policy.limits.sessions + _BESIDE, self._files - _OTHER_FILES):
-            self.count("capacity")
-            return _FULL
+            return self.full()
         if source is not None and self._open[source] > self.hub.policy.limits.connections_per_source:
             self.count("per_source")
             return _CROWD
@@ -94,33 +98,48 @@ class Doorstep:
             if not self._open[source]:
                 del self._open[source]
 
-    def wait_for(self, awaited: Awaited, connection: "_Connection") -> Timer:
-        """Gives a connection its time; `received` ends the wait."""
+    def wait_for(self, awaited: Awaited, connection: Refusable, cycle: object = None) -> "Wait":
+        """Gives a connection its time, in which request it may be; `received` ends the wait."""
         self._owed[awaited] += 1
         times = self.hub.policy.times
         seconds = times.head_timeout if awaited is Awaited.HEAD else times.body_timeout
-        late = Refusal(ErrorCode.REQUEST_TIMEOUT, f"the request was not here after {seconds:g} s ({awaited.value})")
+        wait = Wait(awaited, connection, cycle)
+        wait.timer = self.hub.timers.after(seconds, partial(self._give_up, wait, seconds))
+        return wait
 
-        def give_up() -> None:
-            self.count("capacity" if connection.is_waiting else awaited.value)
-            connection.refuse(_BUSY if connection.is_waiting else late)
+    def received(self, wait: "Wait") -> None:
+        self._owed[wait.awaited] -= 1
+        wait.timer.cancel()
 
-        return self.hub.timers.after(seconds, give_up)
+    def _give_up(self, wait: "Wait", seconds: float) -> None:
+        if wait.connection.is_waiting:
+            self.count("capacity")
+            wait.connection.refuse(_BUSY)
+            return
+        name = wait.awaited.value
+        self.count(name)
+        late = Refusal(ErrorCode.REQUEST_TIMEOUT, f"the request was not here after {seconds:g} s ({name})")
+        wait.connection.refuse(late)
 
-    def received(self, awaited: Awaited, timer: Timer) -> None:
-        self._owed[awaited] -= 1
-        timer.cancel()
+    def full(self) -> Refusal:
+        """There is no room for one more, or for what it has said."""
+        self.count("capacity")
+        return _FULL
 
     def count(self, reason: str) -> None:
         self.hub.instruments.turned_away[reason,] += 1
 
 
-class _Wait(NamedTuple):
-    """For what, in which request, and until when."""
+class Wait:
+    """For what, of whom, in which request, and until when."""
 
-    awaited: Awaited
-    cycle: object
+    __slots__ = ("awaited", "connection", "cycle", "timer")
     timer: Timer
+
+    def __init__(self, awaited: Awaited, connection: Refusable, cycle: object) -> None:
+        self.awaited = awaited
+        self.connection = connection
+        self.cycle = cycle
 
 
 class _Parser(h11.Connection):
@@ -149,31 +168,27 @@ def _is_clear(head: h11.Request) -> bool:
     return len(framing) <= 1 and head.http_version in (b"1.0", b"1.1")
 
 
-class _Connection(H11Protocol):
-    """HTTP/1.1 as uvicorn speaks it, for who comes to the point."""
+class Connection(H11Protocol):
+    """HTTP/1.1 as uvicorn speaks it, for who comes to the point. It goes on with what has come to the doorstep before:
+    a source that was counted, and the wait for its first head."""
 
-    def __init__(self, doorstep: Doorstep, **given: Any) -> None:
+    def __init__(self, doorstep: Doorstep, source: bytes | None, wait: Wait | None, **given: Any) -> None:
         super().__init__(**given)
         self.conn: _Parser = _Parser(h11.SERVER, MAX_HEAD)
         self._doorstep = doorstep
-        self._source: bytes | None = None
-        self._is_here = False
-        self._first: bytes | None = b""  # the first parcel, until it is read
+        self._source = source
+        self._is_here = True
         #: whether what it said waits for its turn: if anything is late then, it is we
         self.is_waiting = False
         self._is_held = False  # and not read meanwhile
-        self._open_at_once: Callable[[H11Protocol, bytes], bool] | None
-        self._open_at_once = getattr(self.ws_protocol_class, "open_at_once", None)
-        self._wait: _Wait | None = None
+        self._wait = wait
+        if wait is not None:
+            wait.connection = self
 
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self._source = self._doorstep.source_of(self.client[0]) if self.client is not None else None
-        self._doorstep.enter(self._source)
-        self._is_here = True
-        refusal = self._doorstep.judge(self._source, len(self.connections))
-        if refusal is not None:
-            self.refuse(refusal)
+    def read(self, parcel: bytes) -> None:
+        """What has come before, and whose turn it is."""
+        self.conn.receive_data(parcel)
+        super().handle_events()
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -181,15 +196,12 @@ class _Connection(H11Protocol):
         self._depart()
 
     def data_received(self, data: bytes) -> None:
-        if self._first is not None:
-            self._first += data
-        else:
-            self.conn.receive_data(data)
+        self.conn.receive_data(data)
         self.handle_events()
 
     def handle_events(self) -> None:
         """Reads what has come when it is its turn: one request at a time, also where several came together."""
-        unread = self._first or self.conn.trailing_data[0]
+        unread = self.conn.trailing_data[0]
         if not unread:
             super().handle_events()
         elif not self.is_waiting:
@@ -197,32 +209,20 @@ class _Connection(H11Protocol):
             self._unset_keepalive_if_required()
             who = self if self._source is None else self._source
             if not self._doorstep.hub.turnstile.enter(who, self._read_on, len(unread)):
-                self._doorstep.count("capacity")
-                self.refuse(_FULL)
+                self.refuse(self._doorstep.full())
             elif self.is_waiting:
                 self._is_held = True
                 self.transport.pause_reading()
 
     def _read_on(self) -> None:
         self.is_waiting = False
-        first, self._first = self._first, None
         if self.transport.is_closing():
             return
         if self._is_held:
             self._is_held = False
             self.transport.resume_reading()
-        if first is not None:
-            if self._is_opened(first):
-                self._depart()
-                return
-            self.conn.receive_data(first)
         super().handle_events()
         self._watch()
-
-    def _is_opened(self, data: bytes) -> bool:
-        """Whether the connection is a WebSocket by its first parcel, and nobody here has to read it."""
-        open_at_once = self._open_at_once
-        return open_at_once is not None and open_at_once(self, data)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -254,10 +254,10 @@ class _Connection(H11Protocol):
         """Gives what has become due its time, and takes back the time of what has come."""
         missing, wait = self._missing(), self._wait
         if wait is not None and (wait.awaited is not missing or wait.cycle is not self.cycle):
-            self._doorstep.received(wait.awaited, wait.timer)
+            self._doorstep.received(wait)
             wait = None
         if wait is None and missing is not None:
-            wait = _Wait(missing, self.cycle, self._doorstep.wait_for(missing, self))
+            wait = self._doorstep.wait_for(missing, self, self.cycle)
         self._wait = wait
 
     def _missing(self) -> Awaited | None:
