@@ -1,19 +1,16 @@
 """turnd's side of the link to signal_api: what happens here is told, what is commanded is carried out."""
 
 import asyncio
-import operator
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 
 from fairlead import link
 from fairlead.credentials import parse_username
 from fairlead.datagram import FiveTuple
 from fairlead.log import get_logger
 from fairlead.stun.header import Method
-from fairlead.turn_user import room_of
 from turnd.dataplane.contract import Usage
 from turnd.protocol import effects as do
-from turnd.protocol.allocations import Allocation
+from turnd.protocol.allocations import Allocation, Allocations
 from turnd.protocol.bandwidth_change import limit_allocation
 from turnd.protocol.fences import FenceMode
 from turnd.protocol.policy_change import announce
@@ -102,7 +99,7 @@ class Liaison:
                 continue
             traffic = self._report(allocation)
             if traffic.bytes_to_peer + traffic.bytes_to_client >= allocation.budget:
-                self._end(partial(operator.is_, allocation), do.EndReason.QUOTA)
+                self._end([allocation], do.EndReason.QUOTA)
 
     def _report(self, allocation: Allocation) -> link.Traffic:
         traffic = _traffic(self._server.engine.usage(allocation.relay.id))
@@ -138,8 +135,7 @@ class Liaison:
                 self._revoke(command)
             case link.End():
                 _log.info("allocations ended on command", by=command.by, value=command.value, why=command.reason)
-                matches = _MATCHES[command.by]
-                self._end(lambda row: matches(row, command.value), do.EndReason.ADMIN)
+                self._end(_doomed(self._server.relay.state.allocations, command), do.EndReason.ADMIN)
             case link.Budget():
                 self._set_budget(command)
             case link.Fence():
@@ -147,8 +143,8 @@ class Liaison:
                 state = self._server.relay.state
                 self._server.execute(announce(state, command.room, mode, command.hosts, now))
 
-    def _end(self, matches: Callable[[Allocation], bool], reason: do.EndReason) -> None:
-        self._server.execute(self._server.relay.end(matches, reason, self._server.clock()))
+    def _end(self, doomed: Iterable[Allocation], reason: do.EndReason) -> None:
+        self._server.execute(self._server.relay.end(doomed, reason, self._server.clock()))
 
     def _set_budget(self, command: link.Budget) -> None:
         allocation = self._server.relay.state.allocations.by_id.get(command.allocation)
@@ -171,15 +167,15 @@ class Liaison:
         self._server.execute(relay.revoke(command.value, until, now))
 
 
-def _in_room(allocation: Allocation, room: str) -> bool:
-    return room_of(allocation.account.user_id) == room
-
-
-_MATCHES: dict[link.EndBy, Callable[[Allocation, str], bool]] = {
-    link.EndBy.ALLOCATION: lambda allocation, value: str(allocation.id) == value,
-    link.EndBy.USERNAME: lambda allocation, value: allocation.account.username == value,
-    link.EndBy.ROOM: _in_room,
-}
+def _doomed(allocations: Allocations, command: link.End) -> Iterable[Allocation]:
+    value = command.value
+    match command.by:
+        case link.EndBy.ALLOCATION:
+            return [row for row in allocations.by_id.values() if str(row.id) == value]
+        case link.EndBy.USERNAME:
+            return [row for row in allocations.of_name(value) if row.account.username == value]
+        case link.EndBy.ROOM:
+            return allocations.by_room.get(value, {}).values()
 
 
 def _allocated(number: int, username: str, five_tuple: FiveTuple, relayed: str) -> link.Allocated:

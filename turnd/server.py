@@ -64,7 +64,7 @@ class TurnServer:
     def stop(self) -> None:
         """Ends every allocation and gives the sockets back."""
         asyncio.get_running_loop().remove_reader(self.engine.fileno())
-        self.execute(self.relay.end(lambda allocation: True, do.EndReason.SHUTDOWN, self.clock()))
+        self.execute(self.relay.end(self.relay.state.allocations.by_id.values(), do.EndReason.SHUTDOWN, self.clock()))
         if self._timer is not None:
             self._timer.cancel()
         self.streams.close()

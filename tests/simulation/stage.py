@@ -186,7 +186,8 @@ class Stage:
     def end(self, username: str) -> None:
         world, living = self.world, self.model.allocations
         mine = [five_tuple for five_tuple, row in living.items() if row.person.username == username]
-        world.carry_out(world.relay.end(lambda row: row.account.username == username, EndReason.ADMIN, world.now))
+        named = [row for row in world.state.allocations.of_name(username) if row.account.username == username]
+        world.carry_out(world.relay.end(named, EndReason.ADMIN, world.now))
         for five_tuple in mine:
             self.model.end(five_tuple)
 

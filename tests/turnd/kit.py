@@ -29,6 +29,7 @@ from fairlead.stun.attributes import (
 from fairlead.stun.header import Class, Method
 from fairlead.stun.integrity import SHA1, PasswordAlgorithm, long_term_key
 from fairlead.stun.message import Message, Signature, decode, encode, new_mask
+from fairlead.turn_user import room_of
 from turnd.protocol import effects as do
 from turnd.protocol.authentication import Authenticator, Secret
 from turnd.protocol.effects import Effect
@@ -233,6 +234,11 @@ class World:
         allocations = self.state.allocations
         assert self.routes == self.relay.active_routes(self.now)
         self._check_deadlines()
+        for row in allocations.by_id.values():
+            assert row in allocations.of_name(row.account.user_id)
+            assert row in allocations.of_name(row.account.username)
+        rooms = {room for row in allocations.by_id.values() if (room := room_of(row.account.user_id))}
+        assert allocations.by_room.keys() == rooms
         living = [allocation.relay for allocation in allocations.by_id.values()]
         living += [reservation.relay for reservation in allocations.reservations.values()]
         assert dict(living) == self.sockets

@@ -111,7 +111,11 @@ async def test_usage_is_told_when_it_has_changed(linked: Turnd, signal_api: Sign
     await receive(client.socket)
     list(linked.liaison.report_usage())
     list(linked.liaison.report_usage())
-    linked.server.execute(linked.server.relay.end(lambda row: True, EndReason.ADMIN, linked.server.clock()))
+    linked.server.execute(
+        linked.server.relay.end(
+            linked.server.relay.state.allocations.by_id.values(), EndReason.ADMIN, linked.server.clock()
+        )
+    )
     usage, ended = await signal_api.next(), await signal_api.next()
     assert usage == link.Usage(number, USERNAME, link.Traffic(packets_to_client=1, bytes_to_client=100))
     assert isinstance(ended, link.Ended)
@@ -133,7 +137,7 @@ async def test_many_are_told_of_a_portion_at_a_time(linked: Turnd, sockets: Sock
     next(portions)
     assert [event.allocation for event in told if isinstance(event, link.Usage)] == [first_of_all.id, second.id]
     relay, now = linked.server.relay, linked.server.clock()
-    linked.server.execute(relay.end(lambda row: row is last_of_all, EndReason.ADMIN, now))
+    linked.server.execute(relay.end([last_of_all], EndReason.ADMIN, now))
     assert list(portions) == []
     assert len(told) == 2
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from fairlead.credentials import parse_username
 from fairlead.datagram import Address, Family, FiveTuple, Via
+from fairlead.turn_user import room_of
 from turnd.protocol.authentication import Account
 from turnd.protocol.deadlines import Deadlines
 from turnd.protocol.quotas import Claim
@@ -117,6 +119,9 @@ class Allocations:
     def __init__(self, last: int = 0) -> None:
         self.by_id: dict[int, Allocation] = {}
         self.by_five_tuple: dict[FiveTuple, Allocation] = {}
+        #: Those of each room that has any, and of each user id: what is ordered about one is asked of no other.
+        self.by_room: dict[str, dict[int, Allocation]] = {}
+        self._by_user: dict[str, dict[int, Allocation]] = {}
         self.reservations: dict[bytes, Reservation] = {}
         self.deadlines: Deadlines[Due] = Deadlines()
         self._last_id = last
@@ -136,7 +141,22 @@ class Allocations:
     def add(self, allocation: Allocation) -> None:
         self.by_id[allocation.id] = allocation
         self.by_five_tuple[allocation.five_tuple] = allocation
+        for index, key in self._places(allocation):
+            index.setdefault(key, {})[allocation.id] = allocation
         self.deadlines.set(AllocationDue(allocation.id), allocation.expires)
+
+    def _places(self, allocation: Allocation) -> Iterator[tuple[dict[str, dict[int, Allocation]], str]]:
+        user_id = allocation.account.user_id
+        yield self._by_user, user_id
+        if room := room_of(user_id):
+            yield self.by_room, room
+
+    def of_name(self, name: str) -> list[Allocation]:
+        """Those of a username or user id."""
+        limited = parse_username(name)
+        user_ids = {name, limited.user_id} if limited is not None else {name}
+        rows = (row for user_id in user_ids for row in self._by_user.get(user_id, {}).values())
+        return [row for row in rows if name in (row.account.username, row.account.user_id)]
 
     def extend(self, allocation: Allocation, expires: float) -> None:
         allocation.expires = expires
@@ -145,6 +165,10 @@ class Allocations:
     def remove(self, allocation: Allocation) -> None:
         del self.by_id[allocation.id]
         del self.by_five_tuple[allocation.five_tuple]
+        for index, key in self._places(allocation):
+            del index[key][allocation.id]
+            if not index[key]:
+                del index[key]
         self.deadlines.clear(AllocationDue(allocation.id))
         for host in allocation.permissions:
             self.deadlines.clear(PermissionDue(allocation.id, host))

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 from fairlead.clock import Now
 from fairlead.datagram import Address
-from fairlead.turn_user import room_of
 from turnd.protocol.allocations import Allocation
 from turnd.protocol.effects import ClearRoute, Effect, SetRoute
 from turnd.protocol.fences import FenceMode
@@ -16,11 +15,7 @@ from turnd.routes import Permission
 def change_policy(state: State, policy: PeerPolicy, now: Now) -> tuple[Effect, ...]:
     """Takes the policy over and judges every living permission and channel anew."""
     state.policy = policy
-    effects: list[Effect] = []
-    for allocation in state.allocations.by_id.values():
-        effects += _judge_channels(state, allocation)
-        effects += _judge_permissions(state, allocation, now)
-    return tuple(effects)
+    return _judge_anew(state, state.allocations.by_id.values(), now)
 
 
 def announce(state: State, room: str, mode: FenceMode, hosts: Iterable[str], now: Now) -> tuple[Effect, ...]:
@@ -28,14 +23,17 @@ def announce(state: State, room: str, mode: FenceMode, hosts: Iterable[str], now
     bound = [state.bound_peer(Address(host, 0)).host for host in hosts]
     is_stricter = state.fences.announce(room, mode, bound)
     if state.fences.is_full:
-        state.fences.make_room({room, *(room_of(row.account.user_id) for row in state.allocations.by_id.values())})
+        state.fences.make_room({room, *state.allocations.by_room})
     if not is_stricter:
         return ()
+    return _judge_anew(state, state.allocations.by_room.get(room, {}).values(), now)
+
+
+def _judge_anew(state: State, allocations: Iterable[Allocation], now: Now) -> tuple[Effect, ...]:
     effects: list[Effect] = []
-    for allocation in state.allocations.by_id.values():
-        if room_of(allocation.account.user_id) == room:
-            effects += _judge_channels(state, allocation)
-            effects += _judge_permissions(state, allocation, now)
+    for allocation in allocations:
+        effects += _judge_channels(state, allocation)
+        effects += _judge_permissions(state, allocation, now)
     return tuple(effects)
 
 

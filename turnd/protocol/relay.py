@@ -3,7 +3,7 @@
 Every input returns its effects, to be carried out in their order. There is no hidden queue.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from fairlead.clock import Now
 from fairlead.datagram import Datagram, FiveTuple
@@ -70,19 +70,15 @@ class Relay:
         allocation = self.state.allocations.by_five_tuple.get(five_tuple)
         return () if allocation is None else endings.end(self.state, allocation, EndReason.DISCONNECTED, now)
 
-    def end(self, matches: Callable[[Allocation], bool], reason: EndReason, now: Now) -> Effects:
-        """Ends every allocation that matches."""
-        doomed = [allocation for allocation in self.state.allocations.by_id.values() if matches(allocation)]
-        return tuple(effect for allocation in doomed for effect in endings.end(self.state, allocation, reason, now))
+    def end(self, doomed: Iterable[Allocation], reason: EndReason, now: Now) -> Effects:
+        """Ends these allocations."""
+        ending = list(doomed)
+        return tuple(effect for allocation in ending for effect in endings.end(self.state, allocation, reason, now))
 
     def revoke(self, user: str, until: float, now: Now) -> Effects:
         """Refuses a user name or user id until a wall-clock moment, and ends what it has."""
         self.state.authenticator.revoke(user, until)
-        revoked = self.end(
-            lambda allocation: user in (allocation.account.username, allocation.account.user_id),
-            EndReason.REVOKED,
-            now,
-        )
+        revoked = self.end(self.state.allocations.of_name(user), EndReason.REVOKED, now)
         return revoked + endings.end_reservations(self.state, user, now)
 
     def revoke_expiring(self, user_id: str, expires: float, now: Now, parting: bool = False) -> Effects:
@@ -94,7 +90,8 @@ class Relay:
             account = allocation.account
             return account.user_id == user_id and account.expires is not None and account.expires <= expires
 
-        return self.end(is_meant, EndReason.REVOKED, now) + endings.end_reservations(self.state, user_id, now)
+        doomed = filter(is_meant, self.state.allocations.of_name(user_id))
+        return self.end(doomed, EndReason.REVOKED, now) + endings.end_reservations(self.state, user_id, now)
 
     def expire(self, now: Now) -> Effects:
         """Ends what has come to its time; to be called at deadline() at the latest."""
