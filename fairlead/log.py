@@ -3,9 +3,12 @@
 Everything passes through the standard library's logging, so that uvicorn's and asyncio's records look like ours.
 """
 
+import io
 import ipaddress
 import logging
+import os
 import re
+import select
 import sys
 from collections.abc import MutableMapping
 from dataclasses import dataclass
@@ -49,7 +52,7 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
-    handler = logging.StreamHandler(target)
+    handler = _Lines(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=before,
@@ -67,6 +70,61 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     logging.getLogger("uvicorn").setLevel(logging.DEBUG if is_debugging else max(root.level, logging.WARNING))
     logging.getLogger("uvicorn.access").disabled = True
     logging.getLogger("uvicorn.error").filters = [_ClientFaults()]
+
+
+class _Lines(logging.Handler):
+    """Writes to whoever reads the log, and waits for nobody: a terminal that was stopped, a journal whose disk is stuck
+    or full, holds up no call. Lines that there was no room for are lost; how many is said when there is room again."""
+
+    #: bytes for which there is room in a pipe that can be written to (pipe(7))
+    _AT_ONCE = select.PIPE_BUF
+
+    def __init__(self, target: TextIO) -> None:
+        super().__init__()
+        self._target = target
+        self._lost = 0
+        #: the end of the last line is missing
+        self._is_cut = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            is_written = (not self._lost or self._write(self._losses())) and self._write(record)
+        except Exception:
+            self.handleError(record)
+        else:
+            self._lost = 0 if is_written else self._lost + 1
+
+    def _losses(self) -> logging.LogRecord:
+        words = {"msg": "lines of the log were lost: nobody read it, or there was no room", "lines": self._lost}
+        return logging.makeLogRecord(
+            {"name": "fairlead.log", "levelno": logging.WARNING, "levelname": "WARNING", **words}
+        )
+
+    def _write(self, record: logging.LogRecord) -> bool:
+        """Whether the whole line was taken."""
+        line = self.format(record) + "\n"
+        try:
+            descriptor = self._target.fileno()
+        except io.UnsupportedOperation:  # it is no file
+            self._target.write(line)
+            return True
+        except ValueError:  # it is closed
+            return False
+        rest = ("\n" if self._is_cut else "").encode() + line.encode(errors="backslashreplace")
+        whole = len(rest)
+        try:
+            while rest and self._has_room(descriptor):
+                rest = rest[os.write(descriptor, rest[: self._AT_ONCE]) :]
+        except OSError:
+            pass
+        self._is_cut = bool(rest) and (self._is_cut or len(rest) < whole)
+        return not rest
+
+    @staticmethod
+    def _has_room(descriptor: int) -> bool:
+        asked = select.poll()
+        asked.register(descriptor, select.POLLOUT)
+        return bool(asked.poll(0))
 
 
 def _last(settings: LogSettings, target: TextIO) -> list[structlog.typing.Processor]:

@@ -2,7 +2,9 @@ import io
 import itertools
 import json
 import logging
-from typing import Any, Literal
+import os
+from collections.abc import Iterator
+from typing import Any, Literal, TextIO
 
 import pytest
 
@@ -92,6 +94,54 @@ def test_a_traceback_for_people_shows_no_values() -> None:
     assert "ValueError: a password of 6 characters\n" in target.getvalue()
     assert target.getvalue().count("\n") > 3, "it has its lines"
     assert password not in target.getvalue()
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, TextIO]]:
+    """What is read, and what a daemon has for its standard error."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with open(writing, "w") as target:
+        yield reading, target
+        os.close(reading)
+
+
+def test_nobody_who_logs_waits_for_a_reader(pipe: tuple[int, TextIO]) -> None:
+    """turnd stopped to answer after 127 allocations where its standard error was a pipe that nobody read."""
+    reading, target = pipe
+    configure(LogSettings(format="json"), target)
+    for number in range(3000):
+        get_logger("test").info("hello", number=number, text="x" * 50)
+    lines = os.read(reading, 1 << 20).splitlines()
+    get_logger("test").info("again")
+    lost, again = os.read(reading, 1 << 20).splitlines()
+    assert [json.loads(line)["number"] for line in lines] == list(range(len(lines)))
+    assert json.loads(lost)["level"] == "warning"
+    assert json.loads(lost)["lines"] + len(lines) == 3000
+    assert json.loads(again)["event"] == "again"
+
+
+def test_a_line_that_was_cut_has_an_end(pipe: tuple[int, TextIO]) -> None:
+    reading, target = pipe
+    configure(LogSettings(format="json"), target)
+    for text in ("x" * 500_000, "y"):
+        get_logger("test").info(text)
+    assert b"lost" not in os.read(reading, 1 << 20)
+    get_logger("test").info("again")
+    end, lost, again = os.read(reading, 1 << 20).splitlines()
+    assert (end, json.loads(lost)["lines"], json.loads(again)["event"]) == (b"", 2, "again")
+
+
+def test_a_reader_that_is_gone_is_not_missed(pipe: tuple[int, TextIO], capfd: pytest.CaptureFixture[str]) -> None:
+    reading, target = pipe
+    configure(LogSettings(format="json"), target)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, reading)
+    os.close(null)
+    get_logger("test").info("hello")
+    target.close()
+    get_logger("test").info("hello")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_configuring_again_replaces() -> None:
