@@ -1,11 +1,12 @@
 """Settings models, and what pydantic does not answer about them: which keys are known at a place, which are secret."""
 
+import re
 import types
 import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, model_validator
 
@@ -43,15 +44,29 @@ def _parses(text: str) -> str:
 AddressSetting = Annotated[str, AfterValidator(_parses)]
 
 
+#: what may stand behind the `?` of a URL of Redis: its client takes more, and with some of it speaks otherwise than we
+#: expect
+_REDIS_OPTIONS = (
+    *("db", "username", "password"),
+    *("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"),
+)
+
+
 def _is_of_redis(url: SecretStr) -> SecretStr:
     try:
         parts = urlsplit(url.get_secret_value())
-        is_one = parts.scheme in ("redis", "rediss", "unix") and parts.port != 0
+        is_one = parts.scheme in ("redis", "rediss", "unix") and parts.port != 0 and not parts.fragment
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
     except ValueError:  # as of a port that is no number: what a password with a slash in it looks like
-        is_one = False
+        is_one, options = False, {}
     if not is_one:
         form = "write redis://USER:PASSWORD@HOST:6379/0, rediss:// for TLS"
         raise ValueError(f"no URL of Redis; {form}; of USER and PASSWORD, what is no letter or digit as %XX")
+    number = options.get("db", "0") if parts.scheme == "unix" else parts.path.strip("/") + options.get("db", "")
+    if not re.fullmatch("[0-9]*", number, re.ASCII):
+        raise ValueError("a database of Redis is a number; write redis://HOST:6379/0, or unix:///PATH?db=0")
+    if not options.keys() <= set(_REDIS_OPTIONS):
+        raise ValueError(f"an option that is not known here; those are {', '.join(_REDIS_OPTIONS)}")
     return url
 
 

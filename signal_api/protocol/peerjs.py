@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from signal_api.protocol.messages import NULL, to_json
+from signal_api.protocol.messages import NULL, made_whole, to_json
 
 #: seconds that a frame waits for a peer that is not there
 EXPIRE_AFTER = 5.0
@@ -98,7 +98,7 @@ def room_of(key: str) -> str:
 def read(text: bytes, room: str) -> Message | None:
     """A message in sig.v1; None for what has no meaning, as the heartbeat, which is there to be heard."""
     try:
-        spoken = _spoken.decode(text)
+        spoken = _read_whole(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     kind = _TO_SIG.get(spoken.type)
@@ -109,6 +109,13 @@ def read(text: bytes, room: str) -> Message | None:
         return None  # Its receiver would stumble over it.
     head = b'{"type":%b,"room":%b,"to":%b,"data":' % (to_json(kind), to_json(room), to_json(spoken.dst))
     return Message(spoken.type, spoken.dst, head + payload + b"}")
+
+
+def _read_whole(text: bytes) -> _Spoken:
+    try:
+        return _spoken.decode(text)
+    except msgspec.DecodeError:
+        return _spoken.decode(made_whole(text))
 
 
 def write(frame: bytes, to: str) -> bytes | None:

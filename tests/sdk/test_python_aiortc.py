@@ -1,6 +1,7 @@
 """The Python client's adapter for aiortc, against the service itself."""
 
 import asyncio
+from typing import Any
 
 from aiortc import RTCSessionDescription
 from aiortc.contrib.signaling import BYE
@@ -30,4 +31,33 @@ async def test_what_the_other_said_is_read_before_that_it_left(service: Service)
         assert await here.receive() == RTCSessionDescription(sdp="v=0", type="offer")
         assert await here.receive() is BYE
         assert await here.receive() is BYE
+        await here.close()
+
+
+async def test_what_is_no_signal_ends_no_program(service: Service) -> None:
+    server = f"http://{service.authority}"
+    here, there = (RoomSignaling(server, "r", JOIN_KEY) for _ in range(2))
+    async with asyncio.timeout(WAIT):
+        first = asyncio.create_task(here.connect())
+        await eventually(lambda: here._room is not None)
+        await there.connect()
+        service.pass_time(0.05)
+        await first
+        for candidate in (
+            "x",
+            "candidate:",
+            "candidate:1 1 udp x 1.2.3.4 y typ",
+            "candidate:1 1 udp 1 ::1 9 typ host x",
+        ):
+            await there.room.send({"candidate": candidate}, here.room.id, "candidate")
+        wrong: list[Any] = [None, [], "", {"candidate": 5}, {"sdp": "v=0"}, {"type": "rollback?", "sdp": "v=0"}]
+        for data in wrong:
+            for kind in ("offer", "candidate"):
+                await there.room.send(data, here.room.id, kind)
+        await there.send(RTCSessionDescription(sdp="v=0", type="offer"))
+        signals = [await here.receive()]
+        while not isinstance(signals[-1], RTCSessionDescription):
+            signals.append(await here.receive())
+        assert signals[-1] == RTCSessionDescription(sdp="v=0", type="offer")
+        await there.close()
         await here.close()

@@ -69,3 +69,9 @@ async def test_a_room_that_cannot_be_joined_again_just_now_is_joined_when_it_can
         await eventually(lambda: room.is_in or room.closed is not None)
         assert (room.id, room.closed) == ("m2" if last == "joined" else "m1", None if last == "joined" else last)
         await session.close()
+
+
+@pytest.mark.parametrize("server", ["signal.example.org", "localhost:8080", "", "ftp://signal.example.org", "https://"])
+def test_what_is_no_address_is_not_dialled_for_ever(server: str) -> None:
+    with pytest.raises(ValueError, match="write https://HOST"):
+        Session(server)

@@ -9,13 +9,14 @@ import { Emitter } from "./events.js";
 import {
     SignalingError, type ClientFrame, type Hello, type Recipients, type ServerFrame, type Welcome,
 } from "./frames.js";
-import { OPENERS, type Opener, type Transport, type TransportName } from "./transports.js";
+import { OPENERS, type Listener, type Opener, type Transport, type TransportName } from "./transports.js";
 
 const WATCHDOG = 40_000; // ms without any frame; the server pings every 25 s
 const GREETING = 10_000; // ms from a connection to its welcome
 const UNDER_WAY = 64; // frames that the server is asked to answer at once
 const KEPT = 1024; // frames that wait for their reply, those behind them included
 const ACK_EVERY = 64; // frames of the server without one of ours
+const FAILED = 1006; // what the WebSocket protocol calls an end without a close
 const SILENT = 4105; // what a server closes with that hears nothing
 const VERSION = "0.1.0";
 
@@ -77,6 +78,9 @@ export class Session extends Emitter<SessionEvents> {
 
     constructor(base: string, options: SessionOptions = {}, edge: Edge = { openers: OPENERS, random: Math.random }) {
         super();
+        if (!/^(http|ws)s?:\/\/./.test(base)) {
+            throw new SignalingError("bad_request", `${base} is no address of a server; write https://HOST, or http://HOST:PORT`);
+        }
         this.#entrances = new Entrances(base.replace(/^ws/, "http").replace(/\/+$/, ""));
         this.#options = { ...options };
         this.#edge = edge;
@@ -108,10 +112,16 @@ export class Session extends Emitter<SessionEvents> {
         // A transport may speak before its opener has returned.
         let mine: Transport | null = null;
         const isCurrent = () => !this.#closed && (mine === null || mine === this.#transport);
-        mine = this.#transport = this.#edge.openers[name](this.#entrances.current, hello, {
+        const listener: Listener = {
             frame: (frame) => { if (isCurrent()) this.#receive(name, frame); },
             closed: (code, reason) => { if (isCurrent()) this.#lost(code, reason); },
-        }, this.#once(JSON.stringify(hello)));
+        };
+        const once = this.#once(JSON.stringify(hello));
+        try {
+            mine = this.#transport = this.#edge.openers[name](this.#entrances.current, hello, listener, once);
+        } catch (error) {
+            this.#lost(FAILED, String(error)); // A page on https may not even try a WebSocket without TLS.
+        }
     }
 
     /** One name for as long as the same is asked for: nobody else can guess it, since it is answered with a key. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 
 import { isFinal, pause } from "../dist/backoff.js";
-import { Client } from "../dist/client.js";
+import { Client, connect } from "../dist/client.js";
 import { Session } from "../dist/session.js";
 import { closeCode } from "../dist/transports.js";
 import { ManualTimers } from "./timers.js";
@@ -363,4 +363,23 @@ test("who was leaving when the session was lost has left", async () => {
     await leaving;
     assert.deepEqual(lines.last.sent, []);
     assert.deepEqual([...client.rooms.keys()], []);
+});
+
+test("what is no address of a server is said at once", async () => {
+    for (const server of ["signal.example.org", "localhost:8080", ""]) {
+        await assert.rejects(connect(server), { name: "SignalingError", code: "bad_request" });
+    }
+});
+
+test("a way that may not even be tried gives way to the next", async () => {
+    const forbidden = () => { throw new Error("SecurityError"); };
+    const edge = { ...lines.edge, openers: { ...lines.edge.openers, websocket: forbidden } };
+    const another = new Session("http://signal.example", {}, edge);
+    const told = [];
+    another.on("status", (status) => told.push(status.state, status.code));
+    await another.open();
+    timers.tick(20_000);
+    await flushed();
+    assert.deepEqual([lines.last.name, told.slice(0, 4)], ["sse", ["connecting", undefined, "waiting", 1006]]);
+    another.close();
 });

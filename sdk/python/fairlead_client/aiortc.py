@@ -127,8 +127,15 @@ def _written(signal: Signal) -> tuple[str, Json | None]:
 
 
 def _read(frame: Frame) -> Signal | None:
-    """None for what is no signal, and for the end of candidates, which aiortc needs not."""
-    data: Any = frame.data
+    """None for what is no signal, and for the end of candidates, which aiortc needs not. The other may send anything,
+    and ends no program by it."""
+    try:
+        return _signal_of(frame, frame.data)
+    except (LookupError, TypeError, ValueError, AttributeError, AssertionError):
+        return None
+
+
+def _signal_of(frame: Frame, data: Any) -> Signal | None:
     if frame.type in ("offer", "answer"):
         return RTCSessionDescription(sdp=data["sdp"], type=data["type"])
     if frame.type == "candidate" and data and data.get("candidate"):

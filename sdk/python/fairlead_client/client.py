@@ -96,7 +96,7 @@ async def connect(
     """A client at a server, such as https://signal.example.org, as long as the context lasts.
 
     `token` is a JWT or a join key, or a function that is asked for one whenever a connection is made. Raises
-    SignalingError.
+    SignalingError, and ValueError for what is no address of a server.
     """
     session = Session(server, token, transports)
     client = Client(session)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import random
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -41,7 +42,8 @@ class _Waiting:
 
 
 class Session:
-    """`async with Session(server, token) as session`; the callbacks may be set before that.
+    """`async with Session(server, token) as session`; the callbacks may be set before that. Raises ValueError for what
+    is no address of a server.
 
     `on_frame` takes every frame that is no welcome, ping or plain reply, also of unknown types. `on_lost` is called
     when the server has forgotten the session and it goes on as another, whose rooms have to be joined again; `on_end`
@@ -60,6 +62,8 @@ class Session:
         self.on_lost: Callable[[], None] = lambda: None
         self.on_end: Callable[[SignalingError], None] = lambda _: None
         home = server.rstrip("/")
+        if not re.match("(http|ws)s?://.", server):
+            raise ValueError(f"{server!r} is no address of a server; write https://HOST, or http://HOST:PORT")
         self._entrances = Entrances(home.replace("ws", "http", 1) if home.startswith("ws") else home)
         self._token = token
         self._order = list(transports)

@@ -75,12 +75,32 @@ def test_what_would_break_a_uri_is_no_public_host(host: str) -> None:
         ({"socket": "/run/link", "redis": "redis://127.0.0.1"}, "both set"),
         ({"redis": "http://127.0.0.1"}, "rediss:// for TLS"),
         ({"redis": "redis://127.0.0.1:many/0"}, "rediss:// for TLS"),
+        ({"redis": "redis://:pass#word@127.0.0.1/0"}, "rediss:// for TLS"),
+        ({"redis": "redis://:pass/word@127.0.0.1/0"}, "rediss:// for TLS|is a number"),
+        ({"redis": "redis://127.0.0.1/first"}, "is a number"),
+        ({"redis": "redis://127.0.0.1/-1"}, "is a number"),
+        ({"redis": "unix:///run/redis.sock?db=first"}, "is a number"),
+        ({"redis": "redis://127.0.0.1/0?decode_responses=True"}, "option that is not known"),
+        ({"redis": "redis://127.0.0.1/0?socket_timeout=soon"}, "option that is not known"),
         ({"prefix": "a b"}, "pattern"),
     ],
 )
 def test_a_link_leads_one_way(given: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         LinkSettings.model_validate(given)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1",
+        "redis://:pass%23word@127.0.0.1:6380/3",
+        "rediss://u:p@redis.internal/0?ssl_ca_certs=/etc/ssl/redis.pem",
+        "unix:///run/redis.sock?db=2",
+    ],
+)
+def test_redis_is_found_by_its_url(url: str) -> None:
+    assert LinkSettings.model_validate({"redis": url}).redis is not None
 
 
 def test_the_password_of_a_link_does_not_show() -> None:

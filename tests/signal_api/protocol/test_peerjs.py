@@ -36,6 +36,12 @@ def test_payloads_pass_to_the_byte(payload: dict[str, object]) -> None:
     assert written.endswith(b'"payload":%b}' % body)
 
 
+def test_half_a_character_in_a_payload_loses_no_message() -> None:
+    message = peerjs.read(rb'{"type":"OFFER","dst":"bob","payload":{"label":"\ud83e"}}', "r")
+    assert message is not None
+    assert bytes(decode(message.frame).data) == rb'{"label":"\ufffd"}'
+
+
 @pytest.mark.parametrize(
     "text",
     [
