@@ -134,8 +134,11 @@ class JwksSettings(Settings):
 
     @property
     def where(self) -> str:
-        """For logs: without what may be a secret in a query."""
-        return str(self.file) if self.url is None else self.url.partition("?")[0]
+        """For logs: without what may be a secret in a query, or in front of the host."""
+        if self.url is None:
+            return str(self.file)
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 class JwtSettings(Settings):

@@ -72,6 +72,8 @@ class Lobby:
             return Refusal(ErrorCode.ROOM_NOT_FOUND, "this session is not in that room by a token of its own")
         grants = self._admission.own_grants(client, token)
         refusal = grants if isinstance(grants, Refusal) else not_granted(grants, room)
+        if isinstance(grants, Grants) and grants.user != membership.grants.user:  # Who it is, it stays.
+            refusal = Refusal(ErrorCode.UNAUTHORIZED, "the token is another user's")
         if isinstance(grants, Grants) and refusal is None:
             membership.grants = grants
             await self.review(client)

@@ -7,7 +7,7 @@ import pytest
 from fairlead_client import Client, Session
 from fairlead_client.frames import Json
 from fairlead_client.transports import ClosedError, Line
-from tests.sdk.clients import WAIT, drop, entered
+from tests.sdk.clients import WAIT, drop, entered, next_of
 from tests.sdk.test_python_troubles import Scripted
 from tests.signal_api.service import Service
 from tests.signal_api.worlds import JOIN_KEY, token
@@ -24,6 +24,16 @@ async def test_a_token_for_a_room_is_renewed_there(service: Service) -> None:
             drop(service, one)
             await room.send("after it")
         assert room.closed is None
+
+
+async def test_what_is_said_of_a_room_is_known(service: Service) -> None:
+    host = token(service.clock, "host", can=["join", "create", "moderate"])
+    async with entered(service, token=host) as one, entered(service) as other:
+        here, there = await one.join("r"), await other.join("r")
+        async with asyncio.timeout(WAIT):
+            await one.session.request("meta.set", room="r", data={"room_meta": {"topic": "tea"}})
+            for room in (here, there):
+                assert (await next_of(room, "room.updated")).data["meta"] == room.meta == {"topic": "tea"}
 
 
 @pytest.mark.parametrize("last", ["joined", "banned", "left"])

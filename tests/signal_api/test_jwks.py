@@ -261,3 +261,8 @@ def test_settings_that_are_wrong_are_named(jwks: dict[str, object], says: str) -
 def test_no_keys_at_all_let_nobody_in() -> None:
     with pytest.raises(ConfigError, match="no keys"):
         configured(jwt__keys=None)
+
+
+def test_where_it_is_is_said_without_what_opens_it() -> None:
+    settings = JwksSettings(url="https://us:pa%40ss@idp.example:8443/keys?token=hidden")
+    assert settings.where == "https://idp.example:8443/keys"

@@ -154,6 +154,7 @@ export class Room extends Emitter<RoomEvents> {
         if (type === "joined") this.#show(data);
         else if (type === "ice") this.#renew(data);
         else if (type.startsWith("member.") && data?.members) this.#change(frame);
+        else if (type === "room.updated") this.#describe(frame);
         else if (from !== undefined && NEGOTIATION.has(type)) this.#negotiate(from, frame);
         else if (from !== undefined && type === "bye") this.#part(from);
         else if (from !== undefined) this.emit("message", { from, type, data });
@@ -188,6 +189,13 @@ export class Room extends Emitter<RoomEvents> {
                 this.emit("updated", known);
             }
         }
+    }
+
+    /** What is said of the room; it is told as the frame that it is. */
+    #describe(frame: ServerFrame): void {
+        if (frame.data.rseq <= this.#rseq) return; // It was in the room as we saw it.
+        this.meta = frame.data.meta ?? null;
+        this.emit("frame", frame);
     }
 
     #add(member: Member): void {

@@ -137,3 +137,14 @@ test("a room that cannot be joined again just now is joined when it can, and wha
         timers.restore();
     }
 });
+
+test("what is said of the room is known, and is no message of who said it", () => {
+    const { room } = roomOf(1);
+    const heard = [];
+    room.on("message", ({ type }) => heard.push("message", type));
+    room.on("frame", ({ type }) => heard.push("frame", type));
+    for (const [rseq, meta] of [[2, { topic: "tea" }], [1, { topic: "old" }]]) {
+        room.receive({ type: "room.updated", room: "r", from: "m_1", data: { room: "r", rseq, meta } });
+    }
+    assert.deepEqual([room.meta, heard], [{ topic: "tea" }, ["frame", "room.updated"]]);
+});

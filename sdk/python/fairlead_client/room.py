@@ -135,7 +135,7 @@ class Room:
             self._show(frame.data)
         elif frame.type == "ice" and "iceServers" in frame.data:
             self.ice = frame.data
-        elif frame.type.startswith("member.") and not self._change(frame):
+        elif frame.type.startswith(("member.", "room.updated")) and not self._change(frame):
             return
         if self._frames.qsize() >= _WAITING:
             self._frames.get_nowait()
@@ -153,6 +153,9 @@ class Room:
         """False for what was in the room already when it was shown."""
         if frame.data["rseq"] <= self._rseq:
             return False
+        if frame.type == "room.updated":
+            self.meta = frame.data["meta"]
+            return True
         self._rseq = frame.data["rseq"]
         for member in frame.data["members"]:
             if frame.type == "member.left":

@@ -132,6 +132,17 @@ async def test_a_token_for_one_room_counts_there_and_nowhere_else() -> None:
     assert "ok" in seat.types()
 
 
+async def test_who_came_into_a_room_as_somebody_stays_that() -> None:
+    """A session of no user may have tokens of several: they show it as one of them, no longer than that one's last."""
+    node = Node()
+    seat = await node.enter()
+    await seat.join(token=token(node.clock, "ann", rooms=["r"], lifetime=60))
+    await seat.say("token", room="r", data={"token": token(node.clock, "eve", rooms=["r"], lifetime=6000)})
+    assert seat.news()[-1]["data"]["code"] == "unauthorized"
+    await node.pass_time(61)
+    assert "r" not in seat.client.session.rooms
+
+
 async def test_a_room_is_left_when_its_own_token_ends_unless_it_was_renewed() -> None:
     node = Node()
     seat, other = await node.enter(token=token(node.clock, "ann", rooms=["q"])), await node.enter()
