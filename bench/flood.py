@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from struct import Struct
 
 from bench.cases import Framing
-from bench.junk import Kind
+from bench.junk import Kind, Sent
 from bench.servers import ACCOUNT, Place, Server, Turnd
 from bench.trouble import BenchError
 from bench.turn_client import TurnClient, TurnError
@@ -23,8 +23,9 @@ from fairlead.datagram import Address
 _SIZE = 172
 _STAMP = Struct("!II")
 _BUFFER = 4 << 20
-#: Seconds between two packets of a call, as audio has them; between two Allocates; and for the last packets to arrive.
-_FRAME, _BETWEEN, _LAST = 0.02, 0.5, 0.5
+#: Seconds between two packets of a call, as audio has them; between two Allocates; and after which silence says that
+#: what has not arrived is lost.
+_FRAME, _BETWEEN, _LAST = 0.02, 0.5, 2.0
 
 
 class Defended(Turnd):
@@ -63,15 +64,17 @@ class Newcomers:
     _over: threading.Event = field(default_factory=threading.Event)
 
     def come(self) -> None:
-        while not self._over.wait(_BETWEEN):
+        while True:
             began = time.monotonic()
             try:
                 client, _ = TurnClient.with_allocation(self.server, ACCOUNT)
             except TurnError:
                 self.refused += 1
-                continue
-            self.seconds.append(time.monotonic() - began)
-            client.socket.close()
+            else:
+                self.seconds.append(time.monotonic() - began)
+                client.socket.close()
+            if self._over.wait(_BETWEEN):
+                return
 
     def stop(self) -> None:
         self._over.set()
@@ -94,17 +97,19 @@ class Calls:
             self._poll.register(watched, select.EPOLLIN)
 
     def talk(self, seconds: float) -> Traffic:
-        """Every call sends a packet each 20 ms, none at the same moment as another."""
+        """Every call sends a packet each 20 ms, none at the same moment as another, until so many seconds are over and
+        all have arrived, or nothing comes any more."""
         traffic, count = Traffic(), len(self._calls)
-        began, turns = time.monotonic(), 0
-        while (elapsed := time.monotonic() - began) < seconds + _LAST:
-            due = int(min(elapsed, seconds) / _FRAME * count)
-            for turn in range(turns, due):
+        began = moved = time.monotonic()
+        total = int(seconds / _FRAME * count)
+        while traffic.sent < total or (traffic.down < total and time.monotonic() - moved < _LAST):
+            due = min(total, int((time.monotonic() - began) / _FRAME * count))
+            for turn in range(traffic.sent, due):
                 place = turn % count
                 self._calls[place].socket.send(self._prefixes[place] + _STAMP.pack(place, turn) + bytes(_SIZE - 8))
-                traffic.sent += 1
-            turns = due
+            traffic.sent = due
             for descriptor, _ in self._poll.poll(_FRAME / 10):
+                moved = time.monotonic()
                 if descriptor == self._peer.fileno():
                     traffic.up += self._echo()
                 else:
@@ -157,7 +162,7 @@ def measure(server: Server, flood: Flood, calls: int, seconds: float) -> dict[st
         thread.start()
         traffic = living.talk(seconds)
         newcomers.stop()
-        junk = _finish(source) if source is not None else 0
+        junk = _finish(source) if source is not None else Sent(0, seconds)
         thread.join()
     return {
         "case": f"flood-{'+'.join(flood.kinds)}" if flood.rate else "flood-none",
@@ -165,7 +170,7 @@ def measure(server: Server, flood: Flood, calls: int, seconds: float) -> dict[st
         "calls": calls,
         "seconds": seconds,
         "sources": flood.sources if flood.rate else 0,
-        "flood_pps": round(junk / seconds),
+        "flood_pps": round(junk.packets / junk.seconds),
         "packets": traffic.sent + traffic.up,
         "lost": traffic.sent - traffic.down,
         "loss": round(traffic.loss, 6),
@@ -183,9 +188,8 @@ def _start(server: Address, flood: Flood, seconds: float) -> subprocess.Popen[st
     return subprocess.Popen([*command, *amount], stdout=subprocess.PIPE, text=True)
 
 
-def _finish(source: subprocess.Popen[str]) -> int:
-    """How much it has sent."""
+def _finish(source: subprocess.Popen[str]) -> Sent:
     output, _ = source.communicate(timeout=30)
     if source.returncode:
         raise BenchError(f"the flood ended with {source.returncode}; what it said stands above")
-    return int(json.loads(output))
+    return Sent(*json.loads(output))

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
+from typing import NamedTuple
 
 from fairlead.datagram import Address
 from fairlead.stun import attributes
@@ -34,6 +35,13 @@ class Kind(enum.StrEnum):
     ALLOCATE = "allocate"
     #: Allocates with a nonce and a signature that are made up
     FORGED = "forged"
+
+
+class Sent(NamedTuple):
+    """How many packets the kernel took, and the seconds that it was at it."""
+
+    packets: int
+    seconds: float
 
 
 def packets(kind: Kind) -> Iterator[bytes]:
@@ -67,21 +75,21 @@ def _some(kind: Kind) -> list[bytes]:
             return [encode(Method.ALLOCATE, Class.REQUEST, mask, [udp, *names], Signature(SHA1, os.urandom(16)))]
 
 
-def flood(server: Address, kinds: Sequence[Kind], rate: int, seconds: float, sources: int) -> int:
-    """Sends `rate` packets a second, all kinds in turn, and returns how many the kernel took."""
+def flood(server: Address, kinds: Sequence[Kind], rate: int, seconds: float, sources: int) -> Sent:
+    """Sends `rate` packets a second, all kinds in turn; who was held up sends what was due meanwhile."""
     mixed = itertools.chain.from_iterable(zip(*map(packets, kinds), strict=True))
-    destination, sent, asked = tuple(server), 0, 0
+    destination, sent, asked, total = tuple(server), 0, 0, int(rate * seconds)
     with ExitStack() as stack:
         senders = itertools.cycle([stack.enter_context(_source(number)) for number in range(sources)])
         began = time.monotonic()
-        while (elapsed := time.monotonic() - began) < seconds:
-            for _ in range(int(elapsed * rate) - asked):
+        while asked < total:
+            for _ in range(min(total, int((time.monotonic() - began) * rate)) - asked):
                 asked += 1
                 with suppress(BlockingIOError):
                     next(senders).sendto(next(mixed), destination)
                     sent += 1
             time.sleep(_BEAT)
-    return sent
+        return Sent(sent, time.monotonic() - began)
 
 
 def _source(number: int) -> socket.socket:

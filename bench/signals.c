@@ -170,9 +170,11 @@ static void talk(void) {
     tally.microseconds = calloc(tally.most, sizeof *tally.microseconds);
     int poll = watch(clients, count, rate);
     uint64_t begun = now(), end = begun + (uint64_t)(seconds * 1e9), cpu = cpu_of(server), last = 0, turn = 0;
+    uint64_t all = (uint64_t)(seconds * rate);
     struct epoll_event events[EVENTS];
-    for (uint64_t at = begun; at < end || (tally.arrived < tally.sent && at < end + LAST_NS); at = now()) {
-        uint64_t due = (uint64_t)((double)((at < end ? at : end) - begun) / 1e9 * rate);
+    /* Who was held up sends what was due meanwhile, at the very end too. */
+    for (uint64_t at = begun; at < end || turn < all || (tally.arrived < tally.sent && at < end + LAST_NS); at = now()) {
+        uint64_t due = at < end ? (uint64_t)((double)(at - begun) / 1e9 * rate) : all;
         for (int burst = 0; turn < due && burst < BURST; burst++) send_text(&clients[turn++ % (uint64_t)count], &tally);
         int ready = epoll_wait(poll, events, EVENTS, turn < due ? 0 : 100);
         for (int number = 0; number < ready; number++) {

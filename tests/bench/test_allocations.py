@@ -43,5 +43,6 @@ def test_every_allocation_is_made_refreshed_and_deleted(server: Server) -> None:
     plan = Plan(2, 5, 40, 8, Cores(None, None))
     (entry,) = measure([server], plan, lambda line: None)
     assert entry["allocations"] == 80
-    assert entry["cpu_us_per_allocate"] > entry["cpu_us_per_refresh"] > 1
+    assert entry["cpu_us_per_allocate"] > 1
+    assert entry["cpu_us_per_refresh"] > 1
     assert len(os.listdir(f"/proc/{server.pid}/fd")) < 40

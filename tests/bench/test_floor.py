@@ -34,12 +34,13 @@ def floor(request: pytest.FixtureRequest, stack: ExitStack) -> Floor:
 def bound(stack: ExitStack) -> socket.socket:
     opened = stack.enter_context(closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)))
     opened.bind(("127.0.0.1", 0))
-    opened.settimeout(3)
+    opened.settimeout(20)
     return opened
 
 
 def call(floor: Floor, stack: ExitStack, peer: socket.socket) -> FloorCall:
     made = floor.call()
+    made.socket.settimeout(20)
     stack.callback(made.release)
     assert made.reach(Address(*peer.getsockname()), Framing.CHANNEL, 172) == b""
     return made

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
@@ -44,17 +45,20 @@ def test_what_an_echo_returns_is_delivered(stack: ExitStack, clients: int) -> No
     process = start_echo(echo, None)
     stack.callback(process.wait)
     stack.callback(process.kill)
-    counted = run(stack, Address(*echo.getsockname()), clients, 0.15, prefix=b"head")
-    assert counted.delivered_to_client > 100
+    # So short that nothing is given up: what is under way for half a second counts as lost.
+    began = time.monotonic()
+    counted = run(stack, Address(*echo.getsockname()), clients, 0.4, prefix=b"head")
+    took = time.monotonic() - began
+    assert counted.delivered_to_client > 16, "more than the window: what comes back makes room"
     assert abs(counted.sent - counted.delivered_to_client) <= 16
     assert counted.lost == counted.strange == counted.delivered_to_peer == 0
-    assert 0.1 < counted.seconds < 1
+    assert 0.4 <= counted.seconds < took
     assert counted.generator_cpu_ns > 0
 
 
 def test_what_nobody_returns_is_lost(stack: ExitStack) -> None:
     silent = udp_socket(stack)
-    counted = run(stack, Address(*silent.getsockname()), 4, 0.7)
+    counted = run(stack, Address(*silent.getsockname()), 4, 1.5)
     assert counted.delivered == 0
     assert counted.lost >= 16
     assert not counted.is_valid
@@ -65,7 +69,7 @@ def test_at_a_rate_each_round_trip_is_timed(stack: ExitStack) -> None:
     process = start_echo(echo, None)
     stack.callback(process.wait)
     stack.callback(process.kill)
-    counted = run(stack, Address(*echo.getsockname()), 3, 0.3, rate=500)
+    counted = run(stack, Address(*echo.getsockname()), 3, 0.6, rate=500)
     assert 10 <= counted.sent <= 500
     median, most_of_90, most_of_99 = counted.round_trip_us
     assert 1 < median <= most_of_90 <= most_of_99
