@@ -17,6 +17,7 @@ from fairlead.stun.header import Class, Method
 from fairlead.stun.message import encode, new_mask
 from stund.config import StundSettings
 from stund.server import Server
+from tests.waiting import eventually
 
 REQUEST = encode(Method.BINDING, Class.REQUEST, new_mask(bytes(range(12))))
 LOOPBACK: dict[str, Any] = {"listen": ["udp://127.0.0.1:0", "tcp://127.0.0.1:0"], "listen_tls": ["tls://127.0.0.1:0"]}
@@ -45,6 +46,10 @@ class Running:
         lines = self.metrics.expose()[1].decode().splitlines()
         return next((float(line.removeprefix(start)) for line in lines if line.startswith(start)), None)
 
+    async def counts(self, value: float, name: str, **labels: str) -> None:
+        """Waits until a series has come to a value: a thread counts what it has sent when that may have been heard."""
+        await eventually(lambda: self.sample(name, **labels) == value)
+
 
 @asynccontextmanager
 async def running(loaded: Loaded[StundSettings]) -> AsyncIterator[Running]:
@@ -63,14 +68,14 @@ async def ask(server: Address, request: bytes = REQUEST, host: str = "127.0.0.1"
         sock.setblocking(False)
         sock.bind((host, 0))
         await loop.sock_sendto(sock, request, tuple(server))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             data, name = await loop.sock_recvfrom(sock, 2048)
         return data, Address(*name[:2])
 
 
 async def ask_stream(server: Address, request: bytes = REQUEST, size: int = 32, **options: Any) -> bytes:
     """Sends bytes over a connection and reads the answer's."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         reader, writer = await asyncio.open_connection(*server, **options)
         try:
             writer.write(request)

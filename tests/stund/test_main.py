@@ -18,7 +18,7 @@ from tests.stund.running import REQUEST
 
 def ask(address: Address) -> bytes:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(5)
+        sock.settimeout(20)
         sock.sendto(REQUEST, address)
         return sock.recv(2048)
 
@@ -43,7 +43,7 @@ def test_it_is_ready_when_it_answers(daemons: Daemons) -> None:
 def test_readiness_flips_while_it_drains_and_serves(daemons: Daemons) -> None:
     stund = daemons.stund(engine="python")
     with socket.create_connection(stund.address("tcp")) as connection:
-        connection.settimeout(5)
+        connection.settimeout(20)
         connection.sendall(REQUEST)
         assert len(connection.recv(100)) == 32
         stund.signal(signal.SIGTERM)

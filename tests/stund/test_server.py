@@ -136,7 +136,7 @@ async def test_the_daemon_from_start_to_stop(tmp_path: Path) -> None:
         await stund.reload(configured(tmp_path, software="x"))
         assert await stund.readiness() == []
         # The probe's own connections may be on their way out.
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await stund.drain()
     finally:
         await stund.stop()
@@ -158,7 +158,7 @@ async def test_draining_waits_for_open_connections(tmp_path: Path) -> None:
         assert not draining.done()
         assert len(await ask_stream(target.address)) == 32
         writer.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await draining
     finally:
         await stund.stop()

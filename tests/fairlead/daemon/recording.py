@@ -115,12 +115,12 @@ class Life:
         assert self.serving is not None
         if not self.serving.done():
             os.kill(os.getpid(), signal.SIGINT)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await self.serving
 
     async def lived(self) -> bool:
         """Its whole life, when that ends by itself: whether it could start."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await self.runtime.serve()
 
 

@@ -3,6 +3,7 @@ import time
 
 from fairlead.daemon.lag import LagSampler
 from fairlead.metrics import Metrics
+from tests.waiting import eventually
 
 
 def buckets(metrics: Metrics) -> dict[str, float]:
@@ -18,13 +19,11 @@ async def test_a_loop_that_is_held_up_shows() -> None:
     try:
         await asyncio.sleep(0)
         time.sleep(0.4)  # noqa: ASYNC251  # holding the loop up is the point: 0.15 s beyond the sample that is due
-        async with asyncio.timeout(5):
-            while not buckets(metrics)["+Inf"]:  # noqa: ASYNC110  # the sampler sets no event
-                await asyncio.sleep(0.01)
+        await eventually(lambda: buckets(metrics)["+Inf"])
     finally:
         sampler.stop()
-    assert buckets(metrics)["0.1"] == 0
-    assert buckets(metrics)["2.5"] == 1
+    # Others may have been taken since, in time.
+    assert buckets(metrics)["+Inf"] - buckets(metrics)["0.1"] >= 1
 
 
 async def test_a_sampler_that_was_not_started_can_be_stopped() -> None:

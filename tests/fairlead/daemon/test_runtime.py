@@ -62,7 +62,7 @@ async def test_a_second_terminate_stops_a_drain(tmp_path: Path) -> None:
         send(signal.SIGUSR1)
         send(signal.SIGTERM)
         assert life.serving is not None
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await life.serving is True
         assert life.daemon.calls == ["start first", "drain", "stop"]
 
@@ -73,7 +73,7 @@ async def test_a_drain_that_breaks_stops(tmp_path: Path) -> None:
         life.daemon.refuse = RuntimeError("broken")
         send(signal.SIGTERM)
         assert life.serving is not None
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await life.serving is True
 
 
@@ -203,7 +203,7 @@ async def test_a_start_can_be_given_up(tmp_path: Path, number: signal.Signals) -
     await life.daemon.started.wait()
     send(number)
     assert life.serving is not None
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await life.serving
     assert life.daemon.calls == ["start first", "stop"]
 
@@ -259,7 +259,7 @@ async def test_systemd_is_told_of_every_change(tmp_path: Path) -> None:
     path = str(tmp_path / "notify.sock")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(path)
-        manager.settimeout(5)
+        manager.settimeout(20)
         environ = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "60000000"}
         async with living(tmp_path, environ=environ) as life:
             assert manager.recv(100) == b"WATCHDOG=1\n"
@@ -282,7 +282,7 @@ async def test_the_watchdog_is_fed_while_the_loop_turns(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(path)
         manager.setblocking(False)
-        async with living(tmp_path, environ={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "40000"}), asyncio.timeout(5):
+        async with living(tmp_path, environ={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "40000"}), asyncio.timeout(20):
             loop = asyncio.get_running_loop()
             lines = [await loop.sock_recv(manager, 100) for _ in range(5)]
             assert lines.count(b"WATCHDOG=1\n") >= 4

@@ -72,7 +72,7 @@ async def test_messages_both_ways_until_the_other_end_hangs_up(tmp_path: Path) -
         assert await reader.readline() == encode(Draining(1))
         writer.write(encode(Draining(2)) + encode(Draining(3)))
         writer.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await running
         assert received == [Draining(2), Draining(3)]
 

@@ -48,7 +48,7 @@ async def test_without_anybody_nothing_is_kept(tmp_path: Path) -> None:
 )
 async def test_who_breaks_the_protocol_is_hung_up_on_and_the_others_are_not(tmp_path: Path, lines: bytes) -> None:
     path = tmp_path / "link.sock"
-    async with linked(path) as ends, asyncio.timeout(5):
+    async with linked(path) as ends, asyncio.timeout(20):
         reader, writer = await asyncio.open_unix_connection(path)
         writer.write(lines)
         writer.write_eof()
@@ -65,7 +65,7 @@ async def test_there_is_a_bound_to_connections(tmp_path: Path) -> None:
     ends = server(path)
     await ends.start()
     opened = [await asyncio.open_unix_connection(path) for _ in range(128)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         for reader, _ in opened:
             await reader.readline()
         reader, writer = await asyncio.open_unix_connection(path)

@@ -13,7 +13,7 @@ from tests.waiting import eventually
 
 async def test_messages_are_framed_whatever_the_segments() -> None:
     echo = Echo()
-    async with serving(echo) as (_, address), connected(address) as (reader, writer), asyncio.timeout(5):
+    async with serving(echo) as (_, address), connected(address) as (reader, writer), asyncio.timeout(20):
         wire = REQUEST + CHANNEL_DATA + REQUEST
         for byte in wire:
             writer.write(bytes((byte,)))
@@ -26,7 +26,7 @@ async def test_messages_are_framed_whatever_the_segments() -> None:
 
 async def test_what_begins_no_message_ends_the_stream() -> None:
     echo = Echo()
-    async with serving(echo) as (server, address), connected(address) as (reader, writer), asyncio.timeout(5):
+    async with serving(echo) as (server, address), connected(address) as (reader, writer), asyncio.timeout(20):
         writer.write(REQUEST + b"\xff")
         assert await reader.read() == REQUEST
         await server.emptied()
@@ -35,7 +35,7 @@ async def test_what_begins_no_message_ends_the_stream() -> None:
 
 
 async def test_a_client_that_only_closes_its_half_still_gets_its_answer() -> None:
-    async with serving(Echo()) as (server, address), connected(address) as (reader, writer), asyncio.timeout(5):
+    async with serving(Echo()) as (server, address), connected(address) as (reader, writer), asyncio.timeout(20):
         writer.write(REQUEST)
         writer.write_eof()
         assert await reader.read() == REQUEST
@@ -45,7 +45,7 @@ async def test_a_client_that_only_closes_its_half_still_gets_its_answer() -> Non
 async def test_a_slow_reader_fills_a_bounded_buffer_then_loses_what_comes() -> None:
     echo = Echo()
     settings = StreamSettings(write_buffer=8192)
-    async with serving(echo, settings) as (_, address), connected(address) as (reader, writer), asyncio.timeout(5):
+    async with serving(echo, settings) as (_, address), connected(address) as (reader, writer), asyncio.timeout(20):
         writer.write(REQUEST)
         await reader.readexactly(len(REQUEST))
         (stream,) = echo.streams
@@ -61,7 +61,11 @@ async def test_a_slow_reader_fills_a_bounded_buffer_then_loses_what_comes() -> N
 async def test_replies_have_room_behind_what_fills_the_buffer_and_end_a_stream_that_has_none_for_them() -> None:
     echo = Echo()
     settings = StreamSettings(write_buffer=8192)
-    async with serving(echo, settings) as (server, address), connected(address) as (reader, writer), asyncio.timeout(5):
+    async with (
+        serving(echo, settings) as (server, address),
+        connected(address) as (reader, writer),
+        asyncio.timeout(20),
+    ):
         writer.write(REQUEST)
         await reader.readexactly(len(REQUEST))
         (stream,) = echo.streams
@@ -79,7 +83,7 @@ async def test_closing_writes_what_was_sent_and_aborting_ends_at_once() -> None:
     echo = Echo()
     async with serving(echo) as (server, address):
         for end in ("close", "abort"):
-            async with connected(address) as (reader, writer), asyncio.timeout(5):
+            async with connected(address) as (reader, writer), asyncio.timeout(20):
                 writer.write(REQUEST)
                 await reader.readexactly(len(REQUEST))
                 stream = echo.streams[-1]
@@ -102,7 +106,7 @@ async def test_a_message_handler_may_end_its_stream() -> None:
             stream.close()
 
     echo = Once()
-    async with serving(echo) as (server, address), connected(address) as (reader, writer), asyncio.timeout(5):
+    async with serving(echo) as (server, address), connected(address) as (reader, writer), asyncio.timeout(20):
         writer.write(REQUEST * 3)
         assert await reader.read() == REQUEST
         await server.emptied()
@@ -129,7 +133,7 @@ def binding_of(size: int) -> bytes:
 async def test_who_has_proved_nothing_has_a_few_short_requests(wire: bytes, heard: int) -> None:
     """Each costs the loop its reading; the stream ends where it says more."""
     echo = Echo(settle=False)
-    async with serving(echo) as (server, address), connected(address) as (_, writer), asyncio.timeout(5):
+    async with serving(echo) as (server, address), connected(address) as (_, writer), asyncio.timeout(20):
         writer.write(wire)
         await eventually(lambda: bool(echo.closed))
         assert len(echo.messages) <= heard
@@ -139,6 +143,6 @@ async def test_who_has_proved_nothing_has_a_few_short_requests(wire: bytes, hear
 
 async def test_who_has_proved_itself_may_say_long_things() -> None:
     echo, long = Echo(), binding_of(60000)
-    async with serving(echo) as (_, address), connected(address) as (reader, writer), asyncio.timeout(5):
+    async with serving(echo) as (_, address), connected(address) as (reader, writer), asyncio.timeout(20):
         writer.write(REQUEST + long * 2)
         assert await reader.readexactly(20 + 2 * len(long)) == REQUEST + long * 2

@@ -46,7 +46,7 @@ class Shift:
     async def run(self, jobs: Sequence[Job], story: Callable[[], Awaitable[None]] | None = None) -> int:
         with contextlib.redirect_stderr(self._ear):
             foreman = Foreman(jobs, self.ready_after.append, lambda: self.objections)
-            async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            async with asyncio.timeout(60), asyncio.TaskGroup() as group:
                 running = group.create_task(foreman.run())
                 if story is not None:
                     await story()

@@ -30,7 +30,7 @@ class Program:
 
     async def says(self, line: str) -> None:
         """Waits for a line."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while line not in self.lines:
                 self._heard.clear()
                 await self._heard.wait()
@@ -92,16 +92,20 @@ async def test_it_has_started_when_it_says_so_to_its_manager(tmp_path: Path) -> 
         print(f"watched every {notify.watchdog_interval}")
         input_is_empty = os.read(0, 1) == b""
         print(f"input is empty: {input_is_empty}")
-        import time; time.sleep(0.1)
+        import sys, time
+        with open(sys.argv[1]) as go:
+            go.read()
         notify(READY=1)
         time.sleep(60)
     """
-    program = Program(tmp_path, code)
+    os.mkfifo(tmp_path / "go")
+    program = Program(tmp_path, code, str(tmp_path / "go"))
     running = asyncio.create_task(program.process.run())
     await program.says("input is empty: True")
     assert "watched every None" in program.lines
     assert not program.process.started.is_set()
-    async with asyncio.timeout(10):
+    (tmp_path / "go").write_text("")
+    async with asyncio.timeout(30):
         await program.process.started.wait()
     program.process.tell(Order.KILL)
     assert await running == -signal.SIGKILL
@@ -140,7 +144,7 @@ def test_it_drains_when_the_supervisor_is_killed(tmp_path: Path) -> None:
         assert above.stdout is not None
         child = int(above.stdout.readline())
         above.kill()
-    wait_for("the end of the child", lambda: True if has_ended(child) else None, 10)
+    wait_for("the end of the child", lambda: True if has_ended(child) else None)
 
 
 def has_ended(pid: int) -> bool:
