@@ -8,7 +8,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -49,18 +48,6 @@ def wait_for(what: str, look: Callable[[], T | None], patience: float = PATIENCE
         assert time.monotonic() < deadline, f"{what}: not within {patience:g} s"
         time.sleep(_POLL)
     return found
-
-
-def free_pair() -> int:
-    """An even UDP port of 127.0.0.1 that nobody has, nor the one above it."""
-    while True:
-        with socket.socket(type=socket.SOCK_DGRAM) as lower, socket.socket(type=socket.SOCK_DGRAM) as upper:
-            lower.bind(("127.0.0.1", 0))
-            port = int(lower.getsockname()[1])
-            with contextlib.suppress(OSError):
-                upper.bind(("127.0.0.1", port + 1))
-                if port % 2 == 0:
-                    return port
 
 
 def relay_on_loopback(**section: Any) -> Configuration:

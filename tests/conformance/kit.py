@@ -37,7 +37,7 @@ VIA = Via(LISTENER)
 #: The channel that Rig.call binds.
 NUMBER = 0x4000
 #: Longer than any packet of these tests takes; only a failing test waits for it.
-PATIENCE = 3.0
+PATIENCE = 20.0
 NONE: Mapping[Reason, int] = {}
 AnyEnd = TypeVar("AnyEnd", bound="End")
 

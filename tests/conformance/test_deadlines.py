@@ -104,15 +104,19 @@ def test_a_deadline_comes_while_packets_pass(make_rig: MakeRig) -> None:
     """Nobody says anything to the engine meanwhile."""
     rig = make_rig()
     client, relay, peer = rig.call()
-    relay.permit(rig.host, until=in_seconds(0.15))
-    client.say(channel_data(b"in time"))
-    assert peer.receive() == (b"in time", relay.address)
-    patience = in_seconds(PATIENCE)
-    while Reason.NO_PERMISSION not in rig.all_dropped():
-        assert time.monotonic() < patience
+    exchange(rig, client, relay, peer)
+    end, patience = in_seconds(0.15), in_seconds(PATIENCE)
+    relay.permit(rig.host, until=end)
+    while True:
         client.say(channel_data(b"perhaps"))
         settle(rig.engine)
         rig.engine.turn()
+        dropped, now = rig.all_dropped(), time.monotonic()
+        if dropped:
+            break
+        assert now < patience
+    assert dropped == {Reason.NO_PERMISSION: 1}
+    assert now >= end
 
 
 @pytest.mark.parametrize("until", [OVER, AHEAD])

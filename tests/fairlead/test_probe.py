@@ -20,7 +20,7 @@ from fairlead.stun.header import Class, Method
 from fairlead.stun.message import decode, encode, new_mask
 from fairlead.tls import load_certificate
 from tests.certificates import self_signed
-from tests.loopback import require_ipv6
+from tests.loopback import quiet_port, require_ipv6
 
 Answer = Callable[[bytes, Address], bytes | None]
 
@@ -189,21 +189,10 @@ async def test_every_listener_that_fails_is_a_reason() -> None:
         assert b"stund_probe_round_trip_seconds{" not in exposition
 
 
-def port_of_both() -> int:
-    """A port that is free for UDP and for TCP."""
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            try:
-                udp.bind(tcp.getsockname())
-            except OSError:
-                continue
-            return int(tcp.getsockname()[1])
-
-
 @contextmanager
 def stund(folder: Path) -> Iterator[Address]:
     """A process that answers, and where."""
-    port = port_of_both()
+    port = quiet_port(socket.SOCK_STREAM, socket.SOCK_DGRAM)
     section = f"{{listen: ['udp://127.0.0.1:{port}', 'tcp://127.0.0.1:{port}'], ops: '127.0.0.1:0'}}"
     (folder / "f.yaml").write_text(f"stund: {section}")
     with subprocess.Popen(

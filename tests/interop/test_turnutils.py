@@ -13,7 +13,8 @@ import pytest
 
 from fairlead.datagram import Transport
 from tests.certificates import self_signed
-from tests.processes import SECRET, Daemon, Daemons, free_pair, relay_on_loopback, wait_for
+from tests.loopback import quiet_port
+from tests.processes import SECRET, Daemon, Daemons, relay_on_loopback, wait_for
 
 pytestmark = [pytest.mark.requires("turnutils_uclient"), pytest.mark.requires("turnutils_peer")]
 
@@ -82,7 +83,7 @@ def turnd_of_further_peers(daemons: Daemons) -> Daemon:
 @pytest.fixture(scope="module")
 def peer_port() -> Iterator[int]:
     """The lower port of a running turnutils_peer, which echoes on two."""
-    port = free_pair()
+    port = quiet_port(socket.SOCK_DGRAM)
     peer = subprocess.Popen(["turnutils_peer", "-L", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL)
     try:
         for each in (port, port + 1):

@@ -2,10 +2,12 @@
 
 import json
 import re
+import socket
 
 from fairlead.credentials import mint
 from fairlead.datagram import Transport
-from tests.processes import FAR_FUTURE, SECRET, Daemons, free_pair, relay_on_loopback
+from tests.loopback import quiet_port
+from tests.processes import FAR_FUTURE, SECRET, Daemons, relay_on_loopback
 from tests.turn_client import Sockets
 
 EXIT_PROBLEM, EXIT_USAGE = 1, 2
@@ -103,7 +105,7 @@ def test_credentials_that_do_not_do(daemons: Daemons, sockets: Sockets) -> None:
 
 
 def test_a_full_port_pool(daemons: Daemons, sockets: Sockets) -> None:
-    lower = free_pair()
+    lower = quiet_port(socket.SOCK_DGRAM)
     turnd = daemons.turnd(relay={"address": ["127.0.0.1"], "ports": f"{lower}-{lower + 1}"})
     assert [sockets.client(turnd).allocate().code for _ in range(4)] == [0, 0, 508, 508]
     (line,) = turnd.records("refused 508")

@@ -21,8 +21,8 @@ from turnd.liaison import Liaison
 from turnd.protocol.effects import EndReason
 
 SECRET = "a secret"
-#: In an hour.
-EXPIRES = int(time.time()) + 3600
+#: In a day, which all tests together do not take.
+EXPIRES = int(time.time()) + 86400
 ROOM = "roomroomroomroom"
 SESSION = f"{ROOM}.s_sessionsessionse.nnnnnnnn"
 USERNAME = f"{EXPIRES}:{SESSION}"

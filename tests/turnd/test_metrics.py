@@ -31,6 +31,9 @@ async def test_counters_tell_what_happened(settle: Settle, sockets: Sockets) -> 
     await client.bind(0x4001, Address(*peer.getsockname()))
     peer.sendto(bytes(172), relayed)
     await receive(client.socket)
+    labels = f'{{datapath="{daemon.server.engine.name}",direction="to_client",framing="channel"}}'
+    # A thread counts what it has sent when that may have been heard.
+    await eventually(lambda: samples(metrics)[f"turnd_relay_bytes_total{labels}"])
     after = samples(metrics)
     await daemon.stop()
 
@@ -41,7 +44,6 @@ async def test_counters_tell_what_happened(settle: Settle, sockets: Sockets) -> 
     assert grown('turnd_requests_total{code="success",method="allocate",transport="udp"}') == 1
     assert grown('turnd_allocations{relay_family="ipv4",transport="udp"}') == 1
     assert grown('turnd_relay_ports{family="ipv4",state="used"}') == 1
-    labels = f'{{datapath="{daemon.server.engine.name}",direction="to_client",framing="channel"}}'
     assert grown(f"turnd_relay_packets_total{labels}") == 1
     assert grown(f"turnd_relay_bytes_total{labels}") == 172
     assert after.keys() == before.keys(), "a series that appears late hides its first event from rate()"

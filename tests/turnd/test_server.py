@@ -13,8 +13,9 @@ from fairlead.datagram import Address, Transport
 from fairlead.reasons import Reason
 from fairlead.stun.attributes import REQUESTED_TRANSPORT, UDP
 from fairlead.stun.header import Method
+from tests.loopback import quiet_port
 from tests.turnd.conftest import Settle, Sockets, Start, require_native
-from tests.turnd.wire import WAIT, StreamClient, WireClient, receive, udp_socket
+from tests.turnd.wire import WAIT, StreamClient, WireClient, receive
 from turnd.daemon import Turnd
 from turnd.dataplane.contract import Usage
 from turnd.protocol.effects import Ended, EndReason
@@ -43,24 +44,24 @@ class Witness:
 
 async def test_the_timer_ends_what_nobody_refreshes(settle: Settle, start: Start, sockets: Sockets) -> None:
     daemon = await start(settle(lifetime={"default": 1, "max": 1}))
-    witness = Witness(daemon)
+    witness, began = Witness(daemon), time.monotonic()
     await sockets.client(daemon).allocate()
     ended = await witness.next(Ended)
     assert isinstance(ended, Ended)
     assert ended.reason is EndReason.EXPIRED
-    assert 0.9 < ended.seconds < 3
+    assert 0.9 < ended.seconds < time.monotonic() - began
 
 
 async def test_nothing_passes_what_has_ended_while_python_stands_still(
     settle: Settle, start: Start, sockets: Sockets
 ) -> None:
     """Whoever starves the loop delays the withdrawal; the packets end in time all the same."""
-    daemon = await start(settle(lifetime={"default": 1, "max": 1}))
+    daemon = await start(settle(lifetime={"default": 3, "max": 3}))
     client, peer = sockets.client(daemon), sockets.peer()
     relayed = await client.allocate()
     assert await client.bind(0x4000, Address(*peer.getsockname())) == 0
     assert await _passes(client, peer, relayed) == (True, True)
-    time.sleep(1.2)  # noqa: ASYNC251 - the loop is what is to stand still
+    time.sleep(3.2)  # noqa: ASYNC251 - the loop is what is to stand still
     client.send(b"\x40\x00\x00\x02up")
     peer.sendto(b"down", relayed)
     time.sleep(0.2)  # noqa: ASYNC251 - what was sent arrives while it still does
@@ -78,8 +79,9 @@ async def _passes(client: WireClient, peer: socket.socket, relayed: Address) -> 
 
 
 async def test_a_port_of_another_program_costs_one_more_try(settle: Settle, start: Start, sockets: Sockets) -> None:
-    with udp_socket() as foreign:
-        taken = foreign.getsockname()[1]
+    taken = quiet_port(socket.SOCK_DGRAM)
+    with socket.socket(type=socket.SOCK_DGRAM) as foreign:
+        foreign.bind(("127.0.0.1", taken))
         ports = f"{taken}-{taken + 1}"
         daemon = await start(settle(relay={"address": ["127.0.0.1"], "ports": ports}))
         relayed = await sockets.client(daemon).allocate()

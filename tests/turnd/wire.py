@@ -23,7 +23,7 @@ from fairlead.stun.integrity import SHA1, PasswordAlgorithm, long_term_key
 from fairlead.stun.message import Message, Signature, decode, encode, new_mask
 from tests.turnd.kit import seeded
 
-WAIT = 5.0
+WAIT = 20.0
 
 
 def udp_socket(host: str = "127.0.0.1") -> socket.socket:

@@ -15,9 +15,9 @@ from tests.processes import Configuration, Daemons, relay_on_loopback, wait_for
 from tests.turn_client import Sockets, TurnClient
 
 _CHANNEL = 0x4000
-_DEADLINE = 1.0
-#: How late a deadline may be kept on a machine with other work to do.
-_LATENESS = 3.0
+_DEADLINE = 2.0
+#: How late a deadline may be kept on a machine with other work to do; the one that nobody configured is later still.
+_LATENESS = 7.0
 
 #: A TLS record that says it is long, and nothing of what it holds.
 _HELLO_WITHOUT_END = b"\x16\x03\x01\x02\x00"
@@ -50,9 +50,18 @@ def test_who_does_not_read_is_not_waited_for(daemons: Daemons, sockets: Sockets)
     wait_for("what a slow reader does not get", flood)
     assert turnd.resident_memory() - before < 4 << 20
 
-    metrics = turnd.metrics()
-    passed = metrics.sum("turnd_relay_packets_total", direction="to_client")
-    spared = metrics.sum("turnd_dropped_total", reason="send_buffer")
+    def counted() -> tuple[int, int]:
+        metrics = turnd.metrics()
+        dropped = metrics.sum("turnd_dropped_total", reason="send_buffer")
+        return metrics.sum("turnd_relay_packets_total", direction="to_client"), dropped
+
+    def rest() -> tuple[int, int] | None:
+        """What has been counted, when no turn changes it any more: a request takes one of each thread."""
+        before = counted()
+        assert quick.refresh().code == 0
+        return before if counted() == before else None
+
+    passed, spared = wait_for("the end of the flood", rest)
     read = [slow.receive() for _ in range(passed - spared)]
     numbers = [int.from_bytes(data[:4]) for _, data in read]
     assert numbers == sorted(set(numbers))

@@ -13,6 +13,7 @@ from fairlead.datagram import Address
 from fairlead_cli.up import foreman as foreman_module
 from fairlead_cli.up.foreman import Foreman, Job, ending
 from tests.architecture.house import ROOT
+from tests.loopback import quiet_port
 
 STAND_IN = "tests.fairlead_cli.up.stand_in"
 
@@ -69,9 +70,7 @@ def shift() -> Shift:
 
 
 def job(*behaviours: str, module: str = STAND_IN) -> Job:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        ops = Address(*sock.getsockname())
+    ops = Address("127.0.0.1", quiet_port(socket.SOCK_STREAM))
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     return Job(module, [str(ops.port), *behaviours], environ, ops)
 
