@@ -160,4 +160,6 @@ def _explain(listener: Listener, address: Address, error: OSError) -> tuple[str,
         return f"port {address.port} needs a privilege", remedy
     if error.errno == errno.EADDRNOTAVAIL:
         return f"this machine has no address {address.host}", "write one of its own, or * for all of them"
-    return f"{listener.transport}://{address} cannot be bound ({error.strerror})", "write another address"
+    if error.errno == errno.EINVAL and address.host.startswith("fe80:") and "%" not in address.host:
+        return f"{address.host} is an address of each interface", f"write which one, as in [{address.host}%eth0]"
+    return f"{listener.transport}://{address} cannot be bound ({error.strerror or error})", "write another address"

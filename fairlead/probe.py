@@ -59,7 +59,8 @@ async def probe(transport: Transport, server: Address, entropy: Entropy, own_add
     except (OSError, asyncio_dgram.TransportClosed) as error:
         raise ProbeError(f"{transport}://{server} does not answer ({error})") from None
     mapped = _judge(reply, mask)
-    if own_address and mapped != local:
+    # A zone is known to each machine by its own number, and not told.
+    if own_address and mapped != local._replace(host=local.host.partition("%")[0]):
         raise ProbeError(f"{transport}://{server} reflects {mapped} where {local} asked")
     return Answer(mapped, loop.time() - began)
 
@@ -159,6 +160,8 @@ class SelfProbe:
 
     async def _ask(self) -> list[str]:
         targets = list(self._targets())
+        if not targets:
+            return ["nothing is listened to: see `listen` in the configuration"]
         asked = (probe(target.transport, target.reachable, self._entropy, own_address=True) for target in targets)
         results = await asyncio.gather(*asked, return_exceptions=True)
         reasons = []

@@ -21,6 +21,10 @@ from turnd.protocol.settings import ChannelRange, Expiry
 def _is_host(text: str) -> str:
     """One address that packets come from and go to; a relayed address is a promise to a client."""
     address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        raise ValueError(f"{text} is an IPv4 address in another form; write {address.ipv4_mapped}")
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        raise ValueError(f"{text} is of this machine's link alone; write an address that clients elsewhere can reach")
     if address.is_unspecified or address.is_multicast or text == "255.255.255.255":
         raise ValueError(f"{text} is no single address; write one of this machine's, or nothing to have one chosen")
     return str(address)

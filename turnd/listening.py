@@ -9,6 +9,7 @@ from fairlead.listeners import Listener, bind, open_each
 from fairlead.log import get_logger
 from fairlead.probe import Target
 from fairlead.streams import StreamServer
+from fairlead.udp import address_of, socket_name
 from turnd.dataplane.contract import DataPlane
 
 _log = get_logger("turnd")
@@ -53,13 +54,14 @@ class Listening:
         bound = []
         for sock in bind(listener, key):
             number = next(self._numbers)
-            bound.append((number, Address(*sock.getsockname()[:2])))
+            bound.append((number, address_of(sock.getsockname())))
             self._streams.listen(number, sock, listener.transport)
         return bound
 
     def _open_udp(self, address: Address) -> tuple[int, Address]:
         number = next(self._numbers)
-        bound = self._engine.open_listener(number, address)
+        # Engines know interfaces by their numbers.
+        bound = self._engine.open_listener(number, address_of(socket_name(address)))
         given = self._engine.receive_buffer(number)
         if given < self._receive_buffer:
             remedy = f"sysctl -w net.core.rmem_max={self._receive_buffer}, or a smaller turnd.buffers.listeners"

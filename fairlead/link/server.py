@@ -42,6 +42,8 @@ class LinkServer:
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        #: the file of the socket
+        self._made: tuple[int, int] | None = None
         self._dropped = 0
 
     @property
@@ -52,6 +54,8 @@ class LinkServer:
     @property
     def state(self) -> str:
         """In words."""
+        if self._made is not None and self._made != _identity(self._path):
+            return f"{self.connected} connected; {self._path} was removed, so that nobody else can: restart turnd"
         return f"{self.connected} connected"
 
     @property
@@ -62,6 +66,7 @@ class LinkServer:
     async def start(self) -> None:
         """Listens; raises SettingError for a path that cannot be used."""
         sock = _bind(self._path)
+        self._made = _identity(self._path)
         self._server = await asyncio.start_unix_server(self._accept, sock=sock, limit=LONGEST_LINE)
         _log.info("link open", socket=str(self._path))
 
@@ -71,15 +76,16 @@ class LinkServer:
             connection.send(event)
 
     async def stop(self) -> None:
-        """Closes every connection and removes the socket."""
+        """Closes every connection and removes the socket, unless another one has taken its place."""
         if self._server is None:
             return
         self._server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._path.unlink(missing_ok=True)
-        self._server = None
+        if self._made == _identity(self._path):
+            self._path.unlink(missing_ok=True)
+        self._server = self._made = None
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._converse(reader, writer))
@@ -106,6 +112,15 @@ class LinkServer:
         if not isinstance(message, Revoke | End | Fence | Budget):
             raise LinkError(f"{type(message).__name__} is no command")
         self._receive(message)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from all others; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _bind(path: Path) -> socket.socket:

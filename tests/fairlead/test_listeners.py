@@ -115,6 +115,12 @@ def test_a_taken_port_names_the_process_and_the_key(sockets: list[socket.socket]
     )
 
 
+def test_an_address_that_every_interface_has_wants_the_interface_too() -> None:
+    require_ipv6()
+    with pytest.raises(SettingError, match=r"fe80::1 is an address of each interface; write which one, as in \["):
+        bind(parse_listener("udp://[fe80::1]:0"), KEY)
+
+
 def test_nothing_stays_bound_when_the_second_family_fails(sockets: list[socket.socket]) -> None:
     require_ipv6()
     sockets += bind(parse_listener("udp://[::]:0"), KEY)

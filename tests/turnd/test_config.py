@@ -30,6 +30,8 @@ def test_the_port_range_is_read_as_two_numbers(tmp_path: Path) -> None:
         ({"relay": {"address": ["relay.example"]}}, "relay.example"),
         ({"relay": {"address": ["0.0.0.0"]}}, "no single address; write one of this machine's"),
         ({"relay": {"advertise": ["ff02::1"]}}, "no single address"),
+        ({"relay": {"address": ["::ffff:192.0.2.1"]}}, "an IPv4 address in another form; write 192.0.2.1"),
+        ({"relay": {"advertise": ["fe80::1%eth0"]}}, "of this machine's link alone; write an address that clients"),
         ({"peers": {"allow": ["10.0.0.1/8"]}}, "bits behind its prefix are set; write 10.0.0.0/8"),
         ({"peers": {"allow": ["multicast"]}}, "never relayed to"),
         ({"peers": {"deny": ["everybody"]}}, "no class of addresses; write one of"),

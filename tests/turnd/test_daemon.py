@@ -162,6 +162,31 @@ async def test_an_address_that_the_kernel_still_looks_into_is_no_refusal(settle:
 
 
 @pytest.mark.usefixtures("own_network")
+@pytest.mark.parametrize("engine", ["python", "native"])
+async def test_an_address_of_an_interface_is_listened_to_by_the_name_of_it(
+    settle: Settle, start: Start, engine: str
+) -> None:
+    if engine == "native":
+        require_native()
+    _ip("link add near type veth peer name far")
+    for end in ("near", "far"):
+        _ip(f"link set {end} up")
+    _ip("-6 address add fe80::5/64 dev near nodad")
+    listen = ["udp://[fe80::5%near]:3478", "tcp://[fe80::5%near]:3478"]
+    daemon = await start(settle(engine=engine, listen=listen))
+    assert await daemon.readiness() == []
+    with pytest.raises(SettingError, match="no interface with this name"):
+        await daemon.reload(settle(engine=engine, listen=["udp://[fe80::5%gone]:3479"]))
+
+
+async def test_a_turnd_that_nobody_reaches_is_not_ready(settle: Settle, start: Start) -> None:
+    daemon = await start(settle(listen=[]))
+    assert await daemon.readiness() == ["nothing is listened to: see `listen` in the configuration"]
+    await daemon.reload(settle())
+    assert await daemon.readiness() == []
+
+
+@pytest.mark.usefixtures("own_network")
 async def test_an_address_that_the_machine_is_given_later_is_no_peer_either(
     settle: Settle, start: Start, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
 ) -> None:

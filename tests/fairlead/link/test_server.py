@@ -103,3 +103,18 @@ async def test_a_path_that_cannot_be_used(tmp_path: Path, name: str, wrong: str)
     with pytest.raises(SettingError, match=wrong):
         await server(tmp_path / name).start()
     assert (tmp_path / "file").read_text() == "precious"
+
+
+async def test_a_socket_that_was_removed_is_told_and_anothers_in_its_place_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "link.sock"
+    old, new = server(path), server(path)
+    await old.start()
+    assert old.state == "0 connected"
+    path.rename(tmp_path / "away")
+    assert f"{path} was removed, so that nobody else can: restart turnd" in old.state
+    await new.start()
+    await old.stop()
+    assert path.exists()
+    assert new.state == "0 connected"
+    await new.stop()
+    assert not path.exists()
