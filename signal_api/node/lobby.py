@@ -172,6 +172,8 @@ class Lobby:
         holds the client's turn. While the store does not answer it is tried again."""
         regranted, client.is_regranted = client.is_regranted, False
         anew, client.begins_anew = client.begins_anew, False
+        if not client.session.rooms:
+            return
         try:
             if regranted:
                 await self.review(client)

@@ -2,7 +2,6 @@
 that reads HTTP is ever made for them. Whatever else comes is for that, as it came."""
 
 import asyncio
-from collections.abc import Coroutine
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -13,7 +12,7 @@ from uvicorn.server import ServerState
 from signal_api.protocol.refusals import Refusal
 from signal_api.transports.handshake import Handshake, acceptance, read_handshake
 from signal_api.transports.upgrade import TAKE_OVER, Successor
-from signal_api.web.asgi import AT_ONCE, Message, Scope
+from signal_api.web.asgi import AT_ONCE, App, Message, Scope
 from signal_api.web.doorstep import Awaited, Connection, Doorstep, Wait
 
 
@@ -22,6 +21,7 @@ class Arrival(asyncio.Protocol):
     is plain is asked about at once, by the same ASGI app as everybody."""
 
     __slots__ = (
+        "_among",
         "_app_state",
         "_client",
         "_config",
@@ -53,6 +53,7 @@ class Arrival(asyncio.Protocol):
         self._config = config
         self._server_state = server_state
         self._app_state = app_state
+        self._among: set[Any] = server_state.connections
         self._loop = _loop
         self._client: tuple[str, int] | None = None
         self._source: bytes | None = None
@@ -66,19 +67,19 @@ class Arrival(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        connections, doorstep = self._server_state.connections, self._doorstep
-        connections.add(cast(Any, self))
+        doorstep = self._doorstep
+        self._among.add(self)
         self._client = get_remote_addr(self._transport)
         self._source = doorstep.source_of(self._client[0]) if self._client is not None else None
         doorstep.enter(self._source)
-        refusal = doorstep.judge(self._source, len(connections))
+        refusal = doorstep.judge(self._source, len(self._among))
         if refusal is None:
             self._wait = doorstep.wait_for(Awaited.HEAD, self)
         else:
             self.refuse(refusal)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._server_state.connections.discard(cast(Any, self))
+        self._among.discard(self)
         self._depart()
 
     def shutdown(self) -> None:
@@ -118,7 +119,7 @@ class Arrival(asyncio.Protocol):
 
     def _as_http(self) -> Connection:
         """From now on the connection is of those that speak HTTP."""
-        self._server_state.connections.discard(cast(Any, self))
+        self._among.discard(self)
         given = {"config": self._config, "server_state": self._server_state, "app_state": self._app_state}
         connection = Connection(self._doorstep, self._source, self._wait, **given, _loop=self._loop)
         self._transport.set_protocol(connection)
@@ -138,8 +139,8 @@ class Arrival(asyncio.Protocol):
         connection."""
         self._handshake = handshake
         self._app_state = self._app_state.copy()
-        app = cast(Any, self._config.loaded_app)
-        asking = cast(Coroutine[Any, Any, None], app(self._scope(), self._receive, self._send))
+        app: App = self._config.loaded_app
+        asking = app(self._scope(), self._receive, self._send)
         try:
             asking.send(None)
         except StopIteration:
@@ -180,8 +181,7 @@ class Arrival(asyncio.Protocol):
         if not self._is_accepted:
             return False
         self._is_over = True
-        connections = self._server_state.connections
-        connections.discard(cast(Any, self))
+        self._among.discard(self)
         self._transport.set_protocol(successor)
-        successor.succeed(self._transport, connections)
+        successor.succeed(self._transport, self._among)
         return True

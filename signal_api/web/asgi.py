@@ -1,6 +1,6 @@
 """The shapes of ASGI, as far as they are used here."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, TypeAlias
 
 from signal_api.origins import Approach, join_headers
@@ -11,7 +11,7 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 
 #: An extension of a WebSocket's scope: the app is asked without a task. It accepts and takes over without waiting, or
 #: does nothing, and leaves its verdict in the scope's state under VERDICT, where it finds it when it is asked again.
