@@ -4,6 +4,8 @@ import json
 import shutil
 import signal
 
+import pytest
+
 from tests.processes import Daemons, relay_on_loopback, wait_for
 from tests.skipping import skip_for_lack_of
 from tests.system.calls import Call
@@ -11,6 +13,7 @@ from tests.system.panicking_turnd import build
 from tests.turn_client import Sockets
 
 
+@pytest.mark.timeout(600)  # the engine is compiled once more, with the fault in it
 def test_a_panic_is_counted_and_said_and_calls_go_on(daemons: Daemons, sockets: Sockets) -> None:
     if shutil.which("cargo") is None:
         skip_for_lack_of("cargo", enable="install Rust (https://rustup.rs)")
