@@ -1,6 +1,7 @@
 """The REST side: ICE servers with fresh credentials, and what this service can do."""
 
 import functools
+import hashlib
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -19,6 +20,7 @@ from signal_api.node.frames import FEATURES, PROTOCOL
 from signal_api.node.hub import Hub
 from signal_api.node.relaying import Relaying
 from signal_api.protocol.authorization import Ability, Flaw, Grants
+from signal_api.protocol.names import letters
 from signal_api.protocol.refusals import EngineUnavailableError, ErrorCode, Refusal
 from signal_api.relay.ice_servers import IceFormat, IceGrant, link_header, render
 from signal_api.web.problems import RefusedError
@@ -209,7 +211,7 @@ class Rest:
         if grants.relay is not None:
             raise RefusedError(_UNBOUND)
         if grants.user is None:
-            return _Asker("guest", b"source:" + visitor.source)
+            return _Asker(_guest(visitor.source), b"source:" + visitor.source)
         return _Asker(grants.user, b"user:" + grants.user.encode(), grants.expires)
 
     async def _by_session(self, key: str | None, asked: IceRequest) -> _Asker:
@@ -261,6 +263,11 @@ async def _viewed(sid: str, key: str, custody: Custody) -> Client | None:
         return await custody.view(sid, key)
     except EngineUnavailableError as error:
         raise RefusedError(unavailable(error)) from None
+
+
+def _guest(source: bytes) -> str:
+    """Guests have no name, and turnd counts by users: those of one source are one, and take nothing from others."""
+    return f"guest-{letters(hashlib.sha256(source).digest()[:10])}"
 
 
 def _visitor(request: Request) -> Visitor:

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -98,8 +99,24 @@ class Service(NamedTuple):
         return tab
 
 
+#: seconds after which the others hear of a connection that was lost
+_GRACE = 0.5
+
+
 @pytest.fixture
 def service(daemons: Daemons, chromium: Browser, tmp_path: Path) -> Iterator[Service]:
+    with _serving(daemons, chromium, tmp_path, {}) as running:
+        yield running
+
+
+@pytest.fixture
+def impatient(daemons: Daemons, chromium: Browser, tmp_path: Path) -> Iterator[Service]:
+    with _serving(daemons, chromium, tmp_path, {"times": {"presence_grace": _GRACE}}) as running:
+        yield running
+
+
+@contextmanager
+def _serving(daemons: Daemons, chromium: Browser, tmp_path: Path, keys: dict[str, object]) -> Iterator[Service]:
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / "fairlead-client").symlink_to(built())
@@ -109,7 +126,7 @@ def service(daemons: Daemons, chromium: Browser, tmp_path: Path) -> Iterator[Ser
     with served(folder) as origin:
         ice = {"stun": [], "turn": [f"turn:{turnd.address(Transport.UDP)}?transport=udp"], "turns": []}
         section = {"listen": "127.0.0.1:0", "ops": "127.0.0.1:0", "join_key": JOIN_KEY, "origins": [origin], "ice": ice}
-        signal_api = daemons.start("signal_api", {"auth": AUTH, "signal_api": section})
+        signal_api = daemons.start("signal_api", {"auth": AUTH, "signal_api": section | keys})
         signal_api.await_ready()
         yield Service(chromium, origin, turnd, signal_api)
 
@@ -124,6 +141,66 @@ async def test_the_example_is_a_call(service: Service) -> None:
     # A direct way may stand before the relay has answered, and Chromium gives back what it does not need.
     wait_for("relays", lambda: service.turnd.metrics().sum("turnd_allocations_opened_total") >= 2 or None)
     assert service.signal_api.metrics().sum("signal_reports_total", outcome="connected") >= 2
+
+
+#: Calls everybody, and keeps each connection and what becomes of it.
+_CALL = """() => {
+    window.calls ??= [];
+    window.told ??= room.on("peer", (peer) => {
+        const call = { peer, isOpen: false, heard: [] };
+        calls.push(call);
+        peer.on("open", () => { call.isOpen = true; });
+        peer.on("message", (text) => call.heard.push(text));
+        peer.on("closed", () => { call.isOpen = false; });
+    });
+    room.call();
+}"""
+
+_UNTIL = """async (expression) => {
+    while (!eval(expression)) await new Promise((resolve) => { setTimeout(resolve, 20); });
+}"""
+
+
+async def test_who_hangs_up_is_heard_to_and_may_call_again(service: Service) -> None:
+    """Also the one of a pair that waits for the other's offer."""
+    tabs = [await service.member("websocket") for _ in range(2)]
+    for tab in tabs:
+        await run(tab, _CALL)
+    for who in tabs:
+        for tab in tabs:
+            await run(tab, _UNTIL, "calls.at(-1)?.isOpen")
+        await run(who, "() => room.hangUp()")
+        for tab in tabs:
+            await run(tab, _UNTIL, "!calls.at(-1).isOpen && room.peers.size === 0")
+        await run(who, _CALL)
+    for tab in tabs:
+        await run(tab, _UNTIL, "calls.length === 3 && calls[2].isOpen")
+
+
+async def test_silence_of_signaling_ends_no_call(impatient: Service) -> None:
+    tabs = [await impatient.member("websocket") for _ in range(2)]
+    for tab in tabs:
+        await run(tab, _CALL)
+        await run(tab, "() => { window.presence = []; }")
+        for what in ("left", "joined"):
+            await run(tab, "(what) => { room.on(what, () => presence.push(what)); }", what)
+    for tab in tabs:
+        await run(tab, _UNTIL, "calls[0]?.isOpen && calls[0].peer.connection.connectionState === 'connected'")
+    away = """() => {
+        window.Working = window.WebSocket;
+        window.WebSocket = class { constructor() { queueMicrotask(() => this.onclose({ code: 1006, reason: "" })); } };
+        sockets.at(-1).close();
+    }"""
+    await run(tabs[0], away)
+    await run(tabs[1], _UNTIL, "presence.at(-1) === 'left'")
+    await run(tabs[0], "() => calls[0].peer.send('still here')")
+    await run(tabs[1], _UNTIL, "calls[0].heard.includes('still here')")
+    await run(tabs[0], "() => { window.WebSocket = Working; }")
+    await run(tabs[1], _UNTIL, "presence.at(-1) === 'joined'")
+    await run(tabs[1], "() => calls[0].peer.send('welcome back')")
+    await run(tabs[0], _UNTIL, "calls[0].heard.includes('welcome back')")
+    for tab in tabs:
+        assert await run(tab, "() => [calls.length, calls[0].isOpen, room.peers.size]") == [1, True, 1]
 
 
 async def test_every_transport_and_what_happens_when_it_breaks(service: Service) -> None:

@@ -1,6 +1,7 @@
 """/v1/ice and /v1/info: shapes, credentials, who may have them and how often."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -54,8 +55,16 @@ async def test_the_credential_is_the_subjects(service: Service) -> None:
     bearer = {"Authorization": f"Bearer {token(service.clock, 'ann')}"}
     body = (await service.http.get("/v1/ice", headers=bearer)).json()
     assert body["username"].endswith(":ann")
-    guest = (await service.http.get("/v1/ice", headers=KEYED)).json()
-    assert guest["username"].endswith(":guest")
+
+
+async def test_guests_of_several_sources_are_several_users(service: Service) -> None:
+    """turnd counts by user: one who takes all that a user may have leaves the others theirs."""
+    users = []
+    for client in ("198.51.100.7", "198.51.100.7", "203.0.113.9"):
+        async with service.http_from(client) as http:
+            users.append((await http.get("/v1/ice", headers=KEYED)).json()["username"].partition(":")[2])
+    assert users[0] == users[1] != users[2]
+    assert all(re.fullmatch("guest-[a-z2-7]{10}", user) for user in users)
 
 
 async def test_the_servers_are_named_as_the_client_found_us(service: Service) -> None:
