@@ -17,6 +17,7 @@ from websockets.http11 import Request
 TAKE_OVER = "fairlead.take_over"
 #: bytes that are read of one connection in a turn: the least frame has six, and what they say may be its end
 _PORTION = 4096
+_NO_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 #: messages that an app is given in a turn
 MESSAGES = 16
 #: frames between two messages that are none: pings, pongs, fragments of the next. A library that cuts messages of
@@ -81,6 +82,8 @@ class Upgrade(WebSocketsSansIOProtocol):
     def _read_on(self, data: bytes) -> None:
         self._ahead = data[_PORTION:]
         super().data_received(data[:_PORTION])
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self._turn_away()
         if self.transport.is_closing():
             self._ahead = b""
         elif self._ahead:
@@ -89,6 +92,13 @@ class Upgrade(WebSocketsSansIOProtocol):
         elif self.read_paused and self.queue.empty():
             self.read_paused = False
             self.transport.resume_reading()
+
+    def _turn_away(self) -> None:
+        """What is a request may be no handshake, by its method or by a line that is too long for the library. uvicorn
+        would wait for one that is, and nobody has a time for that any more."""
+        answer = b"".join(self.conn.data_to_send())
+        self.transport.write(answer or _NO_HANDSHAKE)
+        self.transport.close()
 
     def _go_on(self) -> None:
         if not self.transport.is_closing():

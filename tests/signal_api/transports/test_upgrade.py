@@ -206,6 +206,31 @@ async def test_a_refusal_is_as_ever(serve: Serve) -> None:
     writer.close()
 
 
+@pytest.mark.parametrize(
+    ("request_line", "header", "status"),
+    [
+        (f"GET /?{'x' * 9000} HTTP/1.1", "", b" 414 "),
+        ("GET / HTTP/1.1", "X-A: " + "x" * 9000, b" 431 "),
+        ("GET / HTTP/1.1", "\r\n".join(f"X-{number}: 1" for number in range(200)), b" 431 "),
+        ("POST / HTTP/1.1", "", b" 405 "),
+        ("GET / HTTP/1.1", "Content-Length: 1", b" 400 "),
+    ],
+)
+async def test_a_handshake_that_the_library_cannot_read_is_answered(
+    serve: Serve, request_line: str, header: str, status: bytes
+) -> None:
+    """Or else it would be waited for, for ever, and be counted for nobody."""
+    server = await serve(Nest())
+    reader, writer = await asyncio.open_connection(*server.address)
+    lines = _request("/").decode().split("\r\n")
+    writer.write("\r\n".join([request_line, *([header] if header else []), *lines[1:]]).encode())
+    async with asyncio.timeout(20):
+        assert status in await reader.readline()
+        await _rest(reader)
+    await eventually(lambda: not server.server.server_state.connections)
+    writer.close()
+
+
 def _request(path: str) -> bytes:
     key = base64.b64encode(bytes(16)).decode()
     head = ["Host: x", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {key}"]
