@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.loopback import quiet_port
 from tests.skipping import require_program
 
+#: seconds for a call of a Redis that answers in the end: that a machine stands still for a moment is no outage
+PATIENT = 10.0
 _numbers = itertools.count()
 
 
@@ -22,9 +25,7 @@ class RedisServer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._program = require_program("redis-server")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = quiet_port(socket.SOCK_STREAM)
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.start()
 

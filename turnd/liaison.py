@@ -129,13 +129,14 @@ class Liaison:
     # Commands
 
     def receive(self, command: link.Command) -> None:
-        """Carries a command out at once."""
+        """Carries a command out at once; what the log says of it has been done."""
         match command:
             case link.Revoke():
                 self._revoke(command)
+                _log.info("revoked", by=command.by, value=command.value, why=command.reason)
             case link.End():
-                _log.info("allocations ended on command", by=command.by, value=command.value, why=command.reason)
                 self._end(_doomed(self._server.relay.state.allocations, command), do.EndReason.ADMIN)
+                _log.info("allocations ended on command", by=command.by, value=command.value, why=command.reason)
             case link.Budget():
                 self._set_budget(command)
             case link.Fence():
@@ -154,7 +155,6 @@ class Liaison:
             self._server.execute(limit_allocation(self._server.relay.state, allocation, command.bandwidth))
 
     def _revoke(self, command: link.Revoke) -> None:
-        _log.info("revoked", by=command.by, value=command.value, why=command.reason)
         relay, now = self._server.relay, self._server.clock()
         if command.by is link.RevokeBy.USER and command.expiring is not None:
             self._server.execute(relay.revoke_expiring(command.value, command.expiring, now, command.parting))

@@ -7,7 +7,8 @@ from pathlib import Path
 from fairlead.datagram import Address
 from tests.certificates import self_signed
 from tests.interop.guide import block
-from tests.processes import wait_for
+from tests.loopback import quiet_port
+from tests.processes import PATIENCE, wait_for
 from tests.skipping import require_program
 
 _CONFIGURATION = """
@@ -32,8 +33,7 @@ class Nginx:
     """Stands in front of signal_api at `backend`; it may be stopped and started."""
 
     def __init__(self, backend: Address, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self.port = quiet_port(socket.SOCK_STREAM)
         tls = self_signed(folder)
         places = {
             "443": f"127.0.0.1:{self.port}",
@@ -60,4 +60,4 @@ class Nginx:
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(PATIENCE)

@@ -15,6 +15,7 @@ from signal_api.engine.redis.engine import RedisEngine
 from signal_api.engine.redis.journal import Tenure, record_of
 from signal_api.protocol.refusals import CloseCode, Closing, EngineUnavailableError
 from signal_api.transports.http import HttpTransport
+from tests.redis_server import PATIENT
 from tests.signal_api.socketless import Line, Node, Seat, line_of
 from tests.signal_api.worlds import JOIN_KEY, ManualClock
 from tests.waiting import eventually
@@ -39,8 +40,8 @@ class RealClock(ManualClock):
 class RedisNode(Node):
     """A node without sockets whose rooms and sessions are in Redis; time is real."""
 
-    def __init__(self, url: str, prefix: str, **keys: object) -> None:
-        self._place = url, prefix
+    def __init__(self, url: str, prefix: str, patience: float, **keys: object) -> None:
+        self._place, self._patience = (url, prefix), patience
         super().__init__(**keys)
         self.http = HttpTransport(self.hub, self.dispatch)
         self.is_alive = False
@@ -48,7 +49,7 @@ class RedisNode(Node):
     def furnish(self) -> Entropy:
         self.clock = RealClock()
         self.metrics = Metrics("signal")
-        self.engine = self.redis = RedisEngine(*self._place, self.clock, os.urandom, self.metrics)
+        self.engine = self.redis = RedisEngine(*self._place, self.clock, os.urandom, self.metrics, self._patience)
         return os.urandom
 
     async def start(self) -> None:
@@ -115,9 +116,9 @@ class Cluster:
         self._keys: dict[str, object] = {"limits__frame_burst": 100000, "limits__sessions_per_source": 10000} | keys
         self.nodes: list[RedisNode] = []
 
-    async def node(self, url: str | None = None) -> RedisNode:
-        """One more; `url` is its own way to the same Redis."""
-        node = RedisNode(url or self._url, self._prefix, **self._keys)
+    async def node(self, url: str | None = None, patience: float = PATIENT) -> RedisNode:
+        """One more; `url` is its own way to the same Redis. Where answers are lost there, it waits for them so long."""
+        node = RedisNode(url or self._url, self._prefix, patience, **self._keys)
         async with asyncio.timeout(_INSISTING):
             while not node.is_alive:
                 with contextlib.suppress(EngineUnavailableError):

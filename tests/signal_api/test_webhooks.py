@@ -13,6 +13,7 @@ import pytest
 
 from signal_api import webhooks as module
 from signal_api.webhooks import Endpoint, Webhooks, signing_key
+from tests.processes import PATIENCE
 from tests.signal_api.dice import dice
 from tests.signal_api.receiver import Receiver
 from tests.signal_api.worlds import ManualClock
@@ -24,8 +25,7 @@ KEY = b"a key that nobody else has"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PAUSES", (0.01, 0.02))
-    monkeypatch.setattr(module, "_TIMEOUT", 0.5)
-    monkeypatch.setattr(module, "_LAST_WORDS", 0.2)
+    monkeypatch.setattr(module, "_LAST_WORDS", PATIENCE)
 
 
 @asynccontextmanager
@@ -96,6 +96,7 @@ async def test_an_answer_that_does_not_end_keeps_no_event_waiting(monkeypatch: p
 
 async def test_a_dead_back_end_costs_a_queue_of_its_own_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "QUEUE", 10)
+    monkeypatch.setattr(module, "_LAST_WORDS", 0.2)
     monkeypatch.setattr(module, "PAUSES", (60.0,))
     dead = Endpoint("http://127.0.0.1:9/", KEY)
     async with Receiver() as receiver, _telling(dead, Endpoint(receiver.url, KEY)) as (webhooks, counted):

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import time
+from collections.abc import Awaitable
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import pytest
@@ -21,6 +23,10 @@ pytestmark = pytest.mark.requires("redis-server")
 _PAUSE = float(os.environ.get("FAIRLEAD_REDIS_PAUSE", "7"))
 #: seconds for which a call has to do without Redis
 _AWAY = 2.0
+#: seconds between two looks
+_TICK = 0.05
+
+T = TypeVar("T")
 
 
 async def _http(daemon: Daemon) -> httpx.AsyncClient:
@@ -28,13 +34,25 @@ async def _http(daemon: Daemon) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=f"http://{address}", timeout=20, headers={"Authorization": f"Bearer {JOIN_KEY}"})
 
 
-async def _joins_again(daemon: Daemon, within: float) -> None:
-    """A new client comes into a room, so many seconds from now at the latest."""
-    deadline = time.monotonic() + within
+async def _joins_again(daemon: Daemon) -> None:
+    """A new client is let in within five seconds, which are as many tries: a node that answers slowly has more time."""
     async with await _http(daemon) as http:
-        while (await http.post("/v1/sessions", json={"v": 1, "token": JOIN_KEY})).status_code != 201:
-            assert time.monotonic() < deadline, f"not back within {within} s"
-            await asyncio.sleep(0.05)
+        for _ in range(round(5 / _TICK)):
+            if (await http.post("/v1/sessions", json={"v": 1, "token": JOIN_KEY})).status_code == 201:
+                return
+            await asyncio.sleep(_TICK)
+    raise AssertionError("not back within 5 s")
+
+
+async def _while_others_are_served(asked: Awaitable[T], http: httpx.AsyncClient, seconds: float) -> T:
+    """The reply, which takes no longer than so many seconds' worth of what needs no Redis, asked for now and then."""
+    reply, served = asyncio.ensure_future(asked), 0
+    while not reply.done():
+        assert (await http.get("/v1/info")).status_code == 200
+        await asyncio.sleep(_TICK)
+        served += 1
+    assert served <= seconds / _TICK
+    return reply.result()
 
 
 async def test_while_redis_stands_still_everything_waits_that_needs_it_and_nothing_else(
@@ -46,9 +64,9 @@ async def test_while_redis_stands_still_everything_waits_that_needs_it_and_nothi
         await bob.until(lambda: bob.seq >= 2)
         redis_server.pause()
         begun = time.monotonic()
-        reply = await alice.ask("join", data={"room": "q"})
-        refused = await http.post("/v1/sessions", json={"v": 1, "token": JOIN_KEY})
-        assert time.monotonic() - begun < 2
+        reply = await _while_others_are_served(alice.ask("join", data={"room": "q"}), http, 1)
+        opening = http.post("/v1/sessions", json={"v": 1, "token": JOIN_KEY})
+        refused = await _while_others_are_served(opening, http, 1)
         assert (reply["type"], reply["data"]["code"]) == ("error", "engine_unavailable")
         assert (refused.status_code, refused.json()["code"]) == (503, "engine_unavailable")
         assert (await http.get("/v1/ice")).status_code == 200
@@ -56,7 +74,7 @@ async def test_while_redis_stands_still_everything_waits_that_needs_it_and_nothi
         assert (await asyncio.to_thread(one.get, "/readyz"))[0] == 503
         await asyncio.sleep(max(0.0, _PAUSE - (time.monotonic() - begun)))
         redis_server.go_on()
-        await _joins_again(one, 5)
+        await _joins_again(one)
         for number in range(5):
             assert (await alice.ask("message", room="r", to="*", data=number))["type"] == "ok"
         await bob.until(lambda: bob.heard == [0, 1, 2, 3, 4])
@@ -75,13 +93,12 @@ async def test_a_node_that_starts_while_redis_is_away_is_alive_and_ready_once_re
         assert (await asyncio.to_thread(node.get, "/healthz"))[0] == 200
         status, why = await asyncio.to_thread(node.get, "/readyz")
         assert (status, "the store does not answer" in why) == (503, True)
-        begun = time.monotonic()
-        refused = await http.post("/v1/sessions", json={"v": 1, "token": JOIN_KEY})
+        opening = http.post("/v1/sessions", json={"v": 1, "token": JOIN_KEY})
+        refused = await _while_others_are_served(opening, http, 1)
         assert (refused.status_code, refused.json()["code"]) == (503, "engine_unavailable")
-        assert time.monotonic() - begun < 1
         assert (await http.get("/v1/ice")).status_code == 200
         redis_server.go_on()
-        await _joins_again(node, 5)
+        await _joins_again(node)
     await asyncio.to_thread(node.await_ready)
     warning = node.await_record("without Redis nobody can join a room or open a session")
     assert "signal_api.engine.url" in warning["remedy"]
@@ -103,18 +120,18 @@ async def test_when_redis_has_lost_everything_all_begin_anew_and_are_told(
         else:
             redis_server.kill()
             await asyncio.to_thread(redis_server.start)
-        back = time.monotonic()
-        await alice.until(lambda: alice.closed, 10)
-        await bob.until(lambda: bob.closed, 10)
+        await alice.until(lambda: alice.closed)
+        await bob.until(lambda: bob.closed)
         speaking.cancel()
         await asyncio.gather(speaking, return_exceptions=True)
         assert (alice.closed, bob.closed) == ([4201], [4201])
-        await _joins_again(one, 5 - (time.monotonic() - back))
+        await _joins_again(one)
+        begun = len(alice.frames)
         for talker, node in ((alice, other), (bob, one)):
             await talker.dial(node)
             await talker.until(lambda talker=talker: talker.resets == 1 and talker.seq >= 2)
         assert not alice.welcome["resumed"]
-        await alice.until(lambda: alice.frames[-1]["type"] in ("joined", "member.joined"))
+        await alice.until(lambda: "member.joined" in [frame["type"] for frame in alice.frames[begun:]])
         count = len(bob.heard)
         assert (await alice.ask("message", room="r", to="*", data="after"))["type"] == "ok"
         await bob.until(lambda: bob.heard[count:] == ["after"])

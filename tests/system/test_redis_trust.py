@@ -13,7 +13,7 @@ from tests.turn_client import Sockets
 pytestmark = pytest.mark.requires("redis-server")
 
 #: seconds for which a session may come back; the dead node's are found after six
-_LINGER = 2
+_LINGER = 4
 
 
 def test_what_a_dead_node_has_forgotten_ends_when_nobody_can_come_back(

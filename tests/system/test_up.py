@@ -2,7 +2,6 @@
 
 import asyncio
 import fcntl
-import itertools
 import json
 import os
 import pty
@@ -23,6 +22,7 @@ import pytest
 from aioice.turn import create_turn_endpoint
 
 from fairlead_cli.creds.formats import parse_uri
+from tests.loopback import quiet_port
 from tests.processes import wait_for
 from turnd.addresses import machine_hosts
 
@@ -39,7 +39,10 @@ class Up:
 
     def __init__(self, folder: Path, stack: ExitStack, **environ: str) -> None:
         self.folder = folder
-        self.ports = dict(zip(NAMES, free_ports(len(NAMES)), strict=True))
+        ports: set[int] = set()
+        while len(ports) < len(NAMES):
+            ports.add(quiet_port(socket.SOCK_STREAM, socket.SOCK_DGRAM))
+        self.ports = dict(zip(NAMES, ports, strict=True))
         self.state = folder / "state"
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith("FAIRLEAD")}
         self.environ |= self._settings() | environ
@@ -266,27 +269,6 @@ def test_at_a_terminal_control_c_drains(up: Up) -> None:
 
 
 # What the tests ask the machine
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free over UDP and TCP, below those that the system gives away by itself."""
-    ports: list[int] = []
-    candidates = itertools.cycle(range(20000, 30000))
-    for port in itertools.islice(candidates, os.getpid() * 31 % 10000, None):
-        if len(ports) == count:
-            break
-        if all(is_free(kind, port) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)):
-            ports.append(port)
-    return ports
-
-
-def is_free(kind: socket.SocketKind, port: int) -> bool:
-    with socket.socket(socket.AF_INET, kind) as sock:
-        try:
-            sock.bind(("0.0.0.0", port))
-        except OSError:
-            return False
-        return True
 
 
 def children_of(parent: int) -> dict[str, int]:

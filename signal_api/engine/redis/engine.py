@@ -23,7 +23,7 @@ from signal_api.engine.redis.parcels import (
     write_room,
 )
 from signal_api.engine.redis.scripts import COMMIT, LIST, LOAD, PUBLISH, REVOKE
-from signal_api.engine.redis.store import Store
+from signal_api.engine.redis.store import PATIENCE, Store
 from signal_api.engine.redis.vault import Vault
 from signal_api.protocol.effects import Effect, Revoked
 from signal_api.protocol.refusals import EngineUnavailableError
@@ -44,9 +44,12 @@ _NOBODY = Stored(None, 0)
 class RedisEngine:
     """Rooms in Redis under compare-and-set; sessions in a vault there."""
 
-    def __init__(self, url: str, prefix: str, clock: Clock, entropy: Entropy, metrics: Metrics) -> None:
+    def __init__(
+        self, url: str, prefix: str, clock: Clock, entropy: Entropy, metrics: Metrics, patience: float = PATIENCE
+    ) -> None:
+        """`patience` is how many seconds a call of Redis may take."""
         meters = Meters(metrics)
-        self._store = Store(url, prefix, meters)
+        self._store = Store(url, prefix, meters, patience)
         self._inbox = Inbox(self._store, self._handle, self._lose)
         self._journal = Journal(self._store, self._inbox, clock)
         self._vault = Vault(self._store, self._inbox, self._journal)

@@ -60,7 +60,8 @@ class BarredError(EngineUnavailableError):
 class Store:
     """Runs scripts in the name of a node."""
 
-    def __init__(self, url: str, prefix: str, meters: Meters) -> None:
+    def __init__(self, url: str, prefix: str, meters: Meters, patience: float = PATIENCE) -> None:
+        """`patience` is how many seconds a call may take."""
         self.meters = meters
         #: the name of this node, until Redis forgets it
         self.node = ""
@@ -72,11 +73,12 @@ class Store:
         #: milliseconds by which the clock of Redis is ahead of the event loop's
         self._ahead = -math.inf
         self._url = url
+        self._patience = patience
         #: where Redis is, without how to get in
         self.place = place_of(url)
         self._turns = asyncio.Semaphore(_CALLS)
-        self._redis = _connect(url, _CONNECTIONS, PATIENCE)
-        self._reader = _connect(url, 1, None)
+        self._redis = _connect(url, _CONNECTIONS, patience, patience)
+        self._reader = _connect(url, 1, patience, None)
         self._said: set[str] = set()
         #: pools that are not used any more, while those who wait on them are answered
         self._leaving: set[asyncio.Task[None]] = set()
@@ -105,11 +107,11 @@ class Store:
         """As run, in front of all that wait and also while nobody expects an answer; one at a time."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        deadline = begun * 1000 + self._ahead + (PATIENCE - _WAY_BACK) * 1000
+        deadline = begun * 1000 + self._ahead + (self._patience - _WAY_BACK) * 1000
         given = (self.prefix, self.node, int(deadline), *arguments)
         client = self._redis
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._patience):
                 reply = await _evaluate(client, script, given)
         except ResponseError as error:
             raise self._refused(error) from None
@@ -153,7 +155,7 @@ class Store:
         """Learns the clock of Redis, and that it answers; returns the id of this run of it."""
         client, loop = self._redis, asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._patience):
                 asked = loop.time()
                 seconds, microseconds = await client.time()
                 told = seconds * 1000 + microseconds / 1000
@@ -182,7 +184,7 @@ class Store:
                 return found[0][1] if found else []
         except (RedisError, OSError, TimeoutError):
             heed_cancellation()
-            self._reader = _connect(self._url, 1, None)
+            self._reader = _connect(self._url, 1, self._patience, None)
             await _give_up(client)
             return None
 
@@ -195,8 +197,8 @@ class Store:
         """A pool loses connections when it is interrupted; one that was not answered in time is not used again. Others
         may wait on it for answers that come."""
         if self._redis is client:
-            self._redis = _connect(self._url, _CONNECTIONS, PATIENCE)
-            leaving = asyncio.get_running_loop().create_task(_give_up(client, PATIENCE))
+            self._redis = _connect(self._url, _CONNECTIONS, self._patience, self._patience)
+            leaving = asyncio.get_running_loop().create_task(_give_up(client, self._patience))
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
 
@@ -240,14 +242,15 @@ def heed_cancellation() -> None:
         raise asyncio.CancelledError
 
 
-def _connect(url: str, most: int, timeout: float | None) -> "Redis":
-    """Nothing is tried twice behind our back: a script that was slow is not run again."""
+def _connect(url: str, most: int, patience: float, timeout: float | None) -> "Redis":
+    """`patience` is for a connection, `timeout` for an answer. Nothing is tried twice behind our back: a script that
+    was slow is not run again."""
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=most,
-        timeout=PATIENCE,
+        timeout=patience,
         socket_timeout=timeout,
-        socket_connect_timeout=PATIENCE,
+        socket_connect_timeout=patience,
         retry=Retry(NoBackoff(), 0),
         retry_on_error=[],
         protocol=2,

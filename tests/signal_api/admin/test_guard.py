@@ -14,7 +14,7 @@ from signal_api.app import create_app
 from signal_api.engine.redis.engine import RedisEngine
 from signal_api.policy import read_policy
 from signal_api.protocol.refusals import EngineUnavailableError
-from tests.redis_server import RedisServer
+from tests.redis_server import PATIENT, RedisServer
 from tests.signal_api.admin.conftest import KEYS, READER_KEY, ROOT_KEY
 from tests.signal_api.cluster import RealClock
 from tests.signal_api.service import Service
@@ -78,7 +78,7 @@ async def test_a_post_that_comes_again_takes_effect_once(admin: httpx.AsyncClien
 async def _node(url: str, prefix: str) -> AsyncIterator[httpx.AsyncClient]:
     """Requests to a node on Redis, by the key for everything."""
     clock = RealClock()
-    engine = RedisEngine(url, prefix, clock, os.urandom, Metrics("signal"))
+    engine = RedisEngine(url, prefix, clock, os.urandom, Metrics("signal"), PATIENT)
     app = create_app(read_policy(configured(api_keys=KEYS)), clock, os.urandom, engine, instruments())
     await engine.start()
     transport, headers = httpx.ASGITransport(app), {"Authorization": f"Bearer {ROOT_KEY}"}

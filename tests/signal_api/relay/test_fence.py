@@ -43,9 +43,9 @@ def test_candidates_are_found_in_candidates_and_in_sdp() -> None:
     ],
 )
 def test_whatever_else_stands_there_announces_nothing_in_no_time(data: bytes) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     assert list(announced(data)) == []
-    assert time.perf_counter() - began < 0.1
+    assert time.thread_time() - began < 0.1
 
 
 def test_one_frame_announces_only_so_much() -> None:

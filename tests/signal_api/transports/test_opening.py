@@ -99,7 +99,7 @@ async def test_a_node_that_is_about_to_go_leaves_it_to_another(one_redis: RedisS
 async def test_two_who_hear_at_once_that_the_first_is_about_to_go_are_one(
     one_redis: RedisServer, redis_prefix: str
 ) -> None:
-    async with cluster_on(one_redis.url, redis_prefix) as cluster, proxy_to(one_redis) as proxy:
+    async with proxy_to(one_redis) as proxy, cluster_on(one_redis.url, redis_prefix) as cluster:
         one, slow, other = await cluster.node(), await cluster.node(proxy.url), await cluster.node()
         one.hub.leaving.begin()
         assert (await _open(one)).status == 503

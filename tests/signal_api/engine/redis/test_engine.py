@@ -14,7 +14,7 @@ from fairlead.metrics import Metrics
 from signal_api.engine.contract import Stored
 from signal_api.engine.redis.engine import RedisEngine
 from signal_api.engine.redis.parcels import hashed
-from signal_api.engine.redis.store import BarredError
+from signal_api.engine.redis.store import PATIENCE, BarredError
 from signal_api.protocol.effects import Effect, Revoked
 from signal_api.protocol.refusals import EngineUnavailableError
 from signal_api.protocol.revocations import Revocation, RevocationKind
@@ -64,19 +64,18 @@ async def test_a_long_list_of_rooms_leaves_the_store_to_others_as_well(
 
 
 async def test_troubles_are_told_and_end_with_their_cause(redis_server: RedisServer) -> None:
-    async with running_engine(redis_server.url, "t") as engine:
+    async with running_engine(redis_server.url, "t", PATIENCE) as engine:
         assert engine.troubles() == []
         redis_server.pause()
         try:
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(20):
                 with pytest.raises(EngineUnavailableError):
                     await engine.load("r")
             assert engine.troubles()[0].startswith("the store does not answer")
             assert engine.troubles()[0].endswith(f", at 127.0.0.1:{redis_server.port}")
         finally:
             redis_server.go_on()
-        async with asyncio.timeout(5):
-            await eventually(lambda: engine.troubles() == [])
+        await eventually(lambda: engine.troubles() == [])
         assert (await engine.load("r")).room is None
 
 
@@ -117,18 +116,17 @@ async def test_an_engine_begins_before_its_redis(
     redis_server.pause() if how == "slow" else redis_server.kill()
     engine, told = RedisEngine(redis_server.url, "t", SystemClock(), os.urandom, Metrics("signal")), list[Effect]()
     engine.subscribe(told.append)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await engine.start()
     try:
         (trouble,) = engine.troubles()
         assert "does not answer" in trouble
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(20):
             with pytest.raises(EngineUnavailableError):
                 await engine.load("r")
     finally:
         redis_server.go_on() if how == "slow" else await asyncio.to_thread(redis_server.start)
-    async with asyncio.timeout(5):
-        await eventually(lambda: engine.troubles() == [])
+    await eventually(lambda: engine.troubles() == [])
     assert await engine.commit("r", 0, Room("r", {}, terms=Terms(kept=True)), ())
     assert told == ([Revoked(revocation)] if how == "slow" else [])
     await engine.stop()
@@ -154,11 +152,10 @@ async def test_an_engine_does_not_begin_where_waiting_does_not_help(redis_server
 
 async def test_what_turns_out_to_be_wrong_later_is_said_where_readiness_is_asked(redis_server: RedisServer) -> None:
     redis_server.pause()
-    async with running_engine(f"redis://:wrong@127.0.0.1:{redis_server.port}/0", "t") as engine:
+    async with running_engine(f"redis://:wrong@127.0.0.1:{redis_server.port}/0", "t", PATIENCE) as engine:
         assert "does not answer" in engine.troubles()[0]
         redis_server.go_on()
-        async with asyncio.timeout(5):
-            await eventually(lambda: "the store refuses" in "".join(engine.troubles()))
+        await eventually(lambda: "the store refuses" in "".join(engine.troubles()))
         assert "wrong" not in engine.troubles()[0]
 
 

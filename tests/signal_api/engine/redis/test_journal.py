@@ -7,6 +7,7 @@ import pytest
 from signal_api.engine.redis import journal
 from signal_api.engine.redis.journal import HOLD
 from signal_api.engine.redis.scripts import CLAIM, KEEP
+from signal_api.engine.redis.store import PATIENCE
 from signal_api.luggage import Luggage
 from signal_api.protocol.refusals import CloseCode, Closing
 from tests.redis_proxy import proxy_to
@@ -104,7 +105,7 @@ async def test_a_session_that_opened_without_hearing_of_it_is_kept_by_nobody(
     cluster: Cluster, one_redis: RedisServer, redis_prefix: str
 ) -> None:
     async with proxy_to(one_redis) as proxy:
-        node = await cluster.node(proxy.url)
+        node = await cluster.node(proxy.url, PATIENCE)
         proxy.watch(KEEP)
         refused = await node.let_in(Line())
         assert isinstance(refused, Closing)
@@ -119,7 +120,7 @@ async def test_a_session_that_changes_while_redis_is_asked_for_it_in_vain_keeps_
     cluster: Cluster, one_redis: RedisServer, redis_prefix: str
 ) -> None:
     async with proxy_to(one_redis) as proxy:
-        node = await cluster.node(proxy.url)
+        node = await cluster.node(proxy.url, PATIENCE)
         proxy.watch(KEEP)
         coming = asyncio.create_task(node.let_in(Line()))
         await proxy.asked.wait()

@@ -3,6 +3,7 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from fairlead.metrics import Metrics
+from signal_api.engine.redis.store import PATIENCE
 from tests.redis_server import RedisServer
 from tests.signal_api.cluster import Cluster, cluster_on
 from tests.waiting import eventually
@@ -19,7 +20,7 @@ def _read(metrics: Metrics) -> dict[str, float]:
 
 async def test_a_scrape_says_whether_redis_answers_and_how_fast(redis_server: RedisServer) -> None:
     async with cluster_on(redis_server.url, "t") as cluster:
-        node = await cluster.node()
+        node = await cluster.node(patience=PATIENCE)
         await node.redis.load("r")
         await eventually(lambda: _read(node.metrics)["signal_redis_calls_total ok"] >= 2)
         seen = _read(node.metrics)

@@ -8,6 +8,7 @@ import pytest
 
 from fairlead.link import Command, Revoke
 from signal_api.engine.redis.scripts import COMMIT
+from signal_api.engine.redis.store import PATIENCE
 from signal_api.node.relaying import Relaying
 from signal_api.protocol.effects import LeaveReason
 from signal_api.protocol.refusals import CloseCode, Closing, EngineUnavailableError
@@ -35,7 +36,7 @@ async def _members(node: RedisNode, room: str = "r") -> list[str]:
 
 
 async def _settled(condition: Any) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not await condition():  # noqa: ASYNC110 - nobody says when
             await asyncio.sleep(0.02)
 
@@ -49,7 +50,7 @@ async def _back(node: RedisNode) -> None:
 async def test_who_came_in_without_an_answer_and_ends_leaves_no_ghost(
     cluster: Cluster, proxy: RedisProxy, one_redis: RedisServer, redis_prefix: str, is_joined_again: bool
 ) -> None:
-    witness, node = await cluster.node(), await cluster.node(proxy.url)
+    witness, node = await cluster.node(), await cluster.node(proxy.url, PATIENCE)
     bob, alice = await witness.enter(rooms=["r"]), await node.enter()
     told: list[Command] = []
     node.hub.rights.command = told.append
@@ -110,7 +111,7 @@ async def test_a_token_that_was_revoked_is_good_for_nothing_at_any_node(cluster:
     hers = token(one.clock, jti="t1")
     alice = await one.enter(token=hers, rooms=["r"])
     await eventually(lambda: "joined" in [frame["type"] for frame in alice.line.frames])
-    await asyncio.sleep(0.2)  # It is kept by then.
+    await one.kept()
     rest, asked = Rest(other.hub, Relaying(other.hub, other.engine)), IceRequest(sid=alice.client.sid, room="r")
     membership = alice.client.session.rooms["r"]
     assert (await rest._by_session(alice.welcome["key"], asked)).user == membership.turn_user
@@ -141,7 +142,7 @@ async def _told(*nodes: RedisNode) -> list[Command]:
 async def test_who_left_without_an_answer_relays_no_more_once_it_has_asked_again(
     cluster: Cluster, proxy: RedisProxy
 ) -> None:
-    node = await cluster.node(proxy.url)
+    node = await cluster.node(proxy.url, PATIENCE)
     told, alice = await _told(node), await node.enter(rooms=["r"])
     user = alice.client.session.rooms["r"].turn_user
     proxy.watch(COMMIT)
@@ -153,7 +154,7 @@ async def test_who_left_without_an_answer_relays_no_more_once_it_has_asked_again
 
 
 async def test_a_kick_without_an_answer_ends_the_relay_all_the_same(cluster: Cluster, proxy: RedisProxy) -> None:
-    node, other = await cluster.node(proxy.url), await cluster.node()
+    node, other = await cluster.node(proxy.url, PATIENCE), await cluster.node()
     told = await _told(node, other)
     alice = await node.enter(token=token(node.clock, can=["join", "create", "moderate"]), rooms=["r"])
     bob = await other.enter(token=token(other.clock, "bob", rooms=["r", "q"]), rooms=["r"])

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from signal_api.clients import Client
 from signal_api.engine.redis.scripts import CLAIM, COMMIT, KEEP
+from signal_api.engine.redis.store import PATIENCE
 from signal_api.protocol.effects import LeaveReason
 from signal_api.protocol.refusals import CloseCode, Closing, EngineUnavailableError
 from tests.redis_proxy import RedisProxy, proxy_to
@@ -59,7 +60,7 @@ class Story:
             self._proxy.watch(_SCRIPTS[what])
         elif verb == "stop":
             await self._nodes[what % 2].stop()
-            self._nodes[what % 2] = await self._cluster.node(self._proxy.url)
+            self._nodes[what % 2] = await self._cluster.node(self._proxy.url, PATIENCE)
         elif self._seats:
             await self._have(verb, self._seats[what % len(self._seats)], room)
 
@@ -115,7 +116,7 @@ async def _play(server: RedisServer, steps: list[tuple[str, Any, Any]]) -> None:
     prefix = next(_prefixes)
     async with proxy_to(server) as proxy, cluster_on(server.url, prefix) as cluster:
         await cluster.node()
-        story = Story(cluster, proxy, [await cluster.node(proxy.url), await cluster.node(proxy.url)])
+        story = Story(cluster, proxy, [await cluster.node(proxy.url, PATIENCE) for _ in range(2)])
         for step in steps:
             await story.tell(*step)
         ghosts = {"not known yet"}

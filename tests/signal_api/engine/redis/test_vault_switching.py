@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signal_api.engine.redis.scripts import CLAIM, KEEP, READ, TELL
+from signal_api.engine.redis.store import PATIENCE
 from signal_api.protocol.refusals import CloseCode, Closing
 from tests.redis_proxy import proxy_to
 from tests.redis_server import RedisServer
@@ -106,7 +107,7 @@ def test_no_switch_and_no_death_makes_a_hole(one_redis: RedisServer, steps: list
 async def _play(server: RedisServer, steps: list[tuple[str, Any, Any]]) -> None:
     async with proxy_to(server) as proxy, cluster_on(server.url, next(_prefixes)) as cluster:
         stage = await cluster.node()
-        nodes = [await cluster.node(proxy.url), await cluster.node(proxy.url)]
+        nodes = [await cluster.node(proxy.url, PATIENCE), await cluster.node(proxy.url, PATIENCE)]
         sender = await stage.enter(rooms=["r"])
         stranger = await stage.enter(rooms=["q"])
         receiver = Receiver(await nodes[0].enter(rooms=["r"]))
@@ -125,7 +126,7 @@ async def _play(server: RedisServer, steps: list[tuple[str, Any, Any]]) -> None:
             elif verb == "die":
                 receiver.read()
                 await nodes[which].die()
-                nodes[which] = await cluster.node(proxy.url)
+                nodes[which] = await cluster.node(proxy.url, PATIENCE)
             elif verb == "time":
                 await asyncio.sleep(what)
                 receiver.read()

@@ -4,6 +4,7 @@ import pytest
 
 from signal_api.engine.redis.books import REPORT
 from signal_api.engine.redis.scripts import COMMIT
+from signal_api.engine.redis.store import PATIENCE
 from signal_api.webhooks import Endpoint
 from tests.redis_proxy import proxy_to
 from tests.redis_server import RedisServer
@@ -26,7 +27,7 @@ async def test_what_happened_unheard_is_told_once(
     asked: str, script: str, events: list[str], one_redis: RedisServer, redis_prefix: str
 ) -> None:
     async with Receiver() as receiver, proxy_to(one_redis) as proxy, cluster_on(proxy.url, redis_prefix) as cluster:
-        node = await cluster.node()
+        node = await cluster.node(patience=PATIENCE)
         node.hub.webhooks.start([Endpoint(receiver.url, b"key", frozenset(events))])
         seat = await node.enter(rooms=[] if asked == "join" else ["r"])
         seat.news()
