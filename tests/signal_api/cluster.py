@@ -25,13 +25,19 @@ _INSISTING, _AGAIN = 20.0, 0.1
 
 
 class RealClock(ManualClock):
-    """Redis has a clock of its own, so that time cannot stand still; but it may be moved on."""
+    """Redis has a clock of its own, so that time cannot stand still for long; but it may be moved on."""
 
     def __init__(self) -> None:
         self._ahead = 0.0
+        self._still: Now | None = None
 
     def now(self) -> Now:
-        return Now(time.monotonic() + self._ahead, time.time() + self._ahead)
+        monotonic, wall = self._still or (time.monotonic(), time.time())
+        return Now(monotonic + self._ahead, wall + self._ahead)
+
+    def stand_still(self) -> None:
+        """Until it is moved, however long the machine takes for what is done meanwhile."""
+        self._still = Now(time.monotonic(), time.time())
 
     def move(self, seconds: float) -> None:
         self._ahead += seconds
@@ -39,6 +45,8 @@ class RealClock(ManualClock):
 
 class RedisNode(Node):
     """A node without sockets whose rooms and sessions are in Redis; time is real."""
+
+    clock: RealClock
 
     def __init__(self, url: str, prefix: str, patience: float, **keys: object) -> None:
         self._place, self._patience = (url, prefix), patience

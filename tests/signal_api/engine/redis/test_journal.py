@@ -69,6 +69,7 @@ async def test_a_stream_holds_what_is_kept_for_a_while_and_no_longer(
         await eventually(lambda: one_redis.command("HGET", about, "at") == last)
         return _number(one_redis.command("XLEN", stream))
 
+    node.clock.stand_still()
     for number in range(500):
         await bob.say("message", room="r", to="*", data=number)
     await eventually(lambda: len(alice.line.frames) == 503)
