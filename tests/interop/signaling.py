@@ -9,9 +9,7 @@ from typing import Any
 import websockets
 
 from fairlead.datagram import Address
-from tests.processes import JOIN_KEY
-
-_WAIT = 10.0
+from tests.processes import JOIN_KEY, PATIENCE
 
 
 class Member:
@@ -48,7 +46,7 @@ async def member(signal_api: Address, room: str) -> AsyncIterator[Member]:
 
 
 async def _next(socket: websockets.ClientConnection, kind: str) -> dict[str, Any]:
-    async with asyncio.timeout(_WAIT):
+    async with asyncio.timeout(PATIENCE):
         while (frame := json.loads(await socket.recv()))["type"] != kind:
             assert frame["type"] not in ("error", "close"), frame
     assert isinstance(frame, dict)

@@ -6,7 +6,7 @@ from typing import Any
 from playwright.async_api import Page
 
 #: seconds that a page has for whatever it is asked
-WAIT = 20.0
+WAIT = 60.0
 
 
 async def run(tab: Page, expression: str, argument: Any = None) -> Any:

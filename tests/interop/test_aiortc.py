@@ -18,7 +18,7 @@ from tests.interop.signaling import Member, member
 from tests.processes import Daemons
 
 _ECHOES = 50
-_WAIT = 20.0
+_WAIT = 60.0
 
 
 @pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP], ids=str)

@@ -25,12 +25,13 @@ from playwright.async_api import Browser, Page, ViewportSize
 
 from fairlead.datagram import Transport
 from tests.certificates import self_signed
-from tests.processes import JOIN_KEY, Daemon, Daemons, Samples, relay_on_loopback
+from tests.processes import JOIN_KEY, Daemon, Daemons, Samples, relay_on_loopback, wait_for
 
 _ECHOES = 200
 #: Pictures that a tab has seen when its call is read: enough for ICE's checks to be next to nothing.
 _PICTURES = 60
-_WAIT = 20.0
+#: a browser that draws, codes and decodes two moving pictures without help has much to do on a slow machine
+_WAIT = 60.0
 _API_KEY = "a-key-of-the-test-that-reads"
 
 _PEER = "Object.values(window.fairlead.state.peers)[0]"
@@ -163,7 +164,13 @@ def assert_relayed(stats: Stats, transport: Transport) -> None:
 def assert_reported(service: Service, transport: Transport) -> None:
     """Each tab told the service how it got through, and back ends can read it."""
     url = f"http://{service.signal_api.address('http')}/v1/admin/rooms/call/relay"
-    members = httpx.get(url, headers={"Authorization": f"Bearer {_API_KEY}"}, trust_env=False).json()["members"]
+    headers = {"Authorization": f"Bearer {_API_KEY}"}
+
+    def told() -> list[dict[str, Any]] | None:
+        members: list[dict[str, Any]] = httpx.get(url, headers=headers, trust_env=False).json()["members"]
+        return members if all(member["outcomes"] for member in members) else None
+
+    members = wait_for("a report of each tab", told)
     reports = [outcome["report"] for member in members for outcome in member["outcomes"]]
     assert [(report["outcome"], report["path"], report["protocol"]) for report in reports] == [
         ("connected", "relay", transport)

@@ -13,7 +13,7 @@ from playwright.async_api import Browser
 from tests.interop.proxy import Nginx
 from tests.processes import JOIN_KEY, Daemons
 
-_WAIT = 20.0
+_WAIT = 30.0
 
 #: Opens a session whose key is in a cookie, listens by EventSource, and gathers the data of messages.
 _LISTEN = """async (key) => {

@@ -140,7 +140,9 @@ async def test_the_example_is_a_call(service: Service) -> None:
         await run(tab, _SEEN)
     # A direct way may stand before the relay has answered, and Chromium gives back what it does not need.
     wait_for("relays", lambda: service.turnd.metrics().sum("turnd_allocations_opened_total") >= 2 or None)
-    assert service.signal_api.metrics().sum("signal_reports_total", outcome="connected") >= 2
+    wait_for(
+        "reports", lambda: service.signal_api.metrics().sum("signal_reports_total", outcome="connected") >= 2 or None
+    )
 
 
 #: Calls everybody, and keeps each connection and what becomes of it.
