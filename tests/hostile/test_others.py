@@ -28,7 +28,8 @@ SECONDS, TURN, ATTACKERS = float(os.environ.get("FAIRLEAD_HOSTILE", "8")), 1.0, 
 #: so many seconds. Where much else is to be done, who has work waits for the cores as well, and who has none does not:
 #: there the claim is that of _HELD.
 _TIMES, _SECONDS = 1.5, 0.01 if "FAIRLEAD_HOSTILE" in os.environ else 0.25
-#: CPU seconds for which a turn of the event loop may hold them up, in any round: what no median would show
+#: CPU seconds for which a turn of the event loop may hold them up, in any round, beyond what it takes while another
+#: process is attacked: what no median would show
 _HELD = 0.03
 #: bytes that the process may grow by, whatever is done to it
 _GROWTH = 96 << 20
@@ -132,10 +133,14 @@ def test_the_others_notice_nothing(hasty: Target, decoy: Target, honest: Honest)
     sys.stdout.write(f"p99, median: beside {elsewhere_p99 * 1e3:.1f} ms, during {here_p99 * 1e3:.1f} ms\n")
     assert after["closed"] == after["disturbed"] == 0
     wait_for("frames that are still on their way", lambda: honest.heard_all() or None)
-    assert sum(row["frames"] for row in during) > 0.5 * TURN * len(during) / 0.02 * 8
+    assert _frames(during) > 0.5 * _frames(beside) > 0
     assert here_p99 < _TIMES * worst + _SECONDS
-    assert max(row["turn"] for row in during) < _HELD
+    assert max(row["turn"] for row in during) < _HELD + max(row["turn"] for row in beside)
     assert hasty.daemon.resident_memory() - memory < _GROWTH
+
+
+def _frames(seen: list[dict[str, Any]]) -> int:
+    return sum(row["frames"] for row in seen)
 
 
 def _p99(seen: list[dict[str, Any]]) -> tuple[float, float]:
@@ -146,7 +151,5 @@ def _p99(seen: list[dict[str, Any]]) -> tuple[float, float]:
 
 def test_afterwards_nothing_is_held(hasty: Target) -> None:
     """Every connection of an attacker has ended by itself or by a time of ours."""
-    deadline = time.monotonic() + 20
-    while len(os.listdir(Path("/proc") / str(hasty.daemon.pid) / "fd")) > 40 or hasty.metric("unfinished_requests"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)  # what is waited for is another process, with its own clock
+    files = Path("/proc") / str(hasty.daemon.pid) / "fd"
+    wait_for("few files", lambda: (len(os.listdir(files)) <= 40 and not hasty.metric("unfinished_requests")) or None)

@@ -98,9 +98,10 @@ def _unread(target: Target) -> None:
     """A stream that is not read, and a poll that is not finished, keep nobody waiting, least of all us."""
     opened = target.ask("POST", "/v1/sessions", json.dumps({"v": 1, "token": JOIN_KEY}).encode()).json()
     events, key = f"/v1/sessions/{opened['sid']}/events", f"Bearer {opened['key']}"
-    with Raw(target.place, buffer=4096) as stream, Raw(target.place) as poll:
+    with Raw(target.place, buffer=4096) as stream:
         stream.request("GET", events, Authorization=key, Accept="text/event-stream")
         assert stream.begun() == 200
-        poll.request("GET", f"{events}?wait=30", Authorization=key)
-        assert target.ask("GET", f"{events}?wait=0", Authorization=key).status == 200
-        assert poll.reply().status == 200
+        with Raw(target.place) as poll:
+            poll.request("GET", f"{events}?wait=30", Authorization=key)
+            assert target.ask("GET", f"{events}?wait=0", Authorization=key).status == 200
+            assert poll.reply().status == 200
