@@ -26,7 +26,7 @@ Configuration = dict[str, Any]
 Record = dict[str, Any]
 
 #: Seconds that a test waits for a daemon before it gives up; on a machine with much else to do, all takes its time.
-PATIENCE = 45.0
+PATIENCE = 90.0
 _POLL = 0.02
 
 SECRET = "secret"

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 
-async def eventually(is_so: Callable[[], object], patience: float = 20) -> None:
+async def eventually(is_so: Callable[[], object], patience: float = 60) -> None:
     """Lets the loop go on until something is so; raises TimeoutError after so many seconds."""
     async with asyncio.timeout(patience):
         while not is_so():  # noqa: ASYNC110 - nobody sets an event
