@@ -1,10 +1,11 @@
 """The Python client's rooms where tokens end and sessions are lost."""
 
 import asyncio
+import math
 
 import pytest
 
-from fairlead_client import Client, Session
+from fairlead_client import Client, Session, SignalingError
 from fairlead_client.frames import Json
 from fairlead_client.transports import ClosedError, Line
 from tests.sdk.clients import WAIT, drop, entered, next_of
@@ -85,3 +86,20 @@ async def test_a_room_that_cannot_be_joined_again_just_now_is_joined_when_it_can
 def test_what_is_no_address_is_not_dialled_for_ever(server: str) -> None:
     with pytest.raises(ValueError, match="write https://HOST"):
         Session(server)
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse", "poll"])
+async def test_much_at_once_ends_no_session_and_too_much_is_refused(service: Service, transport: str) -> None:
+    async with entered(service, transport) as one, entered(service) as other:
+        here, there = await one.join("r"), await other.join("r")
+        async with asyncio.timeout(WAIT):
+            with pytest.raises(SignalingError, match="frame_too_large"):
+                await here.send("x" * 65536)
+            for no_json in (object(), math.nan):
+                with pytest.raises((TypeError, ValueError)):
+                    await here.send(no_json)
+            one.session._hold(0.05)  # As after a refusal for being too fast: then they leave together.
+            await asyncio.gather(*(here.send(f"{number}" + "é" * 4000) for number in range(24)))
+            heard = [(await next_of(there, "message")).data for _ in range(24)]
+        assert [text.rstrip("é") for text in heard] == [f"{number}" for number in range(24)]
+        assert here.closed is None

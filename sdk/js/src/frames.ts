@@ -26,6 +26,7 @@ export interface Welcome {
     key: string;
     epoch: string;
     resumed: boolean;
+    limits?: { frame_bytes?: number };
     /** Why a session was not resumed: unknown, epoch or gap. Only after `unknown` its rooms are gone as well. */
     reason?: string;
 }

@@ -9,12 +9,13 @@ import { Emitter } from "./events.js";
 import {
     SignalingError, type ClientFrame, type Hello, type Recipients, type ServerFrame, type Welcome,
 } from "./frames.js";
-import { OPENERS, type Listener, type Opener, type Transport, type TransportName } from "./transports.js";
+import { OPENERS, sizeOf, type Listener, type Opener, type Transport, type TransportName } from "./transports.js";
 
 const WATCHDOG = 40_000; // ms without any frame; the server pings every 25 s
 const GREETING = 10_000; // ms from a connection to its welcome
 const UNDER_WAY = 64; // frames that the server is asked to answer at once
 const KEPT = 1024; // frames that wait for their reply, those behind them included
+const ACK = 32; // bytes that an ack adds to a frame, at most
 const ACK_EVERY = 64; // frames of the server without one of ours
 const FAILED = 1006; // what the WebSocket protocol calls an end without a close
 const SILENT = 4105; // what a server closes with that hears nothing
@@ -45,6 +46,8 @@ export type SessionEvents = {
 
 interface Waiting {
     frame: ClientFrame;
+    /** In bytes, as it is written. */
+    size: number;
     resolve(reply: ServerFrame): void;
     reject(error: SignalingError): void;
     /** Over the connection that there is. */
@@ -140,8 +143,14 @@ export class Session extends Emitter<SessionEvents> {
         if (this.#waiting.size >= KEPT) {
             return Promise.reject(new SignalingError("too_many_waiting", `${KEPT} frames wait for their reply already`));
         }
+        let size: number;
+        try {
+            size = sizeOf(frame);
+        } catch (error) {
+            return Promise.reject(new SignalingError("bad_request", `this is no JSON: ${error}`));
+        }
         const reply = new Promise<ServerFrame>((resolve, reject) => {
-            this.#waiting.set(frame.id!, { frame, resolve, reject, isSent: false });
+            this.#waiting.set(frame.id!, { frame, size, resolve, reject, isSent: false });
         });
         this.#send();
         return reply;
@@ -172,9 +181,16 @@ export class Session extends Emitter<SessionEvents> {
     /** The oldest of what waits is under way, in its order; the rest follows as replies come. */
     #send(): void {
         if (!this.#isUp || this.#timers.held !== undefined) return;
+        const most = this.#known?.limits?.frame_bytes ?? Infinity;
         const frames: ClientFrame[] = [];
         let places = UNDER_WAY;
-        for (const one of this.#waiting.values()) {
+        for (const [id, one] of this.#waiting) {
+            if (one.size + ACK > most) {
+                // A server hangs up on it, for good.
+                this.#waiting.delete(id);
+                one.reject(new SignalingError("frame_too_large", `a frame holds at most ${most} bytes, and this one has ${one.size}`));
+                continue;
+            }
             if (places-- === 0) break;
             if (!one.isSent) frames.push(one.frame);
             one.isSent = true;

@@ -21,10 +21,16 @@ export interface Transport {
 export type Opener = (base: string, hello: Hello, listener: Listener, once: string) => Transport;
 
 const MOST_FRAMES = 32; // that one request may bring
+const MOST_BYTES = 65536; // of them, where there are several
 const POLL = 25; // seconds
 /** Frames whose answer is a frame of its own. */
 const ANSWERED = new Set(["join"]);
 const FAILED = 1006;
+
+const encoder = new TextEncoder();
+
+/** Bytes of what is sent as JSON. Throws for what is none. */
+export const sizeOf = (frame: unknown): number => encoder.encode(JSON.stringify(frame)).length;
 
 /** Ends a session. The page may be going: keepalive lets this one request outlive it. */
 function forget(url: string, key: string): void {
@@ -58,6 +64,17 @@ const websocket: Opener = (base, hello, listener) => {
         },
     };
 };
+
+/** How many of these one request may bring: one, whatever its size. */
+function asMany(frames: ClientFrame[]): number {
+    let count = 0, bytes = 0;
+    while (count < Math.min(frames.length, MOST_FRAMES)) {
+        bytes += sizeOf(frames[count]) + 1;
+        if (count > 0 && bytes > MOST_BYTES) break;
+        count += 1;
+    }
+    return count;
+}
 
 /** Over HTTP: a request opens the session, one at a time brings frames, and events come by a stream or by polls. */
 class Http implements Transport {
@@ -142,7 +159,7 @@ class Http implements Transport {
     async #post(): Promise<void> {
         this.#posting = true;
         while (this.#queue.length && !this.#over) {
-            const frames = this.#queue.splice(0, MOST_FRAMES);
+            const frames = this.#queue.splice(0, asMany(this.#queue));
             const reply = await this.#ask(`${this.#url}/messages`, { method: "POST", body: JSON.stringify(frames) });
             if (!reply) return;
             const { results } = await reply.json();

@@ -383,3 +383,12 @@ test("a way that may not even be tried gives way to the next", async () => {
     assert.deepEqual([lines.last.name, told.slice(0, 4)], ["sse", ["connecting", undefined, "waiting", 1006]]);
     another.close();
 });
+
+test("a frame that the server would hang up on is refused here, and so is what is no JSON", async () => {
+    const early = session.request("message", { room: "r", data: "é".repeat(500) });
+    lines.last.listener.frame(welcome({ limits: { frame_bytes: 1000 } }));
+    await assert.rejects(early, { code: "frame_too_large" });
+    await assert.rejects(session.request("message", { data: 1n }), { code: "bad_request" });
+    session.request("message", { room: "r", data: "é".repeat(400) }).catch(() => {});
+    assert.deepEqual(lines.last.sent.map(({ id }) => id), ["c3"]);
+});

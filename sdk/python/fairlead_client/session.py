@@ -5,6 +5,8 @@ what got no reply, under the same id, so that it takes effect once.
 import asyncio
 import contextlib
 import itertools
+import json
+import math
 import random
 import re
 import secrets
@@ -25,6 +27,8 @@ _WATCHDOG = 40.0
 _GREETING = 10.0
 #: frames that the server is asked to answer at once, and those that wait for that as well
 _UNDER_WAY, _KEPT = 64, 1024
+#: bytes that an ack adds to a frame, at most
+_ACK = 32
 #: frames of the server without one of ours
 _ACK_EVERY = 64
 #: what a server closes with that hears nothing
@@ -34,9 +38,10 @@ _CLIENT = {"name": "fairlead-client-python", "version": "0.1.0"}
 
 @dataclass(slots=True)
 class _Waiting:
-    """A frame without a reply; `is_sent` over the connection that there is."""
+    """A frame without a reply; `is_sent` over the connection that there is, `size` in bytes as it is written."""
 
     frame: Json
+    size: int
     reply: asyncio.Future[Frame]
     is_sent: bool = False
 
@@ -104,7 +109,8 @@ class Session:
         await self._first
 
     async def request(self, kind: str, *, room: str | None = None, to: Any = None, data: Any = None) -> Frame:
-        """Sends a frame and returns its reply, also when the connection breaks in between; raises SignalingError."""
+        """Sends a frame and returns its reply, also when the connection breaks in between; raises SignalingError, and
+        TypeError or ValueError for data that is no JSON."""
         if self._end is not None:
             raise self._end
         if len(self._waiting) >= _KEPT:
@@ -112,7 +118,7 @@ class Session:
         fields = {"type": kind, "id": f"c{next(self._ids)}", "room": room, "to": to, "data": data}
         frame = {name: value for name, value in fields.items() if value is not None}
         reply: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-        self._waiting[frame["id"]] = _Waiting(frame, reply)
+        self._waiting[frame["id"]] = _Waiting(frame, len(json.dumps(frame, allow_nan=False)), reply)
         try:
             with contextlib.suppress(ClosedError):  # The reader sees it as well, and it is sent again.
                 await self._send()
@@ -234,11 +240,20 @@ class Session:
         if self._line is None or self._held is not None:
             return
         oldest = itertools.islice((one for one in self._waiting.values() if not one.reply.done()), _UNDER_WAY)
-        unsent = [one for one in oldest if not one.is_sent]
+        unsent = [one for one in oldest if not one.is_sent and not self._is_too_large(one)]
         for one in unsent:
             one.is_sent = True
         if unsent:
             await self._put([one.frame for one in unsent])
+
+    def _is_too_large(self, one: _Waiting) -> bool:
+        """A server hangs up on a frame that is, for good: it is refused here."""
+        most = ((self._known or {}).get("limits") or {}).get("frame_bytes", math.inf)
+        if one.size + _ACK <= most:
+            return False
+        wrong = f"a frame holds at most {most} bytes, and this one has {one.size}"
+        one.reply.set_exception(SignalingError("frame_too_large", wrong))
+        return True
 
     def _hold(self, seconds: float) -> None:
         """Too fast for the server: nothing is sent for so long."""

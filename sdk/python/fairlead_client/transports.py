@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import httpx
@@ -17,8 +17,8 @@ from websockets.typing import Origin, Subprotocol
 from fairlead_client.frames import Json, read_json
 from fairlead_client.streams import events_of
 
-#: frames that one request may bring
-_MOST_FRAMES = 32
+#: frames that one request may bring, and bytes of them where there are several
+_MOST_FRAMES, _MOST_BYTES = 32, 65536
 #: seconds that a poll waits, and that any request may take beyond it
 _POLL, _PATIENCE = 25, 10.0
 #: seconds until something comes through a stream
@@ -141,8 +141,8 @@ class HttpLine(abc.ABC):
     async def send(self, frames: Sequence[Json]) -> None:
         try:
             async with self._posting:
-                for start in range(0, len(frames), _MOST_FRAMES):
-                    await self._post(frames[start : start + _MOST_FRAMES])
+                for some in _parcels(frames):
+                    await self._post(some)
         except ClosedError as error:
             # Events may go on as if nothing had happened; what was not sent is sent again by the next connection.
             self._fail(error)
@@ -188,6 +188,20 @@ class HttpLine(abc.ABC):
                 self._bring({"type": "error", "re": result["re"], "data": result["error"]})
             elif frame["type"] not in _ANSWERED:
                 self._bring({"type": "ok", "re": result["re"]})
+
+
+def _parcels(frames: Sequence[Json]) -> Iterator[list[Json]]:
+    """In their order, as many at once as a request may bring: one, whatever its size."""
+    some, total = list[Json](), 0
+    for frame in frames:
+        size = len(json.dumps(frame)) + 1
+        if some and (len(some) == _MOST_FRAMES or total + size > _MOST_BYTES):
+            yield some
+            some, total = [], 0
+        some.append(frame)
+        total += size
+    if some:
+        yield some
 
 
 H = TypeVar("H", bound=HttpLine)
