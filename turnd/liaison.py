@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 from fairlead import link
 from fairlead.credentials import parse_username
@@ -27,6 +28,9 @@ PORTION_INTERVAL = 0.02
 #: Seconds between two looks at allocations that have a budget.
 BUDGET_INTERVAL = 0.25
 
+#: Something that is done again and again, in portions.
+_Round: TypeAlias = Callable[[], Iterator[None]]
+
 
 class Liaison:
     """Speaks for one server; `publish` sends an event to every signal_api that is connected."""
@@ -36,22 +40,19 @@ class Liaison:
         self._publish = publish
         self._reported: dict[int, link.Traffic] = {}
         self._budgeted: set[int] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._watch: asyncio.TimerHandle | None = None
+        self._timers: dict[_Round, asyncio.TimerHandle] = {}
         self._draining: link.Draining | None = None
 
     # Events
 
     def start(self) -> None:
         """Reports usage from now on."""
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(USAGE_INTERVAL, self._report_again)
-        self._watch = loop.call_later(BUDGET_INTERVAL, self._watch_again)
+        self._begin_later(self.report_usage, USAGE_INTERVAL)
+        self._begin_later(self.watch_budgets, BUDGET_INTERVAL)
 
     def stop(self) -> None:
-        for timer in (self._timer, self._watch):
-            if timer is not None:
-                timer.cancel()
+        for timer in self._timers.values():
+            timer.cancel()
 
     def watch(self, event: Event, usage: Usage | None) -> None:
         """A watcher of the server."""
@@ -90,16 +91,22 @@ class Liaison:
             if not place % most:
                 yield
 
-    def watch_budgets(self) -> None:
-        """Ends what has relayed as much as it may, and tells of the rest more often than of others."""
-        for number in tuple(self._budgeted):
+    def watch_budgets(self, most: int = PORTION) -> Iterator[None]:
+        """Ends what has relayed as much as it may, and tells of the rest more often than of others; step by step as
+        report_usage does."""
+        for place, number in enumerate(tuple(self._budgeted), start=1):
             allocation = self._server.relay.state.allocations.by_id.get(number)
             if allocation is None or allocation.budget is None:
                 self._budgeted.discard(number)
-                continue
-            traffic = self._report(allocation)
-            if traffic.bytes_to_peer + traffic.bytes_to_client >= allocation.budget:
-                self._end([allocation], do.EndReason.QUOTA)
+            else:
+                self._hold_to_budget(allocation, allocation.budget)
+            if not place % most:
+                yield
+
+    def _hold_to_budget(self, allocation: Allocation, budget: int) -> None:
+        traffic = self._report(allocation)
+        if traffic.bytes_to_peer + traffic.bytes_to_client >= budget:
+            self._end([allocation], do.EndReason.QUOTA)
 
     def _report(self, allocation: Allocation) -> link.Traffic:
         traffic = _traffic(self._server.engine.usage(allocation.relay.id))
@@ -108,20 +115,17 @@ class Liaison:
             self._publish(link.Usage(allocation.id, allocation.account.username, traffic))
         return traffic
 
-    def _report_again(self) -> None:
-        self._report_on(self.report_usage())
+    def _begin_later(self, of: _Round, interval: float) -> None:
+        self._timers[of] = asyncio.get_running_loop().call_later(interval, self._go_on, of, interval, of())
 
-    def _report_on(self, portions: Iterator[None]) -> None:
-        loop = asyncio.get_running_loop()
+    def _go_on(self, of: _Round, interval: float, portions: Iterator[None]) -> None:
+        """With a round, which begins anew so many seconds behind its end."""
         is_done = next(portions, True)
         if is_done:
-            self._timer = loop.call_later(USAGE_INTERVAL, self._report_again)
+            self._begin_later(of, interval)
         else:
-            self._timer = loop.call_later(PORTION_INTERVAL, self._report_on, portions)
-
-    def _watch_again(self) -> None:
-        self.watch_budgets()
-        self._watch = asyncio.get_running_loop().call_later(BUDGET_INTERVAL, self._watch_again)
+            loop = asyncio.get_running_loop()
+            self._timers[of] = loop.call_later(PORTION_INTERVAL, self._go_on, of, interval, portions)
 
     def _allocations(self) -> list[Allocation]:
         return list(self._server.relay.state.allocations.by_id.values())

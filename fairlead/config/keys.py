@@ -23,6 +23,10 @@ class LogSettings(Settings):
     mask_addresses: bool = False
 
 
+#: Seconds, thirty years: what ends later is no date to many.
+_LONGEST = 1_000_000_000
+
+
 class NamedSecret(Settings):
     """A secret that time-limited credentials are made with; the name is a metric label."""
 
@@ -44,9 +48,9 @@ class AuthSettings(Settings):
     secrets: tuple[NamedSecret, ...] = ()
     users: tuple[User, ...] = ()
     #: seconds that a credential lives that we issue
-    credential_lifetime: int = Field(default=3600, ge=1)
+    credential_lifetime: int = Field(default=3600, ge=1, le=_LONGEST)
     #: seconds that turnd lets a credential have left at most; 0 is no limit
-    max_lifetime: int = Field(default=172800, ge=0)
+    max_lifetime: int = Field(default=172800, ge=0, le=_LONGEST)
     #: shared by daemons that answer under one name; without it each start has its own
     nonce_key: SecretStr | None = Field(default=None, min_length=16)
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from fairlead import __version__
 from fairlead.config import ConfigError, DaemonSettings, Loaded, load
-from fairlead.daemon.files import take_all_files
+from fairlead.daemon.files import open_standard_files, take_all_files
 from fairlead.daemon.protocol import Daemon
 from fairlead.daemon.runtime import Runtime
 from fairlead.log import configure
@@ -25,6 +25,7 @@ EXIT_OK, EXIT_PROBLEM, EXIT_USAGE = 0, 1, 2
 
 def run(daemon: Daemon[S], arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Runs a daemon until a signal ends it. Returns the exit code: 0, 1 for a problem, 2 for a wrong configuration."""
+    open_standard_files()
     options = _options(daemon.name, environ).parse_args(arguments)
     path: Path | None = options.config
 

@@ -106,3 +106,10 @@ def test_redis_is_found_by_its_url(url: str) -> None:
 def test_the_password_of_a_link_does_not_show() -> None:
     link = LinkSettings.model_validate({"redis": "redis://u:hidden@127.0.0.1"})
     assert "hidden" not in repr(link)
+
+
+@pytest.mark.parametrize("name", ["credential_lifetime", "max_lifetime"])
+def test_a_lifetime_ends_on_a_date(name: str) -> None:
+    """`fairlead creds` met one beyond the year 9999 with a traceback, turnd one of 18 digits as no expiry at all."""
+    with pytest.raises(ValidationError, match="less than or equal to 1000000000"):
+        AuthSettings.model_validate({"max_lifetime": 0} | {name: 10**12})
