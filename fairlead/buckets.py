@@ -69,11 +69,12 @@ class BucketTable:
 
 def _draw(rate: Rate, full_at: float, now: float, tokens: int = 1) -> tuple[float, float]:
     """When the bucket will be full, and the wait."""
-    if not rate.per_second:
+    per_second, burst = rate
+    if not per_second:
         return full_at, 0.0
-    cost = 1 / rate.per_second
-    full_at = max(full_at, now)
-    missing = (full_at - now) * rate.per_second
-    if missing + tokens > rate.burst + _SLACK:
-        return full_at, (missing + tokens - rate.burst) * cost
-    return full_at + tokens * cost, 0.0
+    if full_at < now:
+        full_at = now
+    missing = (full_at - now) * per_second
+    if missing + tokens > burst + _SLACK:
+        return full_at, (missing + tokens - burst) / per_second
+    return full_at + tokens / per_second, 0.0

@@ -126,7 +126,11 @@ class Client:
         """Numbers, keeps and sends a frame; membership news that waits goes first."""
         if self.session.news:
             self.send_news()
-        self.pass_on(self.session.append(frame))
+        entry = self.session.append(frame)
+        if self.connection is not None:
+            self.connection.send(frame, entry.seq)
+        if self.keeper is not None:
+            self.keeper(self.session.sid)
 
     def owe(self, receipt: Receipt, now: float) -> None:
         """Remembers whom to tell if the frame that was just delivered is lost. Once the client was heard again, or has
@@ -147,17 +151,12 @@ class Client:
             self.flush.cancel()
             self.flush = None
         for entry in self.session.flush():
-            self.pass_on(entry)
+            if self.connection is not None:
+                self.connection.send(entry.frame, entry.seq)
+        self.changed()
 
     def changed(self) -> None:
         """Has the session kept as it is now, where there is a store for that."""
-        if self.keeper is not None:
-            self.keeper(self.session.sid)
-
-    def pass_on(self, entry: Entry) -> None:
-        """Sends a frame of the log."""
-        if self.connection is not None:
-            self.connection.send(entry.frame, entry.seq)
         if self.keeper is not None:
             self.keeper(self.session.sid)
 

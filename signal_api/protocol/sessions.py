@@ -148,13 +148,16 @@ class Session:
         self._log.append(entry)
         self._log_bytes += len(frame.tail)
         while len(self._log) > LOG_FRAMES or self._log_bytes > LOG_BYTES:
-            self._drop(1)
+            self.acknowledge(self._forgotten + 1)
         return entry
 
     def acknowledge(self, seq: int) -> None:
         """The client has everything up to this number; a number that was never given is ignored."""
-        if self._forgotten < seq <= self.seq:
-            self._drop(seq - self._forgotten)
+        if seq > self.seq:
+            return
+        while self._forgotten < seq:
+            self._log_bytes -= len(self._log.pop(0).frame.tail)
+            self._forgotten += 1
 
     def since(self, position: Position) -> list[Entry] | ResumeFailure:
         """What a client at this position has missed.
@@ -189,11 +192,6 @@ class Session:
     def holds(self, key: str) -> bool:
         """Whether this is the session's key; in constant time."""
         return hmac.compare_digest(digest(key), self.key_digest)
-
-    def _drop(self, oldest: int) -> None:
-        for _ in range(oldest):
-            self._log_bytes -= len(self._log.pop(0).frame.tail)
-        self._forgotten += oldest
 
     # Replies to frames that took effect
 

@@ -76,33 +76,27 @@ class Framing:
         #: is told of each parcel that comes
         self.heard: Callable[[], None] = lambda: None
         self.idle = self.fresh()
-        self._gathered: dict[Wire, list[bytes]] = {}
-        self._gathered_bytes = 0
-        #: whether what is written is kept until `write_out`
+        #: whether what is written is kept until `write_out`, and what is
         self.gathers = False
+        self.gathered: dict[Wire, list[bytes]] = {}
+        self.gathered_bytes = 0
 
     def gather(self) -> None:
         """From now on, what several have to say to one leaves as one parcel, and all parcels leave one after the
         other: those who are woken by the first find the others there."""
         self.gathers = True
 
-    def keep(self, wire: "Wire", frame: bytes) -> None:
-        self._gathered.setdefault(wire, []).append(frame)
-        self._gathered_bytes += len(frame)
-        if self._gathered_bytes > _MOST_GATHERED:
-            self._write_gathered()
-
     def write_out(self) -> None:
         """The end of what `gather` began."""
         self.gathers = False
-        self._write_gathered()
+        self.write_gathered()
 
     def write_out_to(self, wire: "Wire") -> None:
         """Ahead of the others, for one that is about to end."""
-        wire.write_now(b"".join(self._gathered.pop(wire, ())))
+        wire.write_now(b"".join(self.gathered.pop(wire, ())))
 
-    def _write_gathered(self) -> None:
-        gathered, self._gathered, self._gathered_bytes = self._gathered, {}, 0
+    def write_gathered(self) -> None:
+        gathered, self.gathered, self.gathered_bytes = self.gathered, {}, 0
         for wire, frames in gathered.items():
             wire.write_now(b"".join(frames))
 
@@ -169,10 +163,14 @@ class Wire(Successor):
 
     def write(self, frame: bytes) -> None:
         """Sends what `text_frame` made."""
-        if self._shared.gathers:
-            self._shared.keep(self, frame)
-        else:
+        shared = self._shared
+        if not shared.gathers:
             self.write_now(frame)
+            return
+        shared.gathered.setdefault(self, []).append(frame)
+        shared.gathered_bytes += len(frame)
+        if shared.gathered_bytes > _MOST_GATHERED:
+            shared.write_gathered()
 
     def write_now(self, frames: bytes) -> None:
         """As write, ahead of what is kept for later."""
