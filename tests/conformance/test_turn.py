@@ -10,7 +10,7 @@ from fairlead.reasons import Reason
 from fairlead.stun.header import Class, Method
 from fairlead.stun.message import encode, new_mask
 from tests.conformance.conftest import MakeEngine, MakeRig
-from tests.conformance.kit import IPV4, End, Rig, channel_data, message_of, settle
+from tests.conformance.kit import IPV4, End, Rig, SelfWorking, channel_data, message_of, settle
 from turnd.dataplane.contract import DataPlane
 
 BUDGET = 20
@@ -142,6 +142,9 @@ def test_a_flood_is_shed_and_memory_does_not_grow(make_rig: MakeRig) -> None:
         a_turn(rig)
 
     for _ in range(60):
+        flood()
+    # An engine that works by itself keeps what waits for a turn, up to a bound that has to be reached first.
+    while isinstance(rig.engine, SelfWorking) and Reason.SEND_BUFFER not in rig.all_dropped():
         flood()
     before = _resident_bytes()
     for _ in range(60):
