@@ -65,9 +65,10 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
             root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(settings.level.upper())
-    # What an HTTP server says of itself is for debugging; its access log has query strings, which are never logged.
-    is_debugging = settings.level == "debug"
-    logging.getLogger("uvicorn").setLevel(logging.DEBUG if is_debugging else max(root.level, logging.WARNING))
+    # Who speaks HTTP tells of it with addresses and frames, and what may be secret in them: at every level that is not
+    # for people to act on.
+    for name in ("uvicorn", "httpx", "httpcore"):
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
     logging.getLogger("uvicorn.access").disabled = True
     logging.getLogger("uvicorn.error").filters = [_ClientFaults()]
 

@@ -169,6 +169,21 @@ def test_no_access_log_since_query_strings_are_secret() -> None:
     assert target.getvalue() == ""
 
 
+@pytest.mark.parametrize("level", ["info", "debug"])
+@pytest.mark.parametrize("name", ["httpx", "httpcore.http11", "uvicorn.error"])
+def test_what_is_asked_and_read_over_http_is_secret_as_well(name: str, level: Literal["info", "debug"]) -> None:
+    """httpx tells of each request with the whole address, uvicorn of each WebSocket, and the library of each frame."""
+    target = io.StringIO()
+    stream(target, level=level)
+    logger = logging.getLogger(name)
+    if name == "httpx":
+        logger.info('HTTP Request: POST https://user:s3cr3t@app.example/hook "HTTP/1.1 200 OK"')
+    if name == "uvicorn.error":
+        logger.info('198.51.100.7:5000 - "WebSocket /peerjs?token=s3cr3t" [accepted]')
+    logger.debug("< TEXT s3cr3t")
+    assert target.getvalue() == ""
+
+
 @pytest.mark.logs_error("Invalid UTF-8")
 def test_clients_cannot_fill_the_log_through_the_http_server() -> None:
     """Nor wake anybody: uvicorn reports text that is no UTF-8 as an ERROR with a traceback."""
