@@ -4,10 +4,13 @@ import asyncio
 import math
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request
+from websockets.typing import Subprotocol
 
 from fairlead_client import Client, Session, SignalingError
 from fairlead_client.frames import Json
-from fairlead_client.transports import ClosedError, Line
+from fairlead_client.transports import ClosedError, Line, open_websocket
 from tests.sdk.clients import WAIT, drop, entered, next_of
 from tests.sdk.test_python_troubles import Scripted
 from tests.signal_api.service import Service
@@ -103,3 +106,20 @@ async def test_much_at_once_ends_no_session_and_too_much_is_refused(service: Ser
             heard = [(await next_of(there, "message")).data for _ in range(24)]
         assert [text.rstrip("é") for text in heard] == [f"{number}" for number in range(24)]
         assert here.closed is None
+
+
+async def test_a_server_may_stand_below_a_path() -> None:
+    """A page comes from a host, and so does a program; a proxy may have given it a part of one."""
+    asked: list[tuple[str, str]] = []
+
+    def note(_: ServerConnection, request: Request) -> None:
+        asked.append((request.path, request.headers["Origin"]))
+
+    async def hear(socket: ServerConnection) -> None:
+        await socket.recv()
+
+    async with serve(hear, "127.0.0.1", 0, process_request=note, subprotocols=[Subprotocol("sig.v1")]) as server:
+        place = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        line = await open_websocket(f"{place}/signaling", {"v": 1}, "once")
+        await line.close(leave=False)
+    assert asked == [("/signaling/v1/ws", place)]

@@ -21,8 +21,8 @@ class Entrances:
         here = self.current
         # A token that went by https goes by nothing less.
         schemes = ("https",) if here.startswith("https:") else ("https", "http")
-        named = [_origin(each) for each in alternatives] if isinstance(alternatives, list) else []
-        others = [origin for origin in named if origin.partition("://")[0] in schemes and origin != _origin(here)]
+        named = [origin_of(each) for each in alternatives] if isinstance(alternatives, list) else []
+        others = [origin for origin in named if origin.partition("://")[0] in schemes and origin != origin_of(here)]
         self._all = list(dict.fromkeys((*sorted(others, key=lambda _: dice()), here, self._home)))
 
     def next(self) -> None:
@@ -30,7 +30,7 @@ class Entrances:
         self._all.append(self._all.pop(0))
 
 
-def _origin(address: Any) -> str:
+def origin_of(address: Any) -> str:
     """Empty for what is no address."""
     try:
         parts = urlsplit(address if isinstance(address, str) else "")

@@ -14,6 +14,7 @@ from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.typing import Origin, Subprotocol
 
+from fairlead_client.entrances import origin_of
 from fairlead_client.frames import Json, read_json
 from fairlead_client.streams import events_of
 
@@ -96,7 +97,11 @@ async def open_websocket(base: str, hello: Json, once: str) -> Line:
     url = f"{base.replace('http', 'ws', 1)}/v1/ws"
     try:
         socket = await dial(
-            url, origin=Origin(base), subprotocols=[Subprotocol("sig.v1")], ping_interval=None, compression=None
+            url,
+            origin=Origin(origin_of(base)),
+            subprotocols=[Subprotocol("sig.v1")],
+            ping_interval=None,
+            compression=None,
         )
         await socket.send(json.dumps({"type": "hello", "data": hello}))
     except ConnectionClosed as error:
