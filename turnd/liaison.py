@@ -92,28 +92,24 @@ class Liaison:
                 yield
 
     def watch_budgets(self, most: int = PORTION) -> Iterator[None]:
-        """Ends what has relayed as much as it may, and tells of the rest more often than of others; step by step as
-        report_usage does."""
+        """Tells of what has a budget more often than of the rest; step by step as report_usage does."""
         for place, number in enumerate(tuple(self._budgeted), start=1):
             allocation = self._server.relay.state.allocations.by_id.get(number)
             if allocation is None or allocation.budget is None:
                 self._budgeted.discard(number)
             else:
-                self._hold_to_budget(allocation, allocation.budget)
+                self._report(allocation)
             if not place % most:
                 yield
 
-    def _hold_to_budget(self, allocation: Allocation, budget: int) -> None:
-        traffic = self._report(allocation)
-        if traffic.bytes_to_peer + traffic.bytes_to_client >= budget:
-            self._end([allocation], do.EndReason.QUOTA)
-
-    def _report(self, allocation: Allocation) -> link.Traffic:
+    def _report(self, allocation: Allocation) -> None:
+        """Tells what it has relayed; when that is as much as it may, that is its end."""
         traffic = _traffic(self._server.engine.usage(allocation.relay.id))
         if traffic != self._reported.get(allocation.id, link.Traffic()):
             self._reported[allocation.id] = traffic
             self._publish(link.Usage(allocation.id, allocation.account.username, traffic))
-        return traffic
+        if allocation.budget is not None and traffic.bytes_to_peer + traffic.bytes_to_client >= allocation.budget:
+            self._end([allocation], do.EndReason.QUOTA)
 
     def _begin_later(self, of: _Round, interval: float) -> None:
         self._timers[of] = asyncio.get_running_loop().call_later(interval, self._go_on, of, interval, of())

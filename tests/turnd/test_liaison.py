@@ -16,6 +16,7 @@ from fairlead.stun.attributes import LIFETIME, REQUESTED_TRANSPORT, UDP
 from fairlead.stun.header import Method
 from tests.turnd.conftest import Settle, Sockets, Start
 from tests.turnd.wire import WAIT, WireClient, receive
+from tests.waiting import eventually
 from turnd.daemon import Turnd
 from turnd.liaison import Liaison
 from turnd.protocol.effects import EndReason
@@ -260,6 +261,24 @@ async def test_an_allocation_ends_when_it_has_relayed_as_much_as_it_may(
     assert isinstance(ended, link.Ended)
     assert (ended.reason, ended.traffic.bytes_to_client) == ("quota", 200)
     assert await client.code(Method.REFRESH) == 437
+
+
+async def test_what_is_used_up_ends_for_that_also_when_the_report_of_all_comes_first(
+    linked: Turnd, signal_api: SignalApi, sockets: Sockets
+) -> None:
+    """Else signal_api, which hears of the last byte, would revoke the credential, and its user be told of that."""
+    liaison = Liaison(linked.server, lambda _: None)
+    client, peer = member(sockets, linked), sockets.peer()
+    relayed = await client.allocate()
+    await client.permit(Address(*peer.getsockname()))
+    assert isinstance(await signal_api.next(), link.Allocated)
+    liaison.receive(link.Budget(first(linked), USERNAME, 100))
+    peer.sendto(bytes(100), relayed)
+    await receive(client.socket)
+    await eventually(lambda: list(liaison.report_usage()) or not linked.server.relay.state.allocations.by_id)
+    ended = await signal_api.next()
+    assert isinstance(ended, link.Ended)
+    assert ended.reason == "quota"
 
 
 async def test_older_credentials_of_a_user_are_dead_and_later_ones_are_not(
