@@ -112,6 +112,7 @@ def test_a_budget_of_the_token_ends_the_relay_after_a_warning(
     member.call.client.send(CHANNEL, bytes(2000))
     assert member.session.hear("quota")["data"]["exhausted"] is True
     assert member.session.hear("turn")["data"] == {"event": "ended", "reason": "quota"}
+    pair.turnd.await_record("revoked")
     assert member.another().allocate().code == 401
 
 
