@@ -25,7 +25,7 @@ from playwright.async_api import Browser, Page, ViewportSize
 
 from fairlead.datagram import Transport
 from tests.certificates import self_signed
-from tests.processes import JOIN_KEY, Daemon, Daemons, Samples, relay_on_loopback, wait_for
+from tests.processes import JOIN_KEY, PATIENCE, Daemon, Daemons, Samples, relay_on_loopback, wait_for
 
 _ECHOES = 200
 #: Pictures that a tab has seen when its call is read: enough for ICE's checks to be next to nothing.
@@ -167,7 +167,9 @@ def assert_reported(service: Service, transport: Transport) -> None:
     headers = {"Authorization": f"Bearer {_API_KEY}"}
 
     def told() -> list[dict[str, Any]] | None:
-        members: list[dict[str, Any]] = httpx.get(url, headers=headers, trust_env=False).json()["members"]
+        members: list[dict[str, Any]] = httpx.get(url, headers=headers, trust_env=False, timeout=PATIENCE).json()[
+            "members"
+        ]
         return members if all(member["outcomes"] for member in members) else None
 
     members = wait_for("a report of each tab", told)

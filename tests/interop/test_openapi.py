@@ -50,7 +50,7 @@ def explore(signal_api: Daemon, folder: Path, key: str, sid: str, *words: str) -
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
@@ -64,7 +64,9 @@ def test_a_guest_finds_nothing(daemons: Daemons, tmp_path: Path) -> None:
 
 def test_who_has_a_session_finds_nothing(daemons: Daemons, tmp_path: Path) -> None:
     signal_api = daemons.signal_api(own={"join_key": _KEY, "limits": _GENEROUS})
-    opened = httpx.post(f"http://{signal_api.address('http')}/v1/sessions", json={"v": 1, "token": _KEY}).json()
+    opened = httpx.post(
+        f"http://{signal_api.address('http')}/v1/sessions", json={"v": 1, "token": _KEY}, timeout=200
+    ).json()
     words = ["--include-path-regex", "/sessions/.*(messages|relay)$"]
     explore(signal_api, tmp_path, opened["key"], opened["sid"], *words)
 

@@ -18,7 +18,7 @@ from fairlead.datagram import Transport
 from tests.certificates import self_signed
 from tests.interop.guide import block
 from tests.interop.proxy import Nginx
-from tests.processes import REALM, Daemon, Daemons
+from tests.processes import PATIENCE, REALM, Daemon, Daemons
 from tests.system.calls import Call
 from tests.turn_client import Sockets
 
@@ -71,7 +71,7 @@ class Site:
 
     def browser(self, host: str = _SITE, origin: str = f"https://{_SITE}") -> httpx.Client:
         headers = {"Host": host, "Origin": origin, "Authorization": f"Bearer {token()}"}
-        return httpx.Client(base_url=self.nginx.url, verify=False, headers=headers)  # noqa: S501 - it is ours
+        return httpx.Client(base_url=self.nginx.url, verify=False, headers=headers, timeout=PATIENCE)  # noqa: S501 - it is ours
 
 
 def token() -> str:

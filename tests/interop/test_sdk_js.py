@@ -58,7 +58,7 @@ def built() -> Path:
     """The folder that a page serves."""
     node = require_program("node")
     compiler = installed(SDK) / "typescript" / "bin" / "tsc"
-    done = subprocess.run([node, compiler], cwd=SDK, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run([node, compiler], cwd=SDK, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return SDK / "dist"
 
@@ -66,7 +66,7 @@ def built() -> Path:
 def test_its_own_tests() -> None:
     built()
     command = [require_program("node"), "--test", *sorted(map(str, SDK.glob("test/*.test.js")))]
-    done = subprocess.run(command, cwd=SDK, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, cwd=SDK, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

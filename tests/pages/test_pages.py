@@ -15,7 +15,7 @@ _REFERENCE = re.compile(r"""(?:from|src=|href=)\s*["']([^"'#]+)["']""")
 
 @pytest.mark.parametrize("path", _TESTS, ids=lambda path: path.name)
 def test_what_node_can_test(path: Path) -> None:
-    done = subprocess.run([require_program("node"), "--test", path], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([require_program("node"), "--test", path], capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stdout
 
 

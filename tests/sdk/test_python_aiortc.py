@@ -26,6 +26,7 @@ async def test_what_the_other_said_is_read_before_that_it_left(service: Service)
         assert not here.is_caller
         await there.send(RTCSessionDescription(sdp="v=0", type="offer"))
         await there.close()
+        await service.hub.settled()
         service.pass_time(0.05)
         await eventually(lambda: not here.room.members)
         assert await here.receive() == RTCSessionDescription(sdp="v=0", type="offer")

@@ -35,6 +35,7 @@ async def test_two_meet_and_talk(service: Service, transport: str) -> None:
         await there.send("psst", here.id, "x.whisper")
         assert (await next_of(here, "x.whisper")).data == "psst"
         await other.close()
+        await service.hub.settled()
         service.pass_time(0.05)
         await next_of(here, "member.left")
         assert not here.members

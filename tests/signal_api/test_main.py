@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
+from tests.processes import PATIENCE
 from tests.signal_api.worlds import DEFAULTS
 
 
@@ -22,7 +23,7 @@ async def _start(**environ: str) -> asyncio.subprocess.Process:
 
 async def test_without_a_secret_it_says_what_to_do() -> None:
     process = await _start(FAIRLEAD__SIGNAL_API__OPS="127.0.0.1:0", FAIRLEAD__SIGNAL_API__DEMO="true")
-    _, errors = await asyncio.wait_for(process.communicate(), 30)
+    _, errors = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 1
     assert b"auth.secrets: no secret to make TURN credentials with; set auth.secrets" in errors
     assert b"fairlead up" in errors
@@ -31,7 +32,7 @@ async def test_without_a_secret_it_says_what_to_do() -> None:
 async def test_it_serves_until_it_is_told_to_stop() -> None:
     process = await _start(**DEFAULTS)
     assert process.stderr is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         said = b""
         while b'"ready"' not in said:
             said += await process.stderr.readline()
@@ -44,7 +45,7 @@ async def test_a_taken_port_names_who_has_it() -> None:
     taken = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = taken.sockets[0].getsockname()[1]
     process = await _start(**(DEFAULTS | {"FAIRLEAD__SIGNAL_API__LISTEN": f"127.0.0.1:{port}"}))
-    _, errors = await asyncio.wait_for(process.communicate(), 30)
+    _, errors = await asyncio.wait_for(process.communicate(), PATIENCE)
     taken.close()
     assert process.returncode == 1
     assert f"(pid {os.getpid()})".encode() in errors

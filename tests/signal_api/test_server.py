@@ -17,6 +17,7 @@ from fairlead.config import SettingError
 from fairlead.daemon import Context, SystemClock
 from fairlead.metrics import Metrics
 from signal_api.server import SignalApi, open_sockets
+from tests.processes import PATIENCE
 from tests.redis_server import RedisServer
 from tests.signal_api.worlds import DEFAULTS, ISSUER, JOIN_KEY, configured
 
@@ -30,7 +31,7 @@ async def daemon() -> AsyncIterator[SignalApi]:
 
 
 async def _ask(daemon: SignalApi, key: str = JOIN_KEY) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=f"http://{daemon.addresses[0]}", trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=f"http://{daemon.addresses[0]}", trust_env=False, timeout=PATIENCE) as client:
         return await client.get("/v1/ice", headers={"Authorization": f"Bearer {key}"})
 
 
@@ -44,7 +45,7 @@ async def test_it_answers_where_it_says(daemon: SignalApi) -> None:
 async def test_the_api_is_described_before_anybody_asks(daemon: SignalApi, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[object] = []
     monkeypatch.setattr("fastapi.applications.get_openapi", made.append)
-    async with httpx.AsyncClient(base_url=f"http://{daemon.addresses[0]}", trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=f"http://{daemon.addresses[0]}", trust_env=False, timeout=PATIENCE) as client:
         assert (await client.put("/v1/ice")).headers["allow"] == "GET, POST"
         assert (await client.get("/v1/openapi.json")).json()["paths"]
     assert made == []

@@ -11,7 +11,7 @@ import pytest
 
 from fairlead.datagram import Address, Transport
 from signal_api.protocol.refusals import CloseCode
-from tests.processes import FAR_FUTURE, Daemons, wait_for
+from tests.processes import FAR_FUTURE, PATIENCE, Daemons, wait_for
 from tests.redis_server import RedisServer
 from tests.system.calls import CHANNEL
 from tests.system.members import Member, Pair, Session
@@ -140,14 +140,16 @@ def test_who_is_kicked_loses_token_credential_and_relay(daemons: Daemons, socket
 def _open(pair: Pair, token: str) -> int:
     """The status of the answer to who wants a session with this token."""
     place = pair.signal_api.address("http")
-    return httpx.post(f"http://{place}/v1/sessions", json={"v": 1, "token": token}, trust_env=False).status_code
+    return httpx.post(
+        f"http://{place}/v1/sessions", json={"v": 1, "token": token}, trust_env=False, timeout=PATIENCE
+    ).status_code
 
 
 def _resume(pair: Pair, session: Session) -> int:
     """The status of the answer to who asks for what a session has missed."""
     place, headers = pair.signal_api.address("http"), {"Authorization": f"Bearer {session.welcome['key']}"}
     path = f"/v1/sessions/{session.welcome['sid']}/events?wait=0"
-    return httpx.get(f"http://{place}{path}", headers=headers, trust_env=False).status_code
+    return httpx.get(f"http://{place}{path}", headers=headers, trust_env=False, timeout=PATIENCE).status_code
 
 
 def test_all_of_it_holds_through_redis(daemons: Daemons, sockets: Sockets, tmp_path: Path) -> None:
@@ -170,7 +172,10 @@ def test_a_room_that_is_closed_takes_its_calls_with_it(daemons: Daemons, sockets
     members, bystander = [Member(pair, sockets, "r") for _ in range(2)], Member(pair, sockets, "other")
     place = pair.signal_api.address("http")
     headers = {"Authorization": f"Bearer {api_key['value']}"}
-    assert httpx.delete(f"http://{place}/v1/admin/rooms/r", headers=headers, trust_env=False).status_code == 204
+    assert (
+        httpx.delete(f"http://{place}/v1/admin/rooms/r", headers=headers, trust_env=False, timeout=PATIENCE).status_code
+        == 204
+    )
     for member in members:
         member.session.hear("room.closed")
         _assert_dead(pair, member)

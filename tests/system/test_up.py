@@ -23,15 +23,14 @@ from aioice.turn import create_turn_endpoint
 
 from fairlead_cli.creds.formats import parse_uri
 from tests.loopback import quiet_port
-from tests.processes import wait_for
+from tests.processes import PATIENCE, wait_for
 from turnd.addresses import machine_hosts
 
 COMMAND = (sys.executable, "-m", "fairlead_cli", "up")
 DAEMONS = ("stund", "turnd", "signal_api")
 NAMES = ("stund", "turnd", "page", "stund_ops", "turnd_ops", "page_ops")
 #: seconds; three interpreters start at once
-START = 60.0
-ALLOCATION_WAIT = 10.0
+START = PATIENCE
 
 
 class Up:
@@ -149,7 +148,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 def test_every_daemon_runs_and_is_ready(running: Up) -> None:
     assert sorted(running.children()) == sorted(DAEMONS)
     for name in DAEMONS:
-        assert httpx.get(f"http://127.0.0.1:{running.ops(name)}/readyz", trust_env=False).status_code == 200
+        assert (
+            httpx.get(f"http://127.0.0.1:{running.ops(name)}/readyz", trust_env=False, timeout=PATIENCE).status_code
+            == 200
+        )
 
 
 def test_the_summary_leads_everywhere(running: Up) -> None:
@@ -160,7 +162,7 @@ def test_the_summary_leads_everywhere(running: Up) -> None:
     assert running.stdout.count(key) >= 2
     assert "no TLS certificate: set tls.certificate and tls.key" in running.stdout
     for url in re.findall(r"http://\S+/(?:metrics|v1/openapi.json)", running.stdout):
-        assert httpx.get(url, trust_env=False).status_code == 200
+        assert httpx.get(url, trust_env=False, timeout=PATIENCE).status_code == 200
     assert "\x1b" not in running.stdout + running.stderr
 
 
@@ -174,17 +176,17 @@ def test_the_secret_is_told_nobody(running: Up) -> None:
 
 
 def test_the_page_is_there(running: Up) -> None:
-    assert httpx.get(f"{running.page()}/", trust_env=False).status_code == 200
+    assert httpx.get(f"{running.page()}/", trust_env=False, timeout=PATIENCE).status_code == 200
 
 
 def test_nobody_becomes_an_open_relay(running: Up) -> None:
     key = (running.state / "join-key").read_text().strip()
     host, headers = outside()
     ask = f"{running.page(host)}/v1/ice"
-    assert httpx.get(ask, headers=headers, trust_env=False).status_code == 401
+    assert httpx.get(ask, headers=headers, trust_env=False, timeout=PATIENCE).status_code == 401
     wrong = headers | {"Authorization": "Bearer 0123456789abcdef"}
-    assert httpx.get(ask, headers=wrong, trust_env=False).status_code == 401
-    let_in = httpx.get(ask, headers=headers | {"Authorization": f"Bearer {key}"}, trust_env=False)
+    assert httpx.get(ask, headers=wrong, trust_env=False, timeout=PATIENCE).status_code == 401
+    let_in = httpx.get(ask, headers=headers | {"Authorization": f"Bearer {key}"}, trust_env=False, timeout=PATIENCE)
     assert let_in.status_code == 200
     urls = [url for server in let_in.json()["iceServers"] for url in server["urls"]]
     assert {parse_uri(url).port for url in urls} == {running.ports["stund"], running.ports["turnd"]}
@@ -195,7 +197,7 @@ def test_a_credential_of_creds_allocates(running: Up) -> None:
 
 
 def test_a_credential_of_the_page_allocates(running: Up) -> None:
-    body = httpx.get(f"{running.page()}/v1/ice?format=rest", trust_env=False)
+    body = httpx.get(f"{running.page()}/v1/ice?format=rest", trust_env=False, timeout=PATIENCE)
     assert body.status_code == 200, "people at this machine need no key"
     assert asyncio.run(relayed(body.json())) != 0
 
@@ -312,7 +314,7 @@ async def relayed(credential: dict[str, str]) -> int:
             password=credential["password"],
             transport=server.transport,
         ),
-        ALLOCATION_WAIT,
+        PATIENCE,
     )
     port: int = transport.get_extra_info("sockname")[1]
     transport.close()
