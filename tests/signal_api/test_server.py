@@ -89,7 +89,7 @@ async def test_drain_and_stop_before_anything_was_started() -> None:
 
 
 async def test_an_idle_daemon_drains_at_once(daemon: SignalApi) -> None:
-    await asyncio.wait_for(daemon.drain(), 1)
+    await asyncio.wait_for(daemon.drain(), 5)
 
 
 @pytest.mark.parametrize(
