@@ -134,7 +134,10 @@ class Metrics(Collector):
 
     def expose(self, accept: str = "") -> tuple[str, bytes]:
         """The content type and body of a scrape, OpenMetrics or text as the Accept header wants it."""
-        encoder, content_type = choose_encoder(accept)
+        try:
+            encoder, content_type = choose_encoder(accept)
+        except TypeError:  # prometheus-client compares versions that are no numbers
+            encoder, content_type = choose_encoder("")
         return content_type, encoder(self._registry)
 
 

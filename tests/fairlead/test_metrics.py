@@ -92,3 +92,8 @@ def test_the_form_follows_the_accept_header(metrics: Metrics) -> None:
     content_type, body = metrics.expose("application/openmetrics-text; version=1.0.0; charset=utf-8")
     assert content_type.startswith("application/openmetrics-text")
     assert body.endswith(b"# EOF\n")
+
+
+def test_a_form_that_is_none_is_answered_as_text(metrics: Metrics) -> None:
+    content_type, _ = metrics.expose("application/openmetrics-text; version=abc")
+    assert content_type.startswith("text/plain")
