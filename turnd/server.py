@@ -103,17 +103,20 @@ class TurnServer:
 
     def _take(self, handed_up: Iterable[HandUp]) -> None:
         """What came in together is of one moment, and sets the timer once."""
-        now = self.clock()
-        try:
-            for item in handed_up:
+        now, faults = self.clock(), list[Exception]()
+        for item in handed_up:
+            try:
                 if isinstance(item, StreamData):
                     self._write(item.via, Stream.send, item.data)
                 else:
                     self._carry_out_all(self.relay.receive(item, now))
-        finally:
-            # What has been done counts, whatever becomes of the rest.
-            self._answer()
-            self._arm_timer()
+            except Exception as fault:
+                # A mistake of ours over the message of one client: those behind it are others'.
+                faults.append(fault)
+        self._answer()
+        self._arm_timer()
+        if faults:
+            raise faults[0]
 
     def _write(self, via: Via, write: Callable[[Stream, bytes], Reason | None], data: bytes) -> None:
         stream = self.streams.find(via)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import resource
 import select
 import socket
@@ -12,7 +13,8 @@ import pytest
 from fairlead.datagram import Address, Transport
 from fairlead.reasons import Reason
 from fairlead.stun.attributes import REQUESTED_TRANSPORT, UDP
-from fairlead.stun.header import Method
+from fairlead.stun.header import Class, Method
+from fairlead.stun.message import decode
 from tests.loopback import quiet_port
 from tests.turnd.conftest import Settle, Sockets, Start, require_native
 from tests.turnd.wire import WAIT, StreamClient, WireClient, receive
@@ -160,3 +162,18 @@ async def test_the_reply_to_a_congested_stream_arrives_behind_what_was_relayed(
                 peer.sendto(bytes(1100), relayed)
             await asyncio.sleep(0.001)
         assert await client.code(Method.REFRESH) == 0
+
+
+@pytest.mark.logs_error("Exception in callback")
+async def test_a_mistake_of_ours_over_one_message_costs_no_other_client_its_own(
+    settle: Settle, start: Start, sockets: Sockets
+) -> None:
+    daemon = await start(settle(engine="python"))
+    unlucky, other = sockets.client(daemon), sockets.client(daemon)
+    for client in (unlucky, other):
+        assert await client.code(Method.REFRESH) == 437
+    state = daemon.server.relay.state
+    state.settings = dataclasses.replace(state.settings, default_lifetime=1 << 40, max_lifetime=1 << 40)
+    unlucky.send(unlucky.request(Method.ALLOCATE, *UDP_RELAY))
+    other.send(other.request(Method.REFRESH))
+    assert decode((await receive(other.socket))[0]).message_class is Class.ERROR
