@@ -3,10 +3,13 @@
 import asyncio
 import base64
 import re
+from collections.abc import Callable
 
 import pytest
 
+from signal_api.turnstile import Turnstile
 from tests.signal_api.service import Service
+from tests.waiting import eventually
 
 _KEY = base64.b64encode(bytes(16)).decode()
 
@@ -78,3 +81,22 @@ async def test_a_page_of_elsewhere_is_refused_as_ever() -> None:
         assert service.instruments.origins_refused["origin",] == 2
         for writer in (first, second):
             writer.close()
+
+
+async def test_a_head_has_its_time_once_whoever_reads_it() -> None:
+    """The wait begins with the connection; that its first words make it HTTP does not begin it anew."""
+    async with Service() as service:
+        await service.start()
+        turns = list[Callable[[], None]]()
+        service.hub.turnstile = Turnstile(turns.append)
+        host, _, port = service.authority.partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        await eventually(lambda: service.doorstep.unfinished()["head",] == 1)
+        service.pass_time(6)
+        writer.write(b"GET /v1/info HTTP/1.1\r\n")
+        await eventually(lambda: len(turns) == 1)  # It was read.
+        service.pass_time(4.1)
+        async with asyncio.timeout(20):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 408 ")
+        writer.close()
+        await eventually(lambda: service.doorstep.unfinished() == {("head",): 0, ("body",): 0})
