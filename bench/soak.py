@@ -132,12 +132,15 @@ class Program:
         finally:
             self.done.set()
             for opened in self._opened.values():
-                opened.set_exception(Gone())
+                if not opened.done():  # whoever waited may be over, as at the end of a soak
+                    opened.set_exception(Gone())
 
     def _take(self, word: str, rest: str) -> None:
         if word == "opened":
             number, port = map(int, rest.split())
-            self._opened.pop(number).set_result(port)
+            opened = self._opened.pop(number)
+            if not opened.done():
+                opened.set_result(port)
         elif word == "heard":
             number_text, message = rest.split()
             if client := self._clients.get(int(number_text)):
