@@ -89,11 +89,12 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            is_written = (not self._lost or self._write(self._losses())) and self._write(record)
+            if self._lost and self._write(self._losses()):
+                self._lost = 0
+            if self._lost or not self._write(record):
+                self._lost += 1
         except Exception:
             self.handleError(record)
-        else:
-            self._lost = 0 if is_written else self._lost + 1
 
     def _losses(self) -> logging.LogRecord:
         words = {"msg": "lines of the log were lost: nobody read it, or there was no room", "lines": self._lost}

@@ -1,7 +1,7 @@
 """The REST side: ICE servers with fresh credentials, and what this service can do."""
 
 import functools
-import hashlib
+import hmac
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -211,8 +211,13 @@ class Rest:
         if grants.relay is not None:
             raise RefusedError(_UNBOUND)
         if grants.user is None:
-            return _Asker(_guest(visitor.source), b"source:" + visitor.source)
+            return _Asker(self._guest(visitor.source), b"source:" + visitor.source)
         return _Asker(grants.user, b"user:" + grants.user.encode(), grants.expires)
+
+    def _guest(self, source: bytes) -> str:
+        """Guests have no name, and turnd counts by users: those of one source are one, and take nothing from others.
+        From the name nobody finds the source who has not the secret."""
+        return f"guest-{letters(hmac.digest(self._hub.policy.issuer.secret, source, 'sha256')[:10])}"
 
     async def _by_session(self, key: str | None, asked: IceRequest) -> _Asker:
         client = self._hub.roster.holder(asked.sid, key) if key is not None else None
@@ -263,11 +268,6 @@ async def _viewed(sid: str, key: str, custody: Custody) -> Client | None:
         return await custody.view(sid, key)
     except EngineUnavailableError as error:
         raise RefusedError(unavailable(error)) from None
-
-
-def _guest(source: bytes) -> str:
-    """Guests have no name, and turnd counts by users: those of one source are one, and take nothing from others."""
-    return f"guest-{letters(hashlib.sha256(source).digest()[:10])}"
 
 
 def _visitor(request: Request) -> Visitor:

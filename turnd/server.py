@@ -116,7 +116,7 @@ class TurnServer:
         self._answer()
         self._arm_timer()
         if faults:
-            raise faults[0]
+            raise faults[0] if len(faults) == 1 else ExceptionGroup("several messages of clients", faults)
 
     def _write(self, via: Via, write: Callable[[Stream, bytes], Reason | None], data: bytes) -> None:
         stream = self.streams.find(via)

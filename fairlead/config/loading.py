@@ -137,7 +137,6 @@ _WHOLE = ("{given} is no whole number", "write digits")
 _NUMBER = ("{given} is no number", "write digits")
 _TRUTH = ("{given} is neither true nor false", "write true or false")
 _CHOICE = ("{given} is not known", "write {expected}")
-_SHORT = ("is too short", "write {min_length} characters or more")
 _TEXT = ("one text belongs here", "write KEY: TEXT")
 _LIST = ("a list belongs here", "write [A, B], or one entry a line behind a dash")
 _SECTION = ("keys belong here", "write them on the lines below, indented")
@@ -159,8 +158,9 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     "greater_than_equal": ("{given} is too small", "write {ge} or more"),
     "less_than": ("{given} is too large", "write less than {lt}"),
     "less_than_equal": ("{given} is too large", "write {le} or less"),
-    "too_short": _SHORT,
-    "string_too_short": _SHORT,
+    "too_short": ("has too few entries", "write {min_length} or more"),
+    "too_long": ("has too many entries", "write {max_length} or fewer"),
+    "string_too_short": ("is too short", "write {min_length} characters or more"),
     "string_too_long": ("is too long", "write {max_length} characters or fewer"),
     "string_pattern_mismatch": ("{given} is not of the form that it has here", "write what {pattern} matches"),
     "string_type": _TEXT,

@@ -46,10 +46,8 @@ AddressSetting = Annotated[str, AfterValidator(_parses)]
 
 #: what may stand behind the `?` of a URL of Redis: its client takes more, and with some of it speaks otherwise than we
 #: expect
-_REDIS_OPTIONS = (
-    *("db", "username", "password"),
-    *("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"),
-)
+_REDIS_OPTIONS = ("db", "username", "password")
+_TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
 
 
 def _is_of_redis(url: SecretStr) -> SecretStr:
@@ -65,8 +63,11 @@ def _is_of_redis(url: SecretStr) -> SecretStr:
     number = options.get("db", "0") if parts.scheme == "unix" else parts.path.strip("/") + options.get("db", "")
     if not re.fullmatch("[0-9]*", number, re.ASCII):
         raise ValueError("a database of Redis is a number; write redis://HOST:6379/0, or unix:///PATH?db=0")
-    if not options.keys() <= set(_REDIS_OPTIONS):
-        raise ValueError(f"an option that is not known here; those are {', '.join(_REDIS_OPTIONS)}")
+    known = _REDIS_OPTIONS + (_TLS_OPTIONS if parts.scheme == "rediss" else ())
+    if not options.keys() <= set(known):
+        raise ValueError(f"an option that is not known behind {parts.scheme}://; those are {', '.join(known)}")
+    if options.get("ssl_cert_reqs", "none") not in ("none", "optional", "required"):
+        raise ValueError("ssl_cert_reqs is none, optional or required")
     return url
 
 

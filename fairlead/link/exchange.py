@@ -27,6 +27,8 @@ _AT_ONCE = 64
 #: milliseconds that a read waits, and seconds after which Redis is taken for away, and until the next attempt
 _BLOCK, _PATIENCE, _PAUSE = 300, 3.0, 0.25
 _FIELD = "m"
+#: that are told apart in the log
+_PROBLEMS = 16
 
 
 class Ways(NamedTuple):
@@ -69,7 +71,7 @@ class Exchange:
         self._waiting = asyncio.Event()
         self._is_asked = self._is_broken = self._is_over = False
         #: what was not understood last
-        self._misheard: str | None = None
+        self._misheard = set[str]()
         #: the entry that was read last; before the first connection, none
         self._position = ""
         self._task: asyncio.Task[None] | None = None
@@ -167,10 +169,10 @@ class Exchange:
         self._waiting.set()
 
     def _note_misheard(self, problem: str) -> None:
-        """Once, until it is another one: of a fleet of two releases every message may be such."""
-        if problem != self._misheard:
+        """Each problem once, and not many: of a fleet of two releases every message may be such."""
+        if problem not in self._misheard and len(self._misheard) < _PROBLEMS:
+            self._misheard.add(problem)
             _log.warning("what came over the link is not understood", problem=problem)
-        self._misheard = problem
 
     async def _write_next(self) -> None:
         self._waiting.clear()

@@ -84,7 +84,8 @@ _named = msgspec.json.Decoder(_Named)
 _MOST_HALVES = 64
 #: The next escape that is half of a character (RFC 8259 section 7), behind whole ones and what only looks like one.
 _TO_HALF = re.compile(
-    rb"[^\\]*+(?:\\(?:[^u]|u(?![dD][89a-fA-F])|u[dD][89abAB]..\\u[dD][c-fC-F]..)[^\\]*+)*+(?P<half>\\u[dD][89a-fA-F]..)",
+    rb"[^\\]*+(?:\\(?:[^u]|u(?![dD][89a-fA-F])|u[dD][89abAB]%b\\u[dD][c-fC-F]%b)[^\\]*+)*+(?P<half>\\u[dD][89a-fA-F]%b)"
+    % ((rb"[0-9a-fA-F]{2}",) * 3),
     re.DOTALL,
 )
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")

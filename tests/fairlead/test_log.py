@@ -1,3 +1,4 @@
+import fcntl
 import io
 import itertools
 import json
@@ -119,6 +120,24 @@ def test_nobody_who_logs_waits_for_a_reader(pipe: tuple[int, TextIO]) -> None:
     assert json.loads(lost)["level"] == "warning"
     assert json.loads(lost)["lines"] + len(lines) == 3000
     assert json.loads(again)["event"] == "again"
+
+
+def test_each_line_that_is_lost_is_told_once(pipe: tuple[int, TextIO]) -> None:
+    """There is room for the notice, and then none for the line behind it."""
+    reading, target = pipe
+    fcntl.fcntl(target, fcntl.F_SETPIPE_SZ, 4096)
+    configure(LogSettings(format="json"), target)
+    arrived = told = 0
+    for _ in range(10):
+        for _ in range(10):
+            get_logger("test").info("hello")
+        lines = [json.loads(line) for line in os.read(reading, 1 << 20).splitlines()]
+        arrived += sum(line["event"] == "hello" for line in lines)
+        told += sum(line.get("lines", 0) for line in lines)
+    get_logger("test").info("again")
+    told += json.loads(os.read(reading, 1 << 20).splitlines()[0])["lines"]
+    assert arrived > 0
+    assert arrived + told == 100
 
 
 def test_a_line_that_was_cut_has_an_end(pipe: tuple[int, TextIO]) -> None:

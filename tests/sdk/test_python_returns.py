@@ -108,6 +108,18 @@ async def test_much_at_once_ends_no_session_and_too_much_is_refused(service: Ser
         assert here.closed is None
 
 
+async def test_what_is_too_large_takes_no_place_of_what_is_not(service: Service) -> None:
+    async with entered(service) as one:
+        room = await one.join("r")
+        one.session._hold(0.05)
+        too_large = [asyncio.create_task(room.send("x" * 65536)) for _ in range(64)]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(WAIT):
+            await room.send("small")
+            refusals = await asyncio.gather(*too_large, return_exceptions=True)
+        assert {getattr(each, "code", None) for each in refusals} == {"frame_too_large"}
+
+
 async def test_a_server_may_stand_below_a_path() -> None:
     """A page comes from a host, and so does a program; a proxy may have given it a part of one."""
     asked: list[tuple[str, str]] = []

@@ -17,7 +17,7 @@ from tests.signal_api.worlds import SIGNING_KEY, configured
         ("origins", ["https://app.example/"], "without a path or a star"),
         ("origins", ["*"], "is no origin"),
         ("alternatives", ["b.example"], "is no origin"),
-        ("alternatives", ["https://b.example"] * 17, "at most 16"),
+        ("alternatives", ["https://b.example"] * 17, "too many entries; write 16 or fewer"),
         ("hosts", ["https://signal.example"], "without scheme and port"),
         ("hosts", ["signal.example:8080"], "without scheme and port"),
         ("join_key", "short", "16 printable ASCII characters or more"),

@@ -67,6 +67,17 @@ async def test_guests_of_several_sources_are_several_users(service: Service) -> 
     assert all(re.fullmatch("guest-[a-z2-7]{10}", user) for user in users)
 
 
+async def test_a_guests_name_leads_to_its_address_only_by_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All addresses of IPv4 are tried within hours, and the names stand in logs that mask addresses."""
+    users = set()
+    for number in range(2):
+        secret = json.dumps([{"name": "current", "value": f"{number}" * 32}])
+        monkeypatch.setitem(DEFAULTS, "FAIRLEAD__AUTH__SECRETS", secret)
+        async with Service() as service:
+            users.add((await service.http.get("/v1/ice", headers=KEYED)).json()["username"].partition(":")[2])
+    assert len(users) == 2
+
+
 async def test_the_servers_are_named_as_the_client_found_us(service: Service) -> None:
     body = (await service.http.get("/v1/ice", headers=KEYED)).json()
     assert body["iceServers"][0]["urls"] == ["stun:127.0.0.1:3479"]

@@ -188,7 +188,7 @@ export class Session extends Emitter<SessionEvents> {
             if (one.size + ACK > most) {
                 // A server hangs up on it, for good.
                 this.#waiting.delete(id);
-                one.reject(new SignalingError("frame_too_large", `a frame holds at most ${most} bytes, and this one has ${one.size}`));
+                one.reject(new SignalingError("frame_too_large", `a frame holds at most ${most - ACK} bytes, and this one has ${one.size}`));
                 continue;
             }
             if (places-- === 0) break;

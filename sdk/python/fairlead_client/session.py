@@ -239,8 +239,8 @@ class Session:
         """The oldest of what waits is under way, in its order; the rest follows as replies come."""
         if self._line is None or self._held is not None:
             return
-        oldest = itertools.islice((one for one in self._waiting.values() if not one.reply.done()), _UNDER_WAY)
-        unsent = [one for one in oldest if not one.is_sent and not self._is_too_large(one)]
+        fitting = (one for one in self._waiting.values() if not one.reply.done() and not self._is_too_large(one))
+        unsent = [one for one in itertools.islice(fitting, _UNDER_WAY) if not one.is_sent]
         for one in unsent:
             one.is_sent = True
         if unsent:
@@ -251,7 +251,7 @@ class Session:
         most = ((self._known or {}).get("limits") or {}).get("frame_bytes", math.inf)
         if one.size + _ACK <= most:
             return False
-        wrong = f"a frame holds at most {most} bytes, and this one has {one.size}"
+        wrong = f"a frame holds at most {most - _ACK} bytes, and this one has {one.size}"
         one.reply.set_exception(SignalingError("frame_too_large", wrong))
         return True
 

@@ -146,8 +146,9 @@ class Nodes:
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-        with contextlib.suppress(EngineUnavailableError):
-            await self._store.run(LEAVE)
+        if self._is_known:
+            with contextlib.suppress(EngineUnavailableError):
+                await self._store.run(LEAVE)
 
     async def _beat(self) -> None:
         run_id, applied = await self._store.measure(), self._inbox.applied

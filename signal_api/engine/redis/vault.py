@@ -210,8 +210,9 @@ class Vault:
                 if tenure is not None:
                     self._journal.changed(sid)
                     rooms.update(tenure.client.session.rooms)
-            with contextlib.suppress(EngineUnavailableError):
-                await self._store.run(TOUCH, *(hashed(room) + room for room in rooms))
+            if rooms:
+                with contextlib.suppress(EngineUnavailableError):
+                    await self._store.run(TOUCH, *(hashed(room) + room for room in rooms))
             await asyncio.sleep(_BREATH)
 
     # When nothing is left

@@ -82,6 +82,9 @@ def test_what_would_break_a_uri_is_no_public_host(host: str) -> None:
         ({"redis": "unix:///run/redis.sock?db=first"}, "is a number"),
         ({"redis": "redis://127.0.0.1/0?decode_responses=True"}, "option that is not known"),
         ({"redis": "redis://127.0.0.1/0?socket_timeout=soon"}, "option that is not known"),
+        ({"redis": "redis://127.0.0.1/0?ssl_check_hostname=true"}, "not known behind redis://"),
+        ({"redis": "unix:///run/redis.sock?ssl_cert_reqs=none"}, "not known behind unix://"),
+        ({"redis": "rediss://127.0.0.1/0?ssl_cert_reqs=soon"}, "none, optional or required"),
         ({"prefix": "a b"}, "pattern"),
     ],
 )

@@ -83,7 +83,7 @@ async def test_another_release_is_named_and_said_once(server: RedisServer, caplo
     turnd = End(server, TURND, Draining(1))
     await eventually(lambda: turnd.exchange.connected)
     hello = '{"type":"hello","version":1,"daemon":"signal_api"}'
-    for line in (hello, *[REVOKE_OF_ANOTHER_DAY] * 3):
+    for line in (hello, REVOKE_OF_ANOTHER_DAY) * 3:
         server.command("XADD", TURND.reads, "*", "m", line)
     api = End(server, SIGNAL_API, REVOKE)
     await eventually(lambda: REVOKE in turnd.heard and Draining(1) in api.heard)

@@ -170,7 +170,7 @@ def test_half_a_character_is_no_reason_to_hang_up(said: str, told: str) -> None:
     assert bytes(decode(f'{{"type":"message","data":"{said}"}}'.encode()).data) == f'"{told}"'.encode()
 
 
-@pytest.mark.parametrize("text", [r"\ud83e" * 10000, r"\ud8", r"\ud83e\x", "\\" * 32768])
+@pytest.mark.parametrize("text", [r"\ud83e" * 10000, r"\ud8", r"\ud8\"}", r"\ud83ezz", r"\ud83e\x", "\\" * 32768])
 def test_what_is_broken_beyond_that_is_refused_and_in_no_time(text: str) -> None:
     with pytest.raises(MalformedFrameError):
         decode(f'{{"type":"message","data":"{text}"'.encode())

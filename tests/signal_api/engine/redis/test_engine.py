@@ -134,6 +134,18 @@ async def test_an_engine_begins_before_its_redis(
     assert said == ["without Redis nobody can join a room or open a session", "Redis answers"]
 
 
+async def test_an_engine_that_never_met_its_redis_stops_in_peace(redis_server: RedisServer) -> None:
+    redis_server.pause()
+    try:
+        engine = RedisEngine(redis_server.url, "t", SystemClock(), os.urandom, Metrics("signal"))
+        beginning = asyncio.create_task(engine.start())
+        await asyncio.sleep(0.05)
+        beginning.cancel()
+        await engine.stop()
+    finally:
+        redis_server.go_on()
+
+
 async def test_an_engine_does_not_begin_where_waiting_does_not_help(redis_server: RedisServer, tmp_path: Path) -> None:
     """No password, a wrong one, a database that is not there, no Redis at all, and one that TLS does not trust."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
