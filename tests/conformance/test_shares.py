@@ -19,6 +19,8 @@ from turnd.dataplane.contract import StreamData
 from turnd.dataplane.shares import ALL_ELSE, REQUESTS
 from turnd.routes import RelayId
 
+#: CLOCK_MONOTONIC_COARSE of clock_gettime(2)
+_COARSE = 6
 #: Messages that are sent before the engine is given time: what the kernel has room for.
 AT_ONCE = 50
 
@@ -42,6 +44,11 @@ def handed_up(rig: Rig, client: Client, message: bytes, count: int) -> int:
     return times
 
 
+def clocks() -> tuple[float, float]:
+    """Those that engines go by; the second one stands still for some milliseconds, and then leaps."""
+    return time.monotonic(), time.clock_gettime(_COARSE)
+
+
 @pytest.mark.parametrize("is_request", [True, False], ids=["requests", "all else"])
 def test_who_asks_without_end_is_heard_as_often_as_others_may_ask(make_rig: MakeRig, is_request: bool) -> None:
     rig, world, count = make_rig(), World(), 1000
@@ -50,9 +57,9 @@ def test_who_asks_without_end_is_heard_as_often_as_others_may_ask(make_rig: Make
     # DONT-FRAGMENT makes it the core's.
     data = send_indication((stun.XOR_PEER_ADDRESS, Address(IPV4, 9)), (stun.DONT_FRAGMENT, True), (stun.DATA, b"data"))
     rate = REQUESTS if is_request else ALL_ELSE
-    before = time.monotonic()
+    before = clocks()
     heard = handed_up(rig, flooder, refresh(world, flooder) if is_request else data, count)
-    most = rate.burst + 1 + rate.per_second * (time.monotonic() - before)
+    most = rate.burst + 1 + rate.per_second * max(now - then for now, then in zip(clocks(), before, strict=True))
     assert rate.burst <= heard <= most
     assert rig.all_dropped() == {Reason.RATE_LIMITED: count - heard}
     assert handed_up(rig, other, refresh(world, other), AT_ONCE) == AT_ONCE
