@@ -17,7 +17,8 @@ static uint64_t read_clock(clockid_t clock) {
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
-/* CPU time of all threads of a process, up to this moment even of those that run. */
+/* CPU time of all threads of a process, those that have ended included; of one that runs, up to the scheduler's last
+ * tick. */
 static uint64_t cpu_of(long pid) {
     clockid_t clock;
     if (clock_getcpuclockid((pid_t)pid, &clock)) fail("clock_getcpuclockid");

@@ -8,7 +8,7 @@ _CPUCLOCK_SCHED = 2
 
 
 def cpu_nanoseconds(pid: int) -> int:
-    """CPU time of all threads of a process, up to this moment even of those that run."""
+    """CPU time of all threads of a process; of one that runs, up to the scheduler's last tick."""
     # What clock_getcpuclockid(3) makes of a process id, which Python has for its own threads only.
     return time.clock_gettime_ns(~pid << 3 | _CPUCLOCK_SCHED)
 
