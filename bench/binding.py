@@ -15,7 +15,7 @@ import yaml
 
 from bench.programs import on_core
 from bench.servers import ServerError
-from bench.usage import cpu_nanoseconds
+from bench.usage import cpu_at_rest
 from fairlead.datagram import Address
 from fairlead.stun.header import Class, Method
 from fairlead.stun.message import encode, new_mask
@@ -126,7 +126,7 @@ def measure(server: Responder, count: int, window: int) -> Round:
         client.bind((_CLIENTS, 0))
         client.connect(tuple(server.address))
     asked = answered = 0
-    before = cpu_nanoseconds(server.pid)
+    before = cpu_at_rest(server.pid)
     waiting = itertools.cycle(clients)
     senders = itertools.cycle(clients)
     while answered < count:
@@ -138,7 +138,7 @@ def measure(server: Responder, count: int, window: int) -> Round:
         except (TimeoutError, ConnectionRefusedError):
             break
         answered += 1
-    used = cpu_nanoseconds(server.pid) - before
+    used = cpu_at_rest(server.pid) - before
     for client in clients:
         client.close()
     return Round(asked, answered, used)
