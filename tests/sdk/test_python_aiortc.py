@@ -13,15 +13,21 @@ from tests.signal_api.worlds import JOIN_KEY
 from tests.waiting import eventually
 
 
-async def test_what_the_other_said_is_read_before_that_it_left(service: Service) -> None:
+async def _connected(service: Service) -> tuple[RoomSignaling, RoomSignaling]:
+    """Who came first, and who came to it."""
     server = f"http://{service.authority}"
     here, there = (RoomSignaling(server, "r", JOIN_KEY) for _ in range(2))
+    first = asyncio.create_task(here.connect())
+    await eventually(lambda: here._room is not None)
+    await there.connect()
+    service.pass_time(0.05)
+    await first
+    return here, there
+
+
+async def test_what_the_other_said_is_read_before_that_it_left(service: Service) -> None:
     async with asyncio.timeout(WAIT):
-        first = asyncio.create_task(here.connect())
-        await eventually(lambda: here._room is not None)
-        await there.connect()
-        service.pass_time(0.05)
-        await first
+        here, there = await _connected(service)
         assert there.is_caller
         assert not here.is_caller
         await there.send(RTCSessionDescription(sdp="v=0", type="offer"))
@@ -36,14 +42,8 @@ async def test_what_the_other_said_is_read_before_that_it_left(service: Service)
 
 
 async def test_what_is_no_signal_ends_no_program(service: Service) -> None:
-    server = f"http://{service.authority}"
-    here, there = (RoomSignaling(server, "r", JOIN_KEY) for _ in range(2))
     async with asyncio.timeout(WAIT):
-        first = asyncio.create_task(here.connect())
-        await eventually(lambda: here._room is not None)
-        await there.connect()
-        service.pass_time(0.05)
-        await first
+        here, there = await _connected(service)
         for candidate in (
             "x",
             "candidate:",
